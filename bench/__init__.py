@@ -1,0 +1,3 @@
+"""A comparative benchmark of denoisers as generative priors."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,248 @@
+"""The command line: parse, call, print. The only file that imports typer; everything slow is imported by commands."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="I have a denoiser: is it a generative prior, and if not, where does it fail?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder that holds MNIST/raw/, as torchvision lays it out.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+@app.command()
+def run(
+    denoiser: Annotated[str, typer.Option(help="Name of a denoiser; `bench list` shows them.")],
+    weights: Annotated[str | None, typer.Option(help="Card or file; the denoiser's default card otherwise.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")] = None,
+    protocol: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
+    sampler: Annotated[str | None, typer.Option(help="ddpm, ddpm-beta or ddim.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Calls of the denoiser per image.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Noise levels: ddpm, cosine or karras.")] = None,
+    eta: Annotated[float | None, typer.Option(help="Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
+    num: Annotated[int | None, typer.Option(help="Images.")] = None,
+    clip: Annotated[bool | None, typer.Option(help="Clamp the estimate of x0 to [-1, 1] in every step.")] = None,
+    seed: Annotated[int, typer.Option(help="Image i depends on (seed, i) alone.")] = 0,
+    dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
+    data_dir: DataDir = None,
+    features: Annotated[str, typer.Option(help="Extractor of FID and KID: lenet-a, lenet-b or pixels.")] = "lenet-a",
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="Of the network: auto, float32 or bfloat16.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Images at once; default 128, on cuda 1024.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
+    overwrite: Annotated[str, typer.Option(help="only-missing (resume), always or never.")] = "only-missing",
+    json_: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of the table.")] = False,
+) -> None:
+    """Generate images with a denoiser, score them, and write a run folder; again to resume.
+
+    Flags win over the protocol. Examples:
+
+    bench run --denoiser unet
+
+    bench run --denoiser unet --protocol quick --sampler ddim --seed 1
+    """
+    import dataclasses
+
+    from bench import experiment, report
+    from bench.protocol import PROTOCOLS
+
+    check_choice("--protocol", protocol, PROTOCOLS)
+    check_choice("--overwrite", overwrite, experiment.OVERWRITE)
+    flags = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "num": num, "clip": clip}
+    given = {key: value for key, value in flags.items() if value is not None}
+    if sampler is not None and eta is None:
+        given["eta"] = None  # the sampler's own, not the protocol's
+    with ExitStack() as bars:
+        finished = experiment.run(
+            denoiser,
+            dataclasses.replace(PROTOCOLS[protocol], **given),
+            weights=weights,
+            options=parse_options(option or []),
+            seed=seed,
+            dataset=dataset,
+            data_dir=data_dir,
+            extractor=features,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            out=out,
+            overwrite=overwrite,
+            say=say,
+            progress=lambda done, total: progress_bar(bars, done, total),
+        )
+    frame, unfinished = report.collect(finished.path)
+    warn_out_of_band(finished.read_json("run.json"))
+    if json_:
+        typer.echo(json.dumps(finished.read_json("metrics.json"), indent=2))
+    else:
+        typer.echo(report.tables(frame, unfinished))
+    typer.echo(finished.path)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("results")) -> None:
+    """Print one table per protocol for all runs below a folder; write report.md and report.csv into it."""
+    from bench import report
+
+    frame, unfinished = report.collect(folder)
+    report.write(folder, frame, unfinished)
+    typer.echo(report.tables(frame, unfinished))
+    typer.echo(folder / "report.md")
+
+
+@app.command(name="list")
+def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))] = "denoisers") -> None:
+    """List what there is, by name."""
+    check_choice("KIND", kind, KINDS)
+    for name, note in listing(kind).items():
+        typer.echo(f"{name:<14} {note}".rstrip())
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(help="Name of a denoiser.")], weights: str | None = None) -> None:
+    """Print what a denoiser is: its description, spec and weight card, as JSON."""
+    import inspect
+
+    import denoisers
+
+    load = denoisers.registry.loader(name)
+    facts: dict = {"name": name, "source": denoisers.registry.table()[name], "description": inspect.getdoc(load)}
+    if "train" not in inspect.signature(load).parameters:
+        found = denoisers.load(name, weights)
+        facts |= {"spec": found.spec.to_json(), "card": found.card}
+    typer.echo(json.dumps(facts, indent=2))
+
+
+@app.command()
+def gauge(
+    denoiser: Annotated[str, typer.Option(help="Name of a denoiser.")],
+    weights: str | None = None,
+    option: Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")] = None,
+    num: Annotated[int, typer.Option(help="Held-out images.")] = 1000,
+    dataset: str = "mnist",
+    data_dir: DataDir = None,
+) -> None:
+    """Measure a denoiser as a denoiser: squared error on held-out images against the noise level."""
+    import denoisers
+    from bench import data, report
+    from bench import gauge as gauge_
+
+    if num < 1:
+        raise ValueError(f"--num must be at least 1; found {num}")
+    denoisers.registry.loader(denoiser)
+    images = data.load(dataset, data_dir)
+    found = denoisers.load(
+        denoiser, weights, train=lambda: data.to_float(images.train, images.pad), **parse_options(option or [])
+    )
+    frame = gauge_.gauge(found, images, num)
+    typer.echo(report.markdown(frame.map("{:.4g}".format)))
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="unet or lenet.")],
+    name: Annotated[str | None, typer.Option(help="Name of the card and files.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for weights, card and checkpoint.")] = Path("weights"),
+    epochs: int | None = None,
+    seed: int = 0,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+) -> None:
+    """Train a network from scratch, or continue where an interrupted training stopped."""
+    from bench import experiment
+    from bench import train as train_
+
+    chosen = experiment.choose_device(device)
+    path = train_.train(
+        network, name=name, out=out, epochs=epochs, seed=seed, data_dir=data_dir, device=chosen, report=say
+    )
+    typer.echo(path.with_suffix(".json").read_text().rstrip())
+    typer.echo(path)
+
+
+def listing(kind: str) -> dict[str, str]:
+    """Name -> a word on it. Only the denoisers are listed without importing torch."""
+    if kind == "denoisers":
+        from denoisers import registry
+
+        return registry.table()
+    from bench import data, features, protocol
+    from bench.sampler import SAMPLERS
+
+    if kind == "samplers":
+        return {name: f"eta {member.eta:g}, variance {member.variance}" for name, member in SAMPLERS.items()}
+    if kind == "protocols":
+        return {name: str(setting) for name, setting in protocol.PROTOCOLS.items()}
+    tables = {"grids": protocol.GRIDS, "features": features.EXTRACTORS, "datasets": data.DATASETS}
+    return {name: (entry.__doc__ or "").split("\n")[0] for name, entry in tables[kind].items()}
+
+
+def parse_options(pairs: list[str]) -> dict[str, str]:
+    """["k=v"] to {"k": "v"}."""
+    for pair in pairs:
+        if "=" not in pair.lstrip("="):
+            raise ValueError(f"--option takes key=value; found {pair!r}")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def check_choice(flag: str, value: str, choices: tuple | dict) -> None:
+    """Raise LookupError, with the choices, unless `value` is one of them."""
+    if value not in choices:
+        raise LookupError(f"unknown {flag} {value!r}; available: {', '.join(choices)}")
+
+
+def progress_bar(bars: ExitStack, done: int, total: int) -> Callable[[int], None]:
+    """A bar on stderr that lives as long as `bars`; returns what advances it."""
+    bar = bars.enter_context(typer.progressbar(length=total, label="generating", file=sys.stderr))
+    bar.update(done)
+    return bar.update
+
+
+def warn_out_of_band(facts: dict) -> None:
+    """Say it if the network was asked about noise it was never trained on."""
+    if share := facts["out_of_band"]:
+        spec = facts["spec"]
+        say(
+            f"warning: {share:.0%} of the steps lie outside the noise band {facts['denoiser']} was trained on "
+            f"(sigma {spec['sigma_min']:.4g} to {spec['sigma_max']:.4g} on [-1, 1])"
+        )
+
+
+def say(line: object) -> None:
+    """A line to the person at the terminal."""
+    typer.echo(line, err=True)
+
+
+def main() -> None:
+    """Run the command line; every failure becomes one sentence and an exit status: 1 failed, 2 wrong usage."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        say("interrupted; what is finished is on disk, and the same command resumes")
+        sys.exit(130)
+    except (FloatingPointError, MemoryError, ImportError) as error:
+        fail(error, 1)
+    except (LookupError, TypeError, ValueError, OSError) as error:
+        fail(error, 2)
+
+
+def fail(error: Exception, status: int) -> None:
+    """One sentence on stderr; with BENCH_DEBUG set, the traceback as well."""
+    if os.environ.get("BENCH_DEBUG"):
+        raise error
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    say(f"error: {message or type(error).__name__}")
+    sys.exit(status)

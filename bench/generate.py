@@ -1,0 +1,99 @@
+"""From ids to uint8 images, one chunk at a time, with the per-step trace."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.data import to_uint8
+from bench.noise import START, noise
+from bench.sampler import Step, sample, start
+from denoisers.base import Denoiser
+
+CHUNK = 256  # images, at least, that are written together
+
+
+class Chunk(NamedTuple):
+    """Finished images and what was seen on the way.
+
+    ids     int64 (n,)
+    images  uint8 (n, H, W)
+    trace   float64 (steps, 4): mean over pixels and images of (x - D)^2, x, x^2 and |D| > 1, at each step
+    cost    float64 (2,): seconds in all, seconds inside the denoiser
+    """
+
+    ids: np.ndarray
+    images: np.ndarray
+    trace: np.ndarray
+    cost: np.ndarray
+
+
+def chunks(num: int, batch_size: int) -> list[range]:
+    """Ids 0 .. num-1 in runs of whole batches, so that every batch is the same after a restart."""
+    size = -(-CHUNK // batch_size) * batch_size
+    return [range(begin, min(begin + size, num)) for begin in range(0, num, size)]
+
+
+@torch.inference_mode()
+def generate(
+    denoiser: Denoiser,
+    ids: range,
+    sigmas: Tensor,
+    *,
+    seed: int,
+    shape: tuple[int, int, int],
+    pad: int,
+    eta: float,
+    variance: str,
+    clip: bool,
+    batch_size: int,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    advance: Callable[[int], None] = lambda images: None,
+) -> Chunk:
+    """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
+
+    shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at the end
+    dtype    of the network's arithmetic (autocast); the state between steps stays float32
+    advance  called after every step with the number of images that made it
+    """
+    images, traces, inside, began = [], [], 0.0, time.perf_counter()
+    for batch in (ids[i : i + batch_size] for i in range(0, len(ids), batch_size)):
+        index = torch.tensor(batch, device=device)
+        steps: list[list[float]] = []
+
+        def call(x: Tensor, sigma: Tensor) -> Tensor:
+            nonlocal inside
+            entered = time.perf_counter()
+            with torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32):
+                denoised = denoiser(x, sigma)
+            synchronize(device)
+            inside += time.perf_counter() - entered
+            return denoised
+
+        def record(step: Step, steps: list[list[float]] = steps, n: int = len(batch)) -> None:
+            residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
+            seen = (residual.square(), step.x, step.x.square(), clipped)
+            steps.append([value.mean(dtype=torch.float64).item() for value in seen])
+            advance(n)
+
+        def fresh(step: int, index: Tensor = index) -> Tensor:
+            return noise(seed, index, step + 1, shape)
+
+        x = start(noise(seed, index, START, shape), sigmas[0].item())
+        x = sample(call, x, sigmas, fresh, eta=eta, variance=variance, clip=clip, callback=record)
+        images.append(to_uint8(x, pad))
+        traces.append(np.array(steps) * len(batch))
+    cost = np.array([time.perf_counter() - began, inside])
+    return Chunk(np.array(ids), np.concatenate(images), sum(traces) / len(ids), cost)
+
+
+def synchronize(device: str) -> None:
+    """Wait for the accelerator, so that a clock read next means something."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device == "mps":
+        torch.mps.synchronize()

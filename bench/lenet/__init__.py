@@ -1,0 +1,16 @@
+"""Feature networks for FID and KID on digits: `lenet-a` and `lenet-b`, trained independently."""
+
+from pathlib import Path
+
+from bench.lenet.net import LeNet
+from denoisers import weights as weights_
+
+FOLDER = Path(__file__).parent
+
+
+def load(name: str) -> tuple[LeNet, dict]:
+    """The shipped classifier called `name`, in eval mode, and its card."""
+    state, card = weights_.load(name, FOLDER, default=name)
+    net = LeNet()
+    weights_.load_into(net, state, name)
+    return net.eval(), card

@@ -1,0 +1,71 @@
+"""What two runs must share before their numbers may stand in one table."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from bench.sampler import SAMPLERS
+from denoisers.schedule import GRIDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How many images are generated, and by which member of the sampler family."""
+
+    num: int
+    steps: int
+    sampler: str = "ddpm"
+    grid: str = "ddpm"
+    eta: float | None = None  # None: the sampler's own
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num < 3:
+            raise ValueError(f"--num must be at least 3, which KID and its error need; found {self.num}")
+        if self.sampler not in SAMPLERS:
+            raise LookupError(f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)} (--sampler)")
+        if self.grid not in GRIDS:
+            raise LookupError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)} (--grid)")
+        if self.eta is None:
+            object.__setattr__(self, "eta", SAMPLERS[self.sampler].eta)
+        elif self.variance == "beta" and self.eta != 1:
+            raise ValueError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"--eta must lie in 0..1; found {self.eta}")
+        GRIDS[self.grid](self.steps)  # raises for steps the grid does not have
+
+    @property
+    def variance(self) -> str:
+        """`posterior` or `beta`."""
+        return SAMPLERS[self.sampler].variance
+
+    def to_json(self) -> dict[str, Any]:
+        """All that decides the distribution of the images, besides the denoiser."""
+        return {**dataclasses.asdict(self), "variance": self.variance}
+
+
+PROTOCOLS = {
+    "quick": Protocol(num=256, steps=20),
+    "standard": Protocol(num=2000, steps=50),
+    "paper": Protocol(num=10_000, steps=1000),
+}
+
+
+def scoring(dataset_name: str, dataset_digest: str, extractor_name: str, extractor_digest: str) -> dict[str, Any]:
+    """How the images are scored: whatever changes a number without changing an image."""
+    return {
+        "dataset": f"{dataset_name}@{dataset_digest}",
+        "features": f"{extractor_name}@{extractor_digest}",
+        "reference": "train, all",
+        "control": "held out, first n of a fixed permutation",
+        "quantisation": "uint8, rounded",
+        "fid": "raw features, float64, eigenvalues",
+        "kid": "standardised features, (x.y/d+1)^3, all pairs, jackknife",
+        "copy": "pixel L2 to all training images, d1/d2 < 1/3",
+    }
+
+
+def fingerprint(facts: Any) -> str:
+    """Eight hexadecimal digits of the sha256 of `facts` as canonical JSON."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()[:8]

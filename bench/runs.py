@@ -1,0 +1,107 @@
+"""A run on disk: created, resumed, finished, read back. Every write is temporary, then renamed."""
+
+import dataclasses
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def complete(self) -> bool:
+        """Whether `metrics.json`, which is written last, is there."""
+        return (self.path / "metrics.json").is_file()
+
+    @property
+    def readable(self) -> bool:
+        """Whether `run.json` can be read."""
+        try:
+            return bool(self.read_json("run.json"))
+        except ValueError:
+            return False
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Create the folder and write `run.json` with status `started`.
+
+        Raises PermissionError or another OSError if the place cannot be written.
+        """
+        (self.path / "chunks").mkdir(parents=True, exist_ok=True)
+        self.write_json("run.json", {"schema_version": SCHEMA_VERSION, "status": "started", **facts})
+
+    def update(self, **facts: Any) -> None:
+        """Change fields of `run.json`."""
+        self.write_json("run.json", {**self.read_json("run.json"), **facts})
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the run. Raises ValueError, naming the file, if it is not readable or no object."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.path / name} is not readable: {error}") from None
+        if not isinstance(content, dict):
+            raise ValueError(f"{self.path / name} is not readable: expected an object, found {type(content).__name__}")
+        return content
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Strict JSON: NaN and infinity raise ValueError."""
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        self.write(name, lambda file: file.write(text.encode()))
+
+    def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> None:
+        """Fill a file so that it is either absent (or as before) or whole."""
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                fill(file)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_npz(self, name: str, **arrays: np.ndarray) -> None:
+        """Arrays without compression; the same arrays give the same bytes."""
+        self.write(name, lambda file: np.savez(file, **arrays))
+
+    def read_npz(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a file, or None if it is missing or damaged."""
+        try:
+            with np.load(self.path / name, allow_pickle=False) as file:
+                return dict(file)
+        except UNREADABLE:
+            return None
+
+    def chunk_name(self, ids: range) -> str:
+        """Where the images `ids` wait until all are there."""
+        return f"chunks/{ids.start:06d}-{ids.stop:06d}.npz"
+
+    def clear_chunks(self) -> None:
+        """Remove what `samples.npz` has made superfluous."""
+        shutil.rmtree(self.path / "chunks", ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the run's own files, and the folder if nothing foreign is left in it."""
+        self.clear_chunks()
+        for name in FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+
+FILES = ("metrics.json", "samples.npz", "trace.csv", "per_sample.csv", "grid.png", "nearest.png", "run.json")
+
+
+def find(folder: Path) -> list[Run]:
+    """All runs below `folder`: every folder that holds a `run.json`, in the order of their paths."""
+    return [Run(path.parent) for path in sorted(folder.rglob("run.json"))]

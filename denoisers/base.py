@@ -1,0 +1,52 @@
+"""The contract: what a denoiser is, and the facts it declares about itself."""
+
+import abc
+import dataclasses
+import math
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a network expects. Wrappers act on it and `run.json` records it; the sampler never reads it."""
+
+    name: str
+    prediction_type: Literal["epsilon", "sample", "v_prediction"]  # what the raw network emits
+    in_channels: int = 1
+    multiple_of: int = 1  # of H and W; wrappers pad and crop
+    value_range: tuple[float, float] = (-1.0, 1.0)  # the network's own range, not the contract's
+    sigma_min: float = 0.0  # noise band it was trained on, in [-1, 1] units
+    sigma_max: float = math.inf
+    weights: str = ""  # "<card>@<first 8 digits of the sha256>"; empty for closed forms
+
+    def in_band(self, sigma: float) -> bool:
+        """Whether the network was trained at this noise level (1 % of slack for rounded bounds)."""
+        return self.sigma_min * 0.99 <= sigma <= self.sigma_max * 1.01
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as strict JSON: an unbounded `sigma_max` becomes None."""
+        facts = dataclasses.asdict(self)
+        facts["sigma_max"] = None if math.isinf(self.sigma_max) else self.sigma_max
+        return facts
+
+
+class Denoiser(nn.Module, abc.ABC):
+    """D(x; sigma): the clean image expected under x = x0 + sigma * eps.
+
+    x      float32 (B, C, H, W); x0 lies in [-1, 1], x itself is unbounded
+    sigma  float32 () or (B,), standard deviation of the noise in x
+    returns float32 (B, C, H, W), the estimate of x0, not clipped
+    """
+
+    spec: Spec
+    card: dict[str, Any] | None = None  # where the weights come from; None for closed forms
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+
+
+def expand_as(sigma: Tensor, x: Tensor) -> Tensor:
+    """`sigma` of shape () or (B,) made broadcastable to `x` (B, ...)."""
+    return sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))

@@ -1,0 +1,88 @@
+"""Noise levels: the VP chain (betas, alphas_cumprod), the sigma grids and the map sigma <-> t.
+
+VE and VP describe one process: x_t = sqrt(abar_t) x with x = x0 + sigma_t eps and sigma_t^2 = (1 - abar_t) / abar_t.
+Array index i holds the t = i + 1 of the papers, so abar[0] is abar_1 and the clean image has abar = 1.
+Everything is float64: 1 - abar_1 is 1e-4, too close to rounding for float32.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+TIMESTEPS = 1000
+
+
+def linear_betas(timesteps: int = TIMESTEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
+    """The variances beta_t of Ho et al. 2020 (arXiv 2006.11239), section 4.
+
+    They are meant for 1000 timesteps: a shorter chain is a subset of this one, never `timesteps=200` here, which
+    would end at sigma = 2.6 and make the start from pure noise wrong.
+    """
+    return torch.linspace(first, last, timesteps, dtype=torch.float64)
+
+
+def cosine_betas(timesteps: int = TIMESTEPS, offset: float = 0.008, largest: float = 0.999) -> Tensor:
+    """The variances of Nichol & Dhariwal 2021 (arXiv 2102.09672), equation 17, capped at `largest`."""
+    level = (torch.arange(timesteps + 1, dtype=torch.float64) / timesteps + offset) / (1 + offset)
+    abar = torch.cos(level * math.pi / 2) ** 2
+    return (1 - abar[1:] / abar[:-1]).clamp(max=largest)
+
+
+def alphas_cumprod(betas: Tensor) -> Tensor:
+    """abar_t = prod_{s<=t} (1 - beta_s)."""
+    return torch.cumprod(1 - betas.double(), dim=0)
+
+
+def sigmas_of(abar: Tensor) -> Tensor:
+    """VE noise level of each VP step: sqrt((1 - abar) / abar)."""
+    return ((1 - abar) / abar).sqrt()
+
+
+def vp_scale(sigma: Tensor) -> Tensor:
+    """sqrt(abar) = 1 / sqrt(1 + sigma^2): multiplies VE x to give VP x_t."""
+    return (1 + sigma**2).rsqrt()
+
+
+def sigma_to_t(sigma: Tensor, sigmas: Tensor) -> Tensor:
+    """Position of `sigma` in the rising chain `sigmas`, 0-based, linear in log sigma between its members.
+
+    Outside the chain the nearest end is returned.
+    """
+    levels, chain = sigma.double().log(), sigmas.double().log()
+    low = (torch.searchsorted(chain, levels) - 1).clamp(0, len(chain) - 2)
+    fraction = (levels - chain[low]) / (chain[low + 1] - chain[low])
+    return (low + fraction.clamp(0, 1)).to(sigma.dtype)
+
+
+def respaced(sigmas: Tensor, steps: int) -> Tensor:
+    """A falling grid of `steps` levels out of a rising chain, both ends kept, and the final 0."""
+    if not 1 <= steps <= len(sigmas):
+        raise ValueError(
+            f"the chain has {len(sigmas)} noise levels, so --steps must be 1..{len(sigmas)}; found {steps}"
+        )
+    index = torch.linspace(len(sigmas) - 1, 0, steps, dtype=torch.float64).round().long()
+    return torch.cat([sigmas[index], sigmas.new_zeros(1)])
+
+
+def ddpm_grid(steps: int) -> Tensor:
+    """The linear 1000-step chain, respaced: sigma 157.4 ... 0.01, 0."""
+    return respaced(sigmas_of(alphas_cumprod(linear_betas())), steps)
+
+
+def cosine_grid(steps: int) -> Tensor:
+    """The cosine 1000-step chain, respaced: sigma 2e4 ... 0.0064, 0."""
+    return respaced(sigmas_of(alphas_cumprod(cosine_betas())), steps)
+
+
+def karras_grid(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Tensor:
+    """Equal steps in sigma^(1/rho), then 0: Karras et al. 2022 (arXiv 2206.00364), equation 5."""
+    if steps < 1:
+        raise ValueError(f"--steps must be at least 1; found {steps}")
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
+
+
+GRIDS: dict[str, Callable[[int], Tensor]] = {"ddpm": ddpm_grid, "cosine": cosine_grid, "karras": karras_grid}

@@ -1,0 +1,104 @@
+"""Weights on disk: safetensors beside a card that says where they come from, checked by digest before use."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+def home() -> Path:
+    """`$BENCH_HOME`, by default `bench` in the user's cache folder. Created by those who write into it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("BENCH_HOME") or cache / "bench")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cards(folder: Path) -> list[str]:
+    """Names of the cards shipped in `folder`."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State dict and card of `weights`: a card shipped in `folder`, a path to a file, or None for `default`.
+
+    A file `X.safetensors` is checked against the card `X.json` beside it, when there is one. Other files are read as
+    PyTorch checkpoints, tensors only.
+
+    Raises FileNotFoundError for a missing file and ValueError for one whose digest or content is not as expected.
+    """
+    weights = weights or default
+    shipped = folder / f"{weights}.json"
+    path = shipped.with_suffix(".safetensors") if shipped.exists() else Path(weights)
+    if not path.is_file():
+        known = ", ".join(cards(folder))
+        raise FileNotFoundError(f"no weights at {path}; --weights takes a file or one of the shipped cards: {known}")
+    digest = sha256(path)
+    card_path = path.with_suffix(".json")
+    card = read_card(card_path) if card_path.exists() else {"name": path.name, "sha256": digest}
+    if card.get("sha256") != digest:
+        raise ValueError(
+            f"{path} is not the file its card describes: expected sha256 {card.get('sha256')}, found {digest}; "
+            "restore the file (reinstall, or git checkout), or train it again with `bench train`"
+        )
+    return read_state(path), card
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """A card, as the JSON object it is."""
+    try:
+        card = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not a readable card: {error}") from None
+    if not isinstance(card, dict):
+        raise ValueError(f"{path} is not a card: expected a JSON object, found {type(card).__name__}")
+    return card
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Named tensors of a safetensors file or of a PyTorch checkpoint (never executes code from the file)."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as weights (truncated, or another format?): {error}") from None
+    except Exception as error:  # pickle.UnpicklingError, and whatever else a hostile file provokes
+        raise ValueError(f"{path} holds more than tensors or is no checkpoint; it was not loaded: {error}") from None
+
+
+def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:
+    """Write `path` (.safetensors) and its card; returns the card, completed with the digest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+    os.replace(temporary, path)
+    card = {"name": path.stem, "sha256": sha256(path), **card}
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None:
+    """`net.load_state_dict(state)`, with a sentence naming the first key that does not fit."""
+    expected = net.state_dict()
+    for key in [*expected, *state]:
+        found = tuple(state[key].shape) if key in state else "nothing"
+        wanted = tuple(expected[key].shape) if key in expected else "no such key"
+        if found != wanted:
+            raise ValueError(f"{path} does not fit {type(net).__name__}: at {key!r} expected {wanted}, found {found}")
+    net.load_state_dict(state)
+
+
+def tag(card: dict[str, Any]) -> str:
+    """`<card>@<first 8 digits of its sha256>`, as runs record weights."""
+    return f"{card['name']}@{card['sha256'][:8]}"
