@@ -65,26 +65,26 @@ def run(
     given = {key: value for key, value in flags.items() if value is not None}
     if sampler is not None and eta is None:
         given["eta"] = None  # the sampler's own, not the protocol's
+    plan = experiment.resolve(
+        denoiser,
+        dataclasses.replace(PROTOCOLS[protocol], **given),
+        weights=weights,
+        options=parse_options(option or []),
+        seed=seed,
+        dataset_name=dataset,
+        data_dir=data_dir,
+        extractor_name=features,
+        device=device,
+        dtype_name=dtype,
+        batch_size=batch_size,
+        out=out,
+    )
+    warn_out_of_band(plan.facts)
     with ExitStack() as bars:
-        finished = experiment.run(
-            denoiser,
-            dataclasses.replace(PROTOCOLS[protocol], **given),
-            weights=weights,
-            options=parse_options(option or []),
-            seed=seed,
-            dataset=dataset,
-            data_dir=data_dir,
-            extractor=features,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            out=out,
-            overwrite=overwrite,
-            say=say,
-            progress=lambda done, total: progress_bar(bars, done, total),
+        finished = experiment.execute(
+            plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
         )
     frame, unfinished = report.collect(finished.path)
-    warn_out_of_band(finished.read_json("run.json"))
     if json_:
         typer.echo(json.dumps(finished.read_json("metrics.json"), indent=2))
     else:
@@ -162,10 +162,10 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a network from scratch, or continue where an interrupted training stopped."""
-    from bench import experiment
+    from bench import machine
     from bench import train as train_
 
-    chosen = experiment.choose_device(device)
+    chosen = machine.choose_device(device)
     path = train_.train(
         network, name=name, out=out, epochs=epochs, seed=seed, data_dir=data_dir, device=chosen, report=say
     )

@@ -1,0 +1,103 @@
+"""The machine a run takes place on: device, dtype, memory, and the versions that decide a number."""
+
+import contextlib
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bench
+from denoisers.base import Denoiser
+
+
+def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
+    """`work()`, with every kind of exhausted memory turned into a MemoryError that names the flag."""
+    try:
+        return work()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if (
+            isinstance(error, RuntimeError)
+            and "allocate memory" not in str(error)
+            and "out of memory" not in str(error)
+        ):
+            raise
+        raise MemoryError(
+            f"a batch of {batch_size} images does not fit into memory; choose a smaller --batch-size"
+        ) from None
+
+
+def choose_device(name: str) -> str:
+    """`auto` is the first of cuda, mps and cpu that is there."""
+    there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    if name == "auto":
+        return there[0]
+    if name.split(":", maxsplit=1)[0] not in there:
+        raise ValueError(f"no device {name!r} on this machine; available: {', '.join(there)} (--device)")
+    return name
+
+
+def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
+    """`auto` is bfloat16 for networks where the processor has instructions for it. Closed forms stay float32."""
+    if name not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"unknown dtype {name!r}; available: auto, float32, bfloat16 (--dtype)")
+    if name == "float32" or not denoiser.spec.weights:
+        return torch.float32
+    fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast or name == "bfloat16" else torch.float32
+
+
+def device_name(device: str) -> str:
+    """The device with the name of its processor."""
+    return f"{device} ({torch.cuda.get_device_name(device) if device.startswith('cuda') else platform.machine()})"
+
+
+def check_writable(out: Path) -> None:
+    """Raise OSError, naming the flag, if nothing can be written into `out`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write into {out}: {error.strerror} (--out)") from None
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides a number."""
+    names = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
+    return {"bench": bench.__version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def commit() -> str | None:
+    """The commit of the checkout this code runs from, with `-dirty` if it was changed; None outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    where = Path(__file__).parent
+    answer = subprocess.run(
+        [git, "-C", str(where), "describe", "--always", "--dirty", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return answer.stdout.strip() or None
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def limit_memory() -> None:
+    """Let an allocation beyond the free memory raise, instead of the kernel killing the process (Linux only)."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024, hard))

@@ -1,0 +1,205 @@
+"""The one-line family against the formulas it stands for, written out in VP coordinates."""
+
+import math
+
+import pytest
+import torch
+
+from bench import sampler
+from denoisers import schedule
+from denoisers.controls import Gaussian, Identity, Ideal
+
+ABAR = schedule.alphas_cumprod(schedule.linear_betas())
+LAMBDAS = torch.tensor([1e-4, 1e-2, 1, 10, 50], dtype=torch.float64)
+
+
+def wobbly(x, sigma):
+    """Some smooth, nonlinear denoiser: the formulas must agree for any."""
+    return torch.tanh(0.7 * x / (1 + sigma) + 0.1 * sigma.sin())
+
+
+def chain(steps):
+    """0-based steps of the respaced chain, falling, and their abar and the next one's (1 at the end)."""
+    index = torch.linspace(999, 0, steps, dtype=torch.float64).round().long()
+    abar = ABAR[index]
+    return abar, torch.cat([abar[1:], torch.ones(1, dtype=torch.float64)])
+
+
+def draws(steps, generator):
+    return torch.randn(steps + 1, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
+
+
+def textbook(steps, z, step):
+    """x_T = z_0, then x_{t-1} = step(x_t, x0_hat, abar_t, abar_{t-1}, z): Ho et al. 2020, algorithm 2."""
+    x = z[0]
+    for i, (abar, before) in enumerate(zip(*chain(steps), strict=True)):
+        x0 = wobbly(x / abar.sqrt(), ((1 - abar) / abar).sqrt())
+        x = step(x, x0, abar, before, z[i + 1] if before < 1 else torch.zeros_like(x))
+    return x
+
+
+def ours(steps, z, **member):
+    sigmas = schedule.ddpm_grid(steps)
+    x = sampler.start(z[0], sigmas[0].item())
+    return sampler.sample(wobbly, x, sigmas, lambda i: z[i + 1], clip=False, **member)
+
+
+def posterior_mean(x, x0, abar, before):
+    """mu~ = [sqrt(abar_{t-1}) beta x0 + sqrt(alpha) (1 - abar_{t-1}) x_t] / (1 - abar_t)."""
+    alpha = abar / before
+    return (before.sqrt() * (1 - alpha) * x0 + alpha.sqrt() * (1 - before) * x) / (1 - abar)
+
+
+def posterior_step(x, x0, abar, before, z):
+    variance = (1 - abar / before) * (1 - before) / (1 - abar)
+    return posterior_mean(x, x0, abar, before) + variance.sqrt() * z
+
+
+def beta_step(x, x0, abar, before, z):
+    return posterior_mean(x, x0, abar, before) + (1 - abar / before).sqrt() * z
+
+
+def eps_form_step(x, x0, abar, before, z):
+    """mu = (x_t - beta / sqrt(1 - abar) eps) / sqrt(alpha): minus, and 1 / sqrt(alpha) on both terms."""
+    alpha = abar / before
+    eps = (x - abar.sqrt() * x0) / (1 - abar).sqrt()
+    variance = (1 - alpha) * (1 - before) / (1 - abar)
+    return (x - (1 - alpha) / (1 - abar).sqrt() * eps) / alpha.sqrt() + variance.sqrt() * z
+
+
+def ddim_step(x, x0, abar, before, z):
+    eps = (x - abar.sqrt() * x0) / (1 - abar).sqrt()
+    return before.sqrt() * x0 + (1 - before).sqrt() * eps
+
+
+@pytest.mark.parametrize("steps", [50, 1000])
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("ddpm", posterior_step), ("ddpm", eps_form_step), ("ddpm-beta", beta_step), ("ddim", ddim_step)],
+)
+def test_members_equal_the_written_out_samplers(steps, name, step, generator):
+    z = draws(steps, generator)
+    assert (ours(steps, z, **sampler.SAMPLERS[name]._asdict()) - textbook(steps, z, step)).abs().max() < 1e-10
+
+
+def sign_slip(x, x0, abar, before, z):
+    alpha = abar / before
+    eps = (x - abar.sqrt() * x0) / (1 - abar).sqrt()
+    return x / alpha.sqrt() + (1 - alpha) * (1 - abar).sqrt() * eps / (1 - abar)
+
+
+def variance_slip(x, x0, abar, before, z):
+    alpha, alpha_before = abar / before, 1 - schedule.linear_betas()[0]
+    return posterior_mean(x, x0, abar, before) + ((1 - alpha) * (1 - alpha_before) / (1 - abar)).sqrt() * z
+
+
+def reused_noise(x, x0, abar, before, z):
+    eps = (x - abar.sqrt() * x0) / (1 - abar).sqrt()
+    return posterior_mean(x, x0, abar, before) + (1 - abar / before).sqrt() * eps
+
+
+@pytest.mark.parametrize("slip", [sign_slip, variance_slip, reused_noise])
+def test_the_formulas_of_the_slides_are_other_samplers(slip, generator):
+    """Plus for minus; bars lost in the variance; eps_theta in place of fresh noise, also at t = 1."""
+    z = draws(50, generator)
+    assert (ours(50, z) - textbook(50, z, slip)).abs().max() > 1e-2
+
+
+def test_start_is_the_start_of_the_vp_chain():
+    z = torch.ones(1, dtype=torch.float64)
+    assert sampler.start(z, 157.4) * schedule.vp_scale(torch.tensor(157.4, dtype=torch.float64)) == pytest.approx(1)
+
+
+GRIDS = {
+    "1000": schedule.ddpm_grid(1000),
+    "50": schedule.ddpm_grid(50),
+    "karras 18": schedule.karras_grid(18),
+    "karras 50": schedule.karras_grid(50),
+}
+GOLDEN = [  # final variance / lambda; computed independently of this code
+    ("1000", 0.0, [0.470, 0.967, 0.996, 0.997, 0.995]),
+    ("1000", 1.0, [0.431, 0.928, 0.991, 0.994, 0.994]),
+    ("50", 0.0, [0.311, 0.611, 0.928, 0.941, 0.934]),
+    ("50", 1.0, [0.262, 0.464, 0.855, 0.893, 0.887]),
+    ("karras 18", 0.0, [0.551, 0.657, 0.739, 0.772, 0.790]),
+    ("karras 18", 1.0, [0.382, 0.475, 0.569, 0.614, 0.643]),
+    ("karras 50", 0.0, [0.793, 0.864, 0.900, 0.913, 0.917]),
+    ("karras 50", 1.0, [0.660, 0.747, 0.807, 0.833, 0.849]),
+]
+
+
+def impulse_response(denoiser, sigmas, eta, variance="posterior"):
+    """Gain of each draw on the output, (draws, modes): the sampler is linear in its noise when D is."""
+    steps = len(sigmas) - 1
+    unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None].expand(-1, -1, 1, 1, len(LAMBDAS))
+    x = unit[:, 0] * sigmas[0]
+    return sampler.sample(
+        denoiser, x, sigmas, lambda i: unit[:, i + 1], eta=eta, variance=variance, clip=False
+    )[:, 0, 0]
+
+
+@pytest.mark.parametrize(("grid", "eta", "expected"), GOLDEN)
+def test_gaussian_control_has_the_golden_variances(grid, eta, expected):
+    denoiser = Gaussian(torch.zeros(5), torch.diag(LAMBDAS))
+    gains = impulse_response(denoiser, GRIDS[grid], eta)
+    ratio = gains.square().sum(0) / LAMBDAS
+    assert ratio.tolist() == pytest.approx(expected, rel=0.01)
+
+
+def test_beta_variance_is_exact_for_unit_variance_data():
+    """Ho et al. 2020: sigma_t^2 = beta_t is optimal for x0 ~ N(0, I). Each level then has variance 1 + sigma^2."""
+    sigmas = schedule.ddpm_grid(50)[:-1]
+    gains = impulse_response(Gaussian(torch.zeros(5), torch.eye(5)), sigmas, 1.0, "beta")
+    started = gains[0].square() * (1 + sigmas[0] ** 2) / sigmas[0] ** 2  # from the VP start, not from sigma_0 z
+    assert (started + gains[1:].square().sum(0)).tolist() == pytest.approx([1 + sigmas[-1].item() ** 2] * 5, rel=1e-9)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_constant_denoiser_gives_its_constant(eta, generator):
+    mu = torch.randn(1, 1, 4, 4, generator=generator)
+    out = sampler.sample(
+        lambda x, s: mu.expand_as(x), torch.randn(3, 1, 4, 4), schedule.karras_grid(5), torch.randn(5, 3, 1, 4, 4).__getitem__,
+        eta=eta, clip=False,
+    )
+    assert torch.equal(out, mu.expand_as(out))
+
+
+def test_identity_does_not_move_under_ddim(generator):
+    x = torch.randn(2, 1, 4, 4, generator=generator)
+    assert torch.equal(sampler.sample(Identity(), x, schedule.karras_grid(7), None, eta=0.0, clip=False), x)
+
+
+def test_ideal_of_one_image_gives_that_image(generator):
+    image = torch.rand(1, 1, 8, 8, generator=generator) * 2 - 1
+    image = torch.cat([image, image])
+    x = sampler.start(torch.randn(3, 1, 8, 8, generator=generator), 157.4)
+    out = sampler.sample(Ideal(image), x, schedule.ddpm_grid(5), lambda i: torch.randn(3, 1, 8, 8))
+    assert torch.allclose(out, image[:1].expand_as(out), atol=1e-6)
+
+
+def test_one_step_is_the_denoiser(generator):
+    x = torch.randn(2, 1, 4, 4, generator=generator, dtype=torch.float64)
+    sigmas = torch.tensor([3.0, 0.0], dtype=torch.float64)
+    assert torch.equal(sampler.sample(wobbly, x, sigmas, None, clip=False), wobbly(x, sigmas[0]))
+
+
+def test_clipping_happens_before_the_residual_is_taken():
+    out = sampler.sample(lambda x, s: 5 * torch.ones_like(x), torch.zeros(1, 1, 2, 2), schedule.karras_grid(3), None, eta=0)
+    assert torch.equal(out, torch.ones_like(out))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_stops_the_run_and_names_the_step(bad):
+    calls = iter(range(10))
+
+    def breaks(x, sigma):
+        return x * (bad if next(calls) == 3 else 0.5)
+
+    with pytest.raises(FloatingPointError, match="step 3 of 8"):
+        sampler.sample(breaks, torch.ones(1, 1, 2, 2), schedule.karras_grid(8), torch.zeros_like, eta=0)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_down_and_up_make_the_next_level(eta):
+    down, up = sampler.split(3.0, 2.0, eta, "posterior")
+    assert down**2 + up**2 == pytest.approx(4)

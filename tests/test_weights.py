@@ -1,0 +1,79 @@
+"""Weights are used only if they are what their card says."""
+
+import pickle
+
+import pytest
+import torch
+
+from denoisers import unet, weights
+
+
+@pytest.fixture
+def file(tmp_path):
+    weights.save(tmp_path / "small.safetensors", {"a": torch.arange(4.0)}, {"licence": "MIT"})
+    return tmp_path / "small.safetensors"
+
+
+def test_what_is_saved_is_loaded(file):
+    for name in ("small", str(file)):
+        state, card = weights.load(name, file.parent, default="none")
+        assert torch.equal(state["a"], torch.arange(4.0))
+        assert card["licence"] == "MIT"
+    assert weights.tag(card) == f"small@{weights.sha256(file)[:8]}"
+
+
+def test_an_altered_file_is_refused_with_both_digests(file):
+    expected = weights.sha256(file)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{file}.*expected sha256 {expected}, found {weights.sha256(file)}"):
+        weights.load("small", file.parent, default="")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 60])
+def test_a_truncated_file_is_refused(file, keep):
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="is not the file its card describes"):
+        weights.load("small", file.parent, default="")
+    file.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        weights.load(str(file), file.parent, default="")
+
+
+def test_a_missing_file_names_the_cards(file):
+    with pytest.raises(FileNotFoundError, match=r"no weights at nowhere.pt; .*small"):
+        weights.load("nowhere.pt", file.parent, default="")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]"])
+def test_a_damaged_card(file, text):
+    file.with_suffix(".json").write_text(text)
+    with pytest.raises(ValueError, match=r"small\.json is not a"):
+        weights.load("small", file.parent, default="")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("exploded", "w"))
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bomb.pt").write_bytes(pickle.dumps({"a": Bomb()}))
+    with pytest.raises(ValueError, match=r"bomb\.pt"):
+        weights.load("bomb.pt", tmp_path, default="")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_weights_of_another_network_name_the_key(file):
+    with pytest.raises(ValueError, match=r"does not fit UNet: at 'time.0.weight' expected \(256, 256\), found nothing"):
+        unet.load(str(file))
+
+
+def test_home_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    assert weights.home() == tmp_path
+    monkeypatch.delenv("BENCH_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert weights.home() == tmp_path / "cache" / "bench"

@@ -1,0 +1,105 @@
+"""Oracles in, oracles out: with a perfect network every wrapper returns x0, whatever range and size it wants."""
+
+import pytest
+import torch
+
+from bench import sampler
+from denoisers import schedule
+from denoisers.base import Spec
+from denoisers.wrappers import COUPLINGS, EpsDenoiser, ResidualDenoiser, fit, unfit
+
+ABAR = schedule.alphas_cumprod(schedule.linear_betas())
+SIGMAS = [0.01, 0.5, 5.0, 157.0]
+
+
+class Oracle(torch.nn.Module):
+    """A network that returns what it is told, and remembers what it was asked."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, *asked):
+        self.asked = asked
+        return self.answer(*asked) if callable(self.answer) else self.answer
+
+
+@pytest.fixture
+def x0(generator):
+    return torch.rand(3, 1, 31, 29, generator=generator) * 2 - 1
+
+
+@pytest.fixture
+def eps(generator):
+    return torch.randn(3, 1, 31, 29, generator=generator)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_eps_oracle_gives_x0(x0, eps, sigma):
+    padded = torch.nn.functional.pad(eps, (0, 3, 0, 1))
+    net = Oracle(padded)
+    denoiser = EpsDenoiser(net, ABAR, Spec("oracle", "epsilon", multiple_of=8))
+    denoised = denoiser(x0 + sigma * eps, torch.tensor(sigma))
+    assert torch.allclose(denoised, x0, atol=1e-6 * max(1, sigma) * 10)
+    x_t, t = net.asked
+    assert x_t.shape == (3, 1, 32, 32)
+    assert torch.allclose(x_t[..., :31, :29], (x0 + sigma * eps) / (1 + sigma**2) ** 0.5, atol=1e-6)
+    level = schedule.sigmas_of(ABAR)[t.round().long()]
+    assert level.tolist() == pytest.approx([sigma] * 3, rel=0.06)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize(("channels", "multiple", "value_range"), [(1, 1, (-1.0, 1.0)), (3, 16, (0.0, 1.0)), (1, 8, (0, 255))])
+def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_range):
+    spec = Spec("oracle", "sample", channels, multiple, value_range)
+    net = Oracle(fit(x0, spec))
+    denoised = ResidualDenoiser(net, spec)(x0 + sigma * eps, torch.tensor(sigma))
+    assert torch.allclose(denoised, x0, atol=1e-5)
+    (asked,) = net.asked
+    assert asked.shape[1] == channels
+    assert asked.shape[-2] % multiple == asked.shape[-1] % multiple == 0
+
+
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_unfit_undoes_fit(x0, value_range):
+    spec = Spec("s", "sample", 3, 16, value_range)
+    assert torch.allclose(unfit(fit(x0, spec), x0, spec), x0, atol=1e-5)
+
+
+def test_fit_maps_black_and_white_to_the_ends_of_the_range():
+    ends = fit(torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 2), Spec("s", "sample", value_range=(0.0, 1.0)))
+    assert ends.flatten().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["scaled", "vp", "ve"])
+def test_correct_couplings_take_off_all_the_noise(x0, eps, name):
+    """Fed by each coupling, a network that removes exactly the noise gives D = x0."""
+    sigma = 2.0
+    scale = 1 if name == "ve" else (1 + sigma**2) ** -0.5
+    net = Oracle(scale * x0)
+    denoiser = ResidualDenoiser(net, Spec("oracle", "sample"), coupling=name)
+    assert torch.allclose(denoiser(x0 + sigma * eps, torch.tensor(sigma)), x0, atol=1e-5)
+
+
+def test_normalised_residual_has_unit_deviation(x0, eps):
+    sigma = torch.tensor(3.0)
+    x = x0 + sigma * eps
+    denoiser = ResidualDenoiser(Oracle(lambda x: 0.3 * x), Spec("oracle", "sample"), coupling="normalised")
+    assert torch.allclose(((x - denoiser(x, sigma)) / sigma).std(dim=(1, 2, 3)), torch.ones(3), atol=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "left"), [(1000, 0.417), (250, 0.429), (100, 0.450), (50, 0.478)])
+def test_naive_coupling_leaves_noise_even_with_an_oracle(steps, left):
+    """v' = ((1 - beta / sqrt(1 - abar))^2 / alpha) v + beta from v = 1: the historical failure, as arithmetic."""
+    sigmas = schedule.ddpm_grid(steps)
+    denoiser = ResidualDenoiser(Oracle(torch.zeros_like), Spec("oracle", "sample"), coupling="naive")
+    unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None]
+    x = sampler.start(unit[:, 0], sigmas[0].item())
+    out = sampler.sample(denoiser, x, sigmas, lambda i: unit[:, i + 1], variance="beta", clip=False)
+    assert out.square().sum().sqrt() == pytest.approx(left, abs=0.001)
+
+
+def test_unknown_coupling_is_refused():
+    with pytest.raises(ValueError, match="naive, normalised, scaled, vp, ve"):
+        ResidualDenoiser(Oracle(None), Spec("oracle", "sample"), coupling="magic")
+    assert list(COUPLINGS) == ["naive", "normalised", "scaled", "vp", "ve"]
