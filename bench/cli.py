@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -80,7 +80,7 @@ def run(
         out=out,
     )
     warn_out_of_band(plan.facts)
-    with ExitStack() as bars:
+    with resumable(), ExitStack() as bars:
         finished = experiment.execute(
             plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
         )
@@ -166,9 +166,9 @@ def train(
     from bench import train as train_
 
     chosen = machine.choose_device(device)
-    path = train_.train(
-        network, name=name, out=out, epochs=epochs, seed=seed, data_dir=data_dir, device=chosen, report=say
-    )
+    options = {"name": name, "out": out, "epochs": epochs, "seed": seed, "data_dir": data_dir, "device": chosen}
+    with resumable():
+        path = train_.train(network, **options, report=say)
     typer.echo(path.with_suffix(".json").read_text().rstrip())
     typer.echo(path)
 
@@ -211,6 +211,16 @@ def progress_bar(bars: ExitStack, done: int, total: int) -> Callable[[int], None
     return bar.update
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C ends what is inside with a sentence and status 130 (typer would only say "Aborted")."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("\ninterrupted; what is finished is on disk, and the same command resumes")
+        sys.exit(130)
+
+
 def warn_out_of_band(facts: dict) -> None:
     """Say it if the network was asked about noise it was never trained on."""
     if share := facts["out_of_band"]:
@@ -230,9 +240,6 @@ def main() -> None:
     """Run the command line; every failure becomes one sentence and an exit status: 1 failed, 2 wrong usage."""
     try:
         app()
-    except KeyboardInterrupt:
-        say("interrupted; what is finished is on disk, and the same command resumes")
-        sys.exit(130)
     except (FloatingPointError, MemoryError, ImportError) as error:
         fail(error, 1)
     except (LookupError, TypeError, ValueError, OSError) as error:

@@ -135,10 +135,10 @@ def execute(
         raise FileExistsError(f"{run.path} exists, and --overwrite never was asked for")
     if overwrite == "always":
         run.remove()
-    if is_scored(plan):
+    samples = run.read_npz("samples.npz")
+    if samples is not None and is_scored(plan):
         say(f"complete: {run.path}")
         return run
-    samples = run.read_npz("samples.npz")
     if samples is None or not run.readable:
         run.begin(plan.facts)
     if samples is None:

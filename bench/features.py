@@ -1,5 +1,6 @@
 """Feature extractors, and the reference features of a dataset, cached by the digests of what they depend on."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -100,4 +101,5 @@ def store(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(file, **arrays)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

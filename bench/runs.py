@@ -35,11 +35,12 @@ class Run:
             return False
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Create the folder and write `run.json` with status `started`.
+        """Create the folder and write `run.json` with status `started`; older numbers go, as they would look final.
 
         Raises PermissionError or another OSError if the place cannot be written.
         """
         (self.path / "chunks").mkdir(parents=True, exist_ok=True)
+        (self.path / "metrics.json").unlink(missing_ok=True)
         self.write_json("run.json", {"schema_version": SCHEMA_VERSION, "status": "started", **facts})
 
     def update(self, **facts: Any) -> None:

@@ -11,7 +11,7 @@ def test_ideal_is_the_posterior_mean(train, generator, sigma):
     points = train[:200]
     x = points[:4] + sigma * torch.randn(4, 1, 32, 32, generator=generator)
     flat, query = points.flatten(1).double(), x.flatten(1).double()
-    weights = (-torch.cdist(query, flat) ** 2 / (2 * sigma**2)).softmax(1)
+    weights = (-(torch.cdist(query, flat) ** 2) / (2 * sigma**2)).softmax(1)
     expected = (weights @ flat).reshape(x.shape).float()
     assert torch.allclose(controls.ideal(train=points)(x, torch.tensor(sigma)), expected, atol=2e-4)
 
@@ -36,7 +36,8 @@ def test_gaussian_is_the_wiener_filter(train, generator):
 def test_gaussian_beats_the_mean_and_ideal_beats_gaussian_on_its_own_images(train, generator):
     x = train + torch.randn(train.shape, generator=generator)
     errors = [
-        (make(train=train)(x, torch.tensor(1.0)) - train).square().mean() for make in (controls.ideal, controls.gaussian)
+        (make(train=train)(x, torch.tensor(1.0)) - train).square().mean()
+        for make in (controls.ideal, controls.gaussian)
     ]
     assert errors[0] < errors[1] < (train - train.mean(0)).square().mean()
 

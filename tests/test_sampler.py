@@ -7,7 +7,7 @@ import torch
 
 from bench import sampler
 from denoisers import schedule
-from denoisers.controls import Gaussian, Identity, Ideal
+from denoisers.controls import Gaussian, Ideal, Identity
 
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 LAMBDAS = torch.tensor([1e-4, 1e-2, 1, 10, 50], dtype=torch.float64)
@@ -133,9 +133,9 @@ def impulse_response(denoiser, sigmas, eta, variance="posterior"):
     steps = len(sigmas) - 1
     unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None].expand(-1, -1, 1, 1, len(LAMBDAS))
     x = unit[:, 0] * sigmas[0]
-    return sampler.sample(
-        denoiser, x, sigmas, lambda i: unit[:, i + 1], eta=eta, variance=variance, clip=False
-    )[:, 0, 0]
+    return sampler.sample(denoiser, x, sigmas, lambda i: unit[:, i + 1], eta=eta, variance=variance, clip=False)[
+        :, 0, 0
+    ]
 
 
 @pytest.mark.parametrize(("grid", "eta", "expected"), GOLDEN)
@@ -158,8 +158,12 @@ def test_beta_variance_is_exact_for_unit_variance_data():
 def test_constant_denoiser_gives_its_constant(eta, generator):
     mu = torch.randn(1, 1, 4, 4, generator=generator)
     out = sampler.sample(
-        lambda x, s: mu.expand_as(x), torch.randn(3, 1, 4, 4), schedule.karras_grid(5), torch.randn(5, 3, 1, 4, 4).__getitem__,
-        eta=eta, clip=False,
+        lambda x, s: mu.expand_as(x),
+        torch.randn(3, 1, 4, 4),
+        schedule.karras_grid(5),
+        torch.randn(5, 3, 1, 4, 4).__getitem__,
+        eta=eta,
+        clip=False,
     )
     assert torch.equal(out, mu.expand_as(out))
 
@@ -184,7 +188,9 @@ def test_one_step_is_the_denoiser(generator):
 
 
 def test_clipping_happens_before_the_residual_is_taken():
-    out = sampler.sample(lambda x, s: 5 * torch.ones_like(x), torch.zeros(1, 1, 2, 2), schedule.karras_grid(3), None, eta=0)
+    out = sampler.sample(
+        lambda x, s: 5 * torch.ones_like(x), torch.zeros(1, 1, 2, 2), schedule.karras_grid(3), None, eta=0
+    )
     assert torch.equal(out, torch.ones_like(out))
 
 

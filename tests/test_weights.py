@@ -58,6 +58,7 @@ class Bomb:
         return (open, ("exploded", "w"))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bomb.pt").write_bytes(pickle.dumps({"a": Bomb()}))

@@ -49,7 +49,9 @@ def test_eps_oracle_gives_x0(x0, eps, sigma):
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-@pytest.mark.parametrize(("channels", "multiple", "value_range"), [(1, 1, (-1.0, 1.0)), (3, 16, (0.0, 1.0)), (1, 8, (0, 255))])
+@pytest.mark.parametrize(
+    ("channels", "multiple", "value_range"), [(1, 1, (-1.0, 1.0)), (3, 16, (0.0, 1.0)), (1, 8, (0, 255))]
+)
 def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_range):
     spec = Spec("oracle", "sample", channels, multiple, value_range)
     net = Oracle(fit(x0, spec))

@@ -1,0 +1,42 @@
+# make run    set up, generate and score with the U-Net, report        make lint   style and format
+# make test   set up and test                                          make bench  speed, as ratios
+PYTHON ?= python3
+BIN := .venv/bin
+# The full MNIST for tests and runs, where this checkout has it beside itself.
+export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
+
+.PHONY: setup run report test lint format bench clean
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11 to 3.13 is needed; found $$($(PYTHON) --version). Choose one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: setup
+	$(BIN)/bench run --denoiser unet
+	$(BIN)/bench report results/
+
+report: setup
+	$(BIN)/bench report results/
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,331 @@
+"""The commands as a user types them, on the embedded digits: what they print, write and refuse."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench import cli
+from denoisers import registry
+from denoisers.base import Denoiser, Spec
+
+SMALL = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
+
+
+@pytest.fixture
+def bench(monkeypatch, capsys, tmp_path):
+    """Runs `bench ...` in this process, in an empty folder; gives (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return stopped.value.code or 0, said.out, said.err
+
+    return call
+
+
+def read_csv(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def run_folder(out: str) -> Path:
+    return Path(out.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run of each control and of the U-Net, in one results folder."""
+    out = tmp_path_factory.mktemp("finished") / "results"
+    environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
+    for name in registry.names():
+        command = [sys.executable, "-m", "bench", "run", "--denoiser", name, *SMALL, "--out", str(out)]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
+    return out
+
+
+def test_a_run_writes_what_the_design_says(finished):
+    for name in registry.names():
+        (folder,) = (finished / name).iterdir()
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "grid.png",
+            "metrics.json",
+            "nearest.png",
+            "per_sample.csv",
+            "run.json",
+            "samples.npz",
+            "trace.csv",
+        ]
+        samples = np.load(folder / "samples.npz")
+        assert samples["arr_0"].shape == (40, 28, 28, 1)
+        assert samples["arr_0"].dtype == np.uint8
+        assert samples["ids"].tolist() == list(range(40))
+        facts = json.loads((folder / "run.json").read_text())
+        assert facts["status"] == "finished"
+        assert facts["schema_version"] == 1
+        assert facts["cost"]["seconds"] > facts["cost"]["seconds_in_denoiser"] > 0
+        rows = read_csv(folder / "per_sample.csv")
+        assert len(rows) == 40
+        assert all(0 <= float(row["ratio"]) <= 1 for row in rows)
+        trace = read_csv(folder / "trace.csv")
+        assert [float(trace[i]["sigma"]) for i in (0, -1)] == pytest.approx([157.407, 0.0100], rel=1e-3)
+        assert Image.open(folder / "nearest.png").size[0] > 100
+
+
+def scores(finished, name):
+    (folder,) = (finished / name).iterdir()
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_every_number_stands_beside_its_control(finished):
+    found = scores(finished, "unet")
+    control = found["controls"]["held_out"]
+    for name in ("fid", "kid", "confidence", "copy_rate"):
+        assert found[name]["n"] == control[name]["n"] == 40
+        assert found[name].keys() == {"value", "stderr", "ci95", "n", "higher_is_better"}
+    assert control["copy_rate"]["value"] == 0
+    assert sum(found["class_histogram"]) == 40
+
+
+def test_the_controls_say_what_is_known_of_them(finished):
+    assert scores(finished, "ideal")["copy_rate"]["value"] == 1
+    assert scores(finished, "gaussian")["copy_rate"]["value"] == 0
+    fid = {name: scores(finished, name)["fid"]["value"] for name in registry.names()}
+    assert fid["identity"] > fid["gaussian"] > 2 * fid["unet"]
+    assert fid["gaussian"] > 2 * fid["ideal"]
+
+
+def test_the_trace_of_ideal_is_calibrated(finished):
+    (folder,) = (finished / "ideal").iterdir()
+    for row in read_csv(folder / "trace.csv")[:-1]:
+        assert float(row["sigma_hat"]) == pytest.approx(float(row["sigma"]), rel=0.05)
+
+
+def test_report(finished, bench, tmp_path):
+    results = shutil.copytree(finished, tmp_path / "results")
+    status, out, _ = bench("report", results)
+    assert status == 0
+    assert out.count("held-out digits") == 1
+    order = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ") and "---" not in line]
+    assert order[:2] == ["denoiser", "held-out digits"]
+    assert order.index("unet") < order.index("gaussian") < order.index("identity")
+    page = (results / "report.md").read_text()
+    for link in ("grid.png", "nearest.png"):
+        assert page.count(link) == len(registry.names())
+    assert all(
+        (results / line.split("](")[1].rstrip(")")).exists() for line in page.splitlines() if line.startswith("![")
+    )
+    assert len(read_csv(results / "report.csv")) == len(registry.names())
+
+
+def test_report_of_foreign_half_written_and_failed_runs(finished, bench, tmp_path):
+    results = shutil.copytree(finished, tmp_path / "results")
+    (folder,) = (results / "gaussian").iterdir()
+    (folder / "metrics.json").unlink()
+    (folder,) = (results / "ideal").iterdir()
+    (folder / "metrics.json").write_text('{"fid"')
+    (folder,) = (results / "identity").iterdir()
+    (folder / "metrics.json").write_text("{}")
+    for name, text in {
+        "foreign": "[]",
+        "newer": '{"schema": 9}',
+        "failed": '{"status": "failed", "error": "NaN"}',
+    }.items():
+        (results / name).mkdir()
+        (results / name / "run.json").write_text(text)
+    (results / "newer" / "metrics.json").write_text('{"a": 1}')
+    (results / "photo.png").write_bytes(b"\x89PNG")
+    status, out, _ = bench("report", results)
+    assert status == 0
+    assert "unet" in out
+    for said in (
+        "resumes it",
+        "metrics.json is not readable",
+        "foreign/run.json is not readable",
+        "failed: NaN",
+        "newer",
+    ):
+        assert said in out
+
+
+def test_a_complete_run_returns_at_once(finished, bench, tmp_path):
+    results = shutil.copytree(finished, tmp_path / "results")
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*.*")}
+    status, out, err = bench("run", "--denoiser", "unet", *SMALL, "--out", results)
+    assert status == 0
+    assert "complete" in err
+    assert "| unet" in out
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*.*")} == before
+    status, _, err = bench("run", "--denoiser", "unet", *SMALL, "--out", results, "--overwrite", "never")
+    assert status == 2
+    assert "--overwrite never" in err
+
+
+def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
+    results = shutil.copytree(finished, tmp_path / "results")
+    (folder,) = (results / "unet").iterdir()
+    samples = (folder / "samples.npz").read_bytes()
+    status, out, _ = bench("run", "--denoiser", "unet", *SMALL, "--out", results, "--features", "lenet-b", "--json")
+    assert status == 0
+    assert run_folder(out) == folder
+    assert (folder / "samples.npz").read_bytes() == samples
+    assert json.loads("\n".join(out.splitlines()[:-1])) == json.loads((folder / "metrics.json").read_text())
+    assert scores(results, "unet")["fid"] != scores(finished, "unet")["fid"]
+
+
+KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_resumes_to_the_same_bytes(bench, home, tmp_path, how):
+    command = [sys.executable, "-m", "bench", *KILLED, "--out", "killed"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"BENCH_HOME": str(home)}, stderr=subprocess.PIPE
+    )
+    while not list((tmp_path / "killed").rglob("chunks/*.npz")):
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.01)
+    process.send_signal(how)
+    said = process.communicate()[1].decode()
+    assert "Traceback" not in said
+    assert how == signal.SIGKILL or (process.returncode == 130 and "resumes" in said)
+    (folder,) = (tmp_path / "killed" / "unet").iterdir()
+    assert not (folder / "samples.npz").exists()
+    assert "resumes it" in bench("report", "killed")[1]
+    status, _, err = bench(*KILLED, "--out", "killed")
+    assert status == 0
+    assert "resuming" in err
+    assert bench(*KILLED, "--out", "whole")[0] == 0
+    (whole,) = (tmp_path / "whole" / "unet").iterdir()
+    assert (folder / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert not (folder / "chunks").exists()
+
+
+class Breaks(Denoiser):
+    """Fails at the low noise levels, in the way it is told."""
+
+    spec = Spec("breaks", "sample")
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x, sigma):
+        if sigma < 1 and self.how == "memory":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+        return x * float("nan") if sigma < 1 else torch.zeros_like(x)
+
+
+def breaks(how: str = "nan") -> Breaks:
+    return Breaks(how)
+
+
+def test_nan_stops_the_run_and_names_the_step(bench, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN, "breaks", f"{__name__}:breaks")
+    status, _, err = bench("run", "--denoiser", "breaks", *SMALL)
+    assert status == 1
+    assert "NaN or infinity at step 3 of 4" in err
+    assert "failed: the denoiser returned NaN" in bench("report", "results")[1]
+
+
+def test_a_batch_that_does_not_fit(bench, monkeypatch):
+    monkeypatch.setitem(registry.BUILT_IN, "breaks", f"{__name__}:breaks")
+    status, _, err = bench("run", "--denoiser", "breaks", "--option", "how=memory", *SMALL)
+    assert status == 1
+    assert "--batch-size" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--denoiser", "unt"], "did you mean 'unet'"),
+        (["--denoiser", ""], "unknown denoiser ''"),
+        (["--denoiser", "unet", "--num", "0"], "--num"),
+        (["--denoiser", "unet", "--num", "-1"], "--num"),
+        (["--denoiser", "unet", "--steps", "0"], "--steps"),
+        (["--denoiser", "unet", "--steps", "1001"], "--steps"),
+        (["--denoiser", "unet", "--batch-size", "0"], "--batch-size"),
+        (["--denoiser", "unet", "--seed", "-1"], "--seed"),
+        (["--denoiser", "unet", "--eta", "2"], "--eta"),
+        (["--denoiser", "unet", "--eta", "nan"], "--eta"),
+        (["--denoiser", "unet", "--sampler", "euler"], "--sampler"),
+        (["--denoiser", "unet", "--grid", "x"], "--grid"),
+        (["--denoiser", "unet", "--protocol", "long"], "--protocol"),
+        (["--denoiser", "unet", "--features", "dino"], "--features"),
+        (["--denoiser", "unet", "--dataset", "cifar"], "unknown dataset"),
+        (["--denoiser", "unet", "--data-dir", "nowhere"], "--data-dir"),
+        (["--denoiser", "unet", "--device", "tpu"], "--device"),
+        (["--denoiser", "unet", "--dtype", "int8"], "--dtype"),
+        (["--denoiser", "unet", "--overwrite", "maybe"], "--overwrite"),
+        (["--denoiser", "unet", "--weights", "nowhere.safetensors"], "--weights"),
+        (["--denoiser", "unet", "--option", "speed"], "--option"),
+        (["--denoiser", "unet", "--option", "speed=1"], "--option"),
+        (["--denoiser", "identity", "--weights", "x"], "--weights"),
+        (["--denoiser", "unet", "--out", "/proc/no"], "--out"),
+        (["--denoiser", "unet", "--num", "many"], "--num"),
+        (["--denoisr", "unet"], "--denoiser"),
+        ([], "--denoiser"),
+    ],
+)
+def test_wrong_arguments_end_in_one_sentence(bench, arguments, said):
+    dataset = [] if {"--dataset", "--data-dir"} & set(arguments) else ["--dataset", "mnist5k"]
+    status, out, err = bench("run", *arguments, *dataset)
+    assert status == 2
+    assert said in err
+    assert out == ""
+    assert not list(Path().glob("results/*/*"))
+
+
+def test_out_below_a_file(bench, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, err = bench("run", "--denoiser", "identity", *SMALL, "--out", "file/results")
+    assert status == 2
+    assert "cannot write into file/results" in err
+
+
+def test_report_of_nothing(bench, tmp_path):
+    assert bench("report", "nowhere")[0] == 2
+    (tmp_path / "empty").mkdir()
+    status, out, _ = bench("report", "empty")
+    assert status == 0
+    assert "No finished runs" in out
+
+
+def test_list_and_info(bench):
+    status, out, _ = bench("list")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == registry.names()
+    for kind in cli.KINDS:
+        assert bench("list", kind)[1]
+    assert json.loads(bench("info", "unet")[1])["card"]["licence"] == "MIT"
+    assert "posterior mean" in json.loads(bench("info", "ideal")[1])["description"]
+    assert bench("info", "nobody")[0] == 2
+    assert bench("list", "animals")[0] == 2
+
+
+def test_gauge(bench):
+    status, out, _ = bench("gauge", "--denoiser", "identity", "--dataset", "mnist5k", "--num", "20")
+    assert status == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()[2:]]
+    for sigma, std, mse, *_ in rows[:4]:  # clipping takes off half of it where the background is black
+        assert float(std) == pytest.approx(float(sigma) / 2, rel=1e-3)
+        assert 0.3 < float(mse) / float(std) ** 2 < 1
+    assert bench("gauge", "--denoiser", "identity", "--num", "0")[0] == 2
+
+
+def test_help_is_quick_because_it_imports_nothing_slow():
+    code = "import sys; from bench import cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pandas')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

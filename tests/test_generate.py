@@ -1,0 +1,75 @@
+"""Image i is (seed, i), whatever is computed with it."""
+
+import numpy as np
+import pytest
+import torch
+
+import denoisers
+from bench.generate import chunks, generate
+from denoisers import schedule
+
+SIGMAS = schedule.ddpm_grid(8)
+
+
+def images_of(denoiser, ids, batch_size, **changes):
+    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "eta": 1.0, "variance": "posterior", "clip": True}
+    return generate(denoiser, ids, SIGMAS, batch_size=batch_size, **(options | changes))
+
+
+@pytest.fixture(scope="module", params=["unet", "gaussian", "ideal"])
+def denoiser(request, train):
+    return denoisers.load(request.param, train=lambda: train)
+
+
+def test_the_batch_size_changes_no_image_by_more_than_one_grey_level(denoiser):
+    whole = images_of(denoiser, range(30), 256).images
+    for size in (1, 7):
+        parts = images_of(denoiser, range(30), size).images
+        assert np.abs(whole.astype(int) - parts).max() <= 1
+
+
+def test_an_image_does_not_depend_on_where_the_chunk_begins(denoiser):
+    whole, part = images_of(denoiser, range(12), 4).images, images_of(denoiser, range(8, 12), 4).images
+    assert np.array_equal(whole[8:], part)
+
+
+def test_seeds_and_ids_give_different_images(denoiser):
+    first = images_of(denoiser, range(4), 4).images
+    assert len({image.tobytes() for image in first}) == 4
+    assert not np.array_equal(first, images_of(denoiser, range(4), 4, seed=1).images)
+
+
+def test_denoisers_start_from_the_same_noise(train):
+    seen = {}
+    for name in ("gaussian", "identity"):
+        inner = denoisers.load(name, train=lambda: train)
+
+        def spy(x, sigma, inner=inner, name=name):
+            seen.setdefault(name, x.clone())
+            return inner(x, sigma)
+
+        images_of(spy, range(3), 3)
+    assert torch.equal(seen["gaussian"], seen["identity"])
+
+
+def test_the_trace_measures_what_it_says(train):
+    chunk = images_of(lambda x, s: torch.full_like(x, 2.0), range(6), 4)
+    residual, mean, square, clipped = chunk.trace.T
+    assert chunk.trace.shape == (8, 4)
+    assert (clipped == 1).all()
+    assert square[0] == pytest.approx(1 + SIGMAS[0].item() ** 2, rel=0.05)  # the VP start
+    assert residual[0] == pytest.approx(square[0] - 4 * mean[0] + 4, rel=1e-4)
+    assert chunk.cost[0] > chunk.cost[1] > 0
+
+
+def test_progress_counts_image_steps(train):
+    seen = []
+    images_of(denoisers.load("identity"), range(10), 4, advance=seen.append)
+    assert sum(seen) == 10 * 8
+
+
+@pytest.mark.parametrize(("num", "batch"), [(2000, 128), (2000, 7), (3, 1), (10_000, 1024)])
+def test_chunks_are_whole_batches_and_cover_all_ids(num, batch):
+    parts = chunks(num, batch)
+    assert [i for part in parts for i in part] == list(range(num))
+    assert all(part.start % batch == 0 and len(part) >= 256 for part in parts[:-1])

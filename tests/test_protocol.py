@@ -1,0 +1,51 @@
+"""What may be compared, and what is refused before anything runs."""
+
+import dataclasses
+
+import pytest
+
+from bench.protocol import PROTOCOLS, Protocol, fingerprint
+
+STANDARD = PROTOCOLS["standard"]
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        ({"num": 0}, "--num"),
+        ({"num": -5}, "--num"),
+        ({"steps": 0}, "--steps"),
+        ({"steps": 5000}, "--steps"),
+        ({"sampler": "heun"}, "--sampler"),
+        ({"grid": "linear"}, "--grid"),
+        ({"eta": 1.5}, "--eta"),
+        ({"eta": float("nan")}, "--eta"),
+        ({"sampler": "ddpm-beta", "eta": 0.5}, "--eta"),
+    ],
+)
+def test_wrong_values_name_their_flag(change, flag):
+    with pytest.raises((ValueError, LookupError), match=flag):
+        dataclasses.replace(STANDARD, **change)
+
+
+def test_a_sampler_brings_its_eta():
+    assert Protocol(10, 5, sampler="ddim").eta == 0
+    assert Protocol(10, 5, sampler="ddpm").eta == 1
+    assert Protocol(10, 5, sampler="ddpm", eta=0.5).eta == 0.5
+
+
+def test_everything_that_changes_images_changes_the_fingerprint():
+    changes = [
+        {"num": 100},
+        {"steps": 49},
+        {"sampler": "ddim", "eta": 0.0},
+        {"grid": "cosine"},
+        {"eta": 0.123},
+        {"clip": False},
+    ]
+    prints = {fingerprint(dataclasses.replace(STANDARD, **change).to_json()) for change in [{}, *changes]}
+    assert len(prints) == len(changes) + 1
+
+
+def test_the_fingerprint_does_not_depend_on_the_order_of_keys():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
