@@ -1,6 +1,7 @@
 """One run from names to numbers: resolve everything, generate what is missing, score what is on disk."""
 
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -135,13 +136,12 @@ def execute(
         raise FileExistsError(f"{run.path} exists, and --overwrite never was asked for")
     if overwrite == "always":
         run.remove()
-    samples = run.read_npz("samples.npz")
+    samples = run.read_npz("samples.npz") if run.readable else None
     if samples is not None and is_scored(plan):
         say(f"complete: {run.path}")
         return run
-    if samples is None or not run.readable:
-        run.begin(plan.facts)
     if samples is None:
+        run.begin(plan.facts)
         try:
             samples = generate_missing(plan, say, progress)
         except (FloatingPointError, MemoryError) as error:
@@ -160,49 +160,48 @@ def is_scored(plan: Plan) -> bool:
         return False
 
 
-def generate_missing(
-    plan: Plan, say: Say, progress: Callable[[int, int], Callable[[int], None]]
-) -> dict[str, np.ndarray]:
+def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
     """Generate the chunks that are not on disk, join all of them into `samples.npz` and `trace.csv`."""
-    run, setting = plan.run, plan.protocol
-    ranges = generate.chunks(setting.num, plan.batch_size)
+    run, num, steps = plan.run, plan.protocol.num, plan.protocol.steps
+    ranges = generate.chunks(num, plan.batch_size)
     stored = {ids: run.read_npz(run.chunk_name(ids)) for ids in ranges}
     done = sum(len(ids) for ids in ranges if stored[ids])
     if done:
-        say(f"resuming: {done} of {setting.num} images are on disk")
-    advance = progress(done * setting.steps, setting.num * setting.steps)
+        say(f"resuming: {done} of {num} images are on disk")
+    advance = progress(done * steps, num * steps)
     for ids in ranges:
         if stored[ids] is None:
-            chunk = machine.in_memory(
-                plan.batch_size,
-                lambda ids=ids: generate.generate(
-                    plan.denoiser,
-                    ids,
-                    plan.sigmas,
-                    seed=plan.seed,
-                    shape=plan.dataset.shape,
-                    pad=plan.dataset.pad,
-                    eta=setting.eta,
-                    variance=setting.variance,
-                    clip=setting.clip,
-                    batch_size=plan.batch_size,
-                    device=plan.device,
-                    dtype=plan.dtype,
-                    advance=advance,
-                ),
-            )
-            stored[ids] = chunk._asdict()
+            stored[ids] = machine.in_memory(plan.batch_size, functools.partial(make_chunk, plan, ids, advance))
             run.write_npz(run.chunk_name(ids), **stored[ids])
     chunks = [stored[ids] for ids in ranges]
     ids, images = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("ids", "images"))
-    trace = sum(chunk["trace"] * len(chunk["ids"]) for chunk in chunks) / setting.num
+    write_trace(run, plan.sigmas, sum(chunk["trace"] * len(chunk["ids"]) for chunk in chunks) / num)
     seconds, inside = sum(chunk["cost"] for chunk in chunks)
-    write_trace(run, plan.sigmas, trace)
-    run.update(cost={"seconds": seconds, "seconds_per_image": seconds / setting.num, "seconds_in_denoiser": inside})
+    run.update(cost={"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside})
     samples = {"arr_0": images[..., None], "ids": ids}
     run.write_npz("samples.npz", **samples)
     run.clear_chunks()
     return samples
+
+
+def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[str, np.ndarray]:
+    """The images `ids`, with trace and cost."""
+    chunk = generate.generate(
+        plan.denoiser,
+        ids,
+        plan.sigmas,
+        seed=plan.seed,
+        shape=plan.dataset.shape,
+        pad=plan.dataset.pad,
+        eta=plan.protocol.eta,
+        variance=plan.protocol.variance,
+        clip=plan.protocol.clip,
+        batch_size=plan.batch_size,
+        device=plan.device,
+        dtype=plan.dtype,
+        advance=advance,
+    )
+    return chunk._asdict()
 
 
 def write_trace(run: Run, sigmas: Tensor, trace: np.ndarray) -> None:

@@ -59,7 +59,7 @@ def run() -> None:
         name = str(dtype).removeprefix("torch.")
         rate = 2 * BATCH * STEPS / seconds
         print(
-            f"run,  {name:<25} {rate:8.0f} images x steps/s   {1 - inside / seconds:5.1%} of the time outside the network"
+            f"run,  {name:<25} {rate:8.0f} images x steps/s   {1 - inside / seconds:5.1%} outside the network"
         )
 
 
