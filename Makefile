@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report test lint format bench clean
+.PHONY: setup run report test lint format bench samplers clean
 
 setup: .venv/.installed
 
@@ -37,6 +37,10 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/speed.py
+
+samplers: setup
+	$(BIN)/python benchmarks/samplers.py 50 1000
+	$(BIN)/python benchmarks/samplers.py 20 1000
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 BLOCK = 4096  # rows of a kernel matrix held at once
 
@@ -27,6 +26,8 @@ def fid(reference: np.ndarray, generated: np.ndarray) -> float:
 
     Raises ValueError for fewer than two rows.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance  # takes two seconds, which most commands need not wait
+
     if min(len(reference), len(generated)) < 2:
         raise ValueError(f"FID needs at least 2 images a side; found {len(reference)} and {len(generated)}")
     identity = nn.Identity()

@@ -58,9 +58,7 @@ def run() -> None:
         seconds, inside = chunk.cost
         name = str(dtype).removeprefix("torch.")
         rate = 2 * BATCH * STEPS / seconds
-        print(
-            f"run,  {name:<25} {rate:8.0f} images x steps/s   {1 - inside / seconds:5.1%} outside the network"
-        )
+        print(f"run,  {name:<25} {rate:8.0f} images x steps/s   {1 - inside / seconds:5.1%} outside the network")
 
 
 def random_numbers() -> None:

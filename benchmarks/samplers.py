@@ -1,0 +1,40 @@
+"""KID of the U-Net under every member of the sampler family: how the protocols' sampler was chosen.
+
+make samplers    (or: python benchmarks/samplers.py 50 1000, for steps and images)
+"""
+
+import itertools
+import sys
+
+import torch
+
+import denoisers
+from bench import data, features, machine, metrics
+from bench.generate import generate
+from bench.sampler import SAMPLERS, Sampler
+from denoisers.schedule import GRIDS
+
+MEMBERS = SAMPLERS | {"eta 0.5": Sampler(eta=0.5)}
+
+
+def main(steps: int, num: int) -> None:
+    """One line per grid and member, same seed and ids, so that differences are the sampler's."""
+    dataset, extractor = data.load("mnist"), features.load("lenet-a")
+    raw, reference = features.reference(dataset, extractor)
+    denoiser = denoisers.load("unet").to(memory_format=torch.channels_last)
+    dtype = machine.choose_dtype("auto", denoiser, "cpu")
+    print(
+        f"{steps} steps, {num} images, seed 0\n\n| grid | sampler | KID x 1e3 | FID |\n| --- | --- | --- | --- |",
+        flush=True,
+    )
+    for (grid, make), (name, member) in itertools.product(GRIDS.items(), MEMBERS.items()):
+        options = {"seed": 0, "shape": dataset.shape, "pad": dataset.pad, "clip": True, **member._asdict()}
+        images = generate(denoiser, range(num), make(steps), batch_size=128, dtype=dtype, **options).images
+        found = extractor.features(images)
+        kid = metrics.kid(reference, found)
+        fid = metrics.fid(raw, found)
+        print(f"| {grid} | {name} | {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f} | {fid:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:] or ("50", "1000")))
