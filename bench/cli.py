@@ -240,16 +240,20 @@ def main() -> None:
     """Run the command line; every failure becomes one sentence and an exit status: 1 failed, 2 wrong usage."""
     try:
         app()
-    except (FloatingPointError, MemoryError, ImportError) as error:
+    except (KeyError, IndexError) as error:  # lookups of ours that failed, not a name the user typed
         fail(error, 1)
     except (LookupError, TypeError, ValueError, OSError) as error:
         fail(error, 2)
+    except Exception as error:
+        fail(error, 1)
 
 
 def fail(error: Exception, status: int) -> None:
-    """One sentence on stderr; with BENCH_DEBUG set, the traceback as well."""
+    """One sentence on stderr; with BENCH_DEBUG set, the traceback instead."""
     if os.environ.get("BENCH_DEBUG"):
         raise error
-    message = error.args[0] if isinstance(error, KeyError) and error.args else error
-    say(f"error: {message or type(error).__name__}")
+    expected = isinstance(error, (FloatingPointError, MemoryError, ImportError)) or status == 2
+    kind = "" if expected else f"{type(error).__name__}: "
+    hint = "" if expected else " (BENCH_DEBUG=1 shows where)"
+    say(f"error: {kind}{str(error).strip() or type(error).__name__}{hint}")
     sys.exit(status)

@@ -100,4 +100,4 @@ def limit_memory() -> None:
     with contextlib.suppress(OSError, ValueError, StopIteration):
         line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (peak_memory() + int(line.split()[1]) * 1024, hard))

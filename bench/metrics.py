@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-BLOCK = 4096  # rows of a kernel matrix held at once
+BLOCK = 1024  # rows of a kernel matrix held at once; 60 000 columns of them take 250 MB
 
 
 class Estimate(NamedTuple):
