@@ -193,7 +193,12 @@ KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "
 def test_a_killed_run_resumes_to_the_same_bytes(bench, home, tmp_path, how):
     command = [sys.executable, "-m", "bench", *KILLED, "--out", "killed"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=os.environ | {"BENCH_HOME": str(home)}, stderr=subprocess.PIPE
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"BENCH_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        # A shell ignores Ctrl-C in what it runs in the background, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     while not list((tmp_path / "killed").rglob("chunks/*.npz")):
         assert process.poll() is None, process.stderr.read().decode()
