@@ -8,6 +8,8 @@ from typing import Any
 from bench.sampler import SAMPLERS
 from denoisers.schedule import GRIDS
 
+LARGEST = 10_000_000  # images; far beyond any protocol, and all ids still fit into memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -21,8 +23,8 @@ class Protocol:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        if self.num < 3:
-            raise ValueError(f"--num must be at least 3, which KID and its error need; found {self.num}")
+        if not 3 <= self.num <= LARGEST:
+            raise ValueError(f"--num must lie in 3..{LARGEST} (KID and its error need 3); found {self.num}")
         if self.sampler not in SAMPLERS:
             raise LookupError(f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)} (--sampler)")
         if self.grid not in GRIDS:

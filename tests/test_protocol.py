@@ -14,6 +14,7 @@ STANDARD = PROTOCOLS["standard"]
     [
         ({"num": 0}, "--num"),
         ({"num": -5}, "--num"),
+        ({"num": 10**20}, "--num"),
         ({"steps": 0}, "--steps"),
         ({"steps": 5000}, "--steps"),
         ({"sampler": "heun"}, "--sampler"),
