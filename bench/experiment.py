@@ -84,17 +84,18 @@ def resolve(
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
     sigmas = GRIDS[setting.grid](setting.steps)
+    dataset_id = f"{dataset.name}@{dataset.digest}"
     images = {  # whatever changes the images; run-id and resume depend on it
         "denoiser": name,
         "weights": found.spec.weights,
         "options": options,
         "sampler": setting.to_json(),
         "seed": seed,
-        "dataset": f"{dataset.name}@{dataset.digest}",
+        "dataset": dataset_id,
         "dtype": str(dtype).removeprefix("torch."),
         "noise_version": NOISE_VERSION,
     }
-    scoring = protocol.scoring(dataset.name, dataset.digest, extractor.name, extractor.digest)
+    scoring = protocol.scoring(dataset_id, f"{extractor.name}@{extractor.digest}", features.judge())
     facts = images | {
         "spec": found.spec.to_json(),
         "card": found.card,

@@ -2,16 +2,12 @@
 
 import contextlib
 import dataclasses
-import functools
-import os
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench import lenet, memorization
+from bench import files, lenet, memorization, metrics
 from bench.data import Dataset, to_float
 from bench.memorization import Neighbours
 from bench.metrics import KidReference
@@ -50,6 +46,11 @@ def load(name: str) -> Extractor:
     return EXTRACTORS[name](name)
 
 
+def judge() -> str:
+    """JUDGE with the digest of its weights, for the fingerprint."""
+    return f"{JUDGE}@{lenet.load(JUDGE)[1]['sha256'][:16]}"
+
+
 def classify(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predicted class int64 (N,) and its probability float32 (N,), according to JUDGE."""
     net, _ = lenet.load(JUDGE)
@@ -70,36 +71,23 @@ def reference(dataset: Dataset, extractor: Extractor) -> tuple[np.ndarray, KidRe
         raw = extractor.features(dataset.train)
         return {"raw": raw, **vars(KidReference.of(raw))}
 
-    arrays = cached(f"reference-{dataset.digest}-{extractor.name}-{extractor.digest}", compute)
+    arrays = cached(f"reference-{metrics.VERSION}-{dataset.digest}-{extractor.name}-{extractor.digest}", compute)
     return arrays.pop("raw"), KidReference(**arrays)
 
 
 def held_out_neighbours(dataset: Dataset) -> Neighbours:
     """Nearest training images of the whole held-out set: the control of every memorization number."""
-    compute = functools.partial(memorization.nearest, dataset.held_out, dataset.train)
-    return Neighbours(**cached(f"neighbours-{dataset.digest}", lambda: compute()._asdict()))
+    key = f"neighbours-{memorization.VERSION}-{dataset.digest}"
+    return Neighbours(**cached(key, lambda: memorization.nearest(dataset.held_out, dataset.train)._asdict()))
 
 
 def cached(key: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays stored under `key` in $BENCH_HOME/cache, computed and stored if missing or unreadable."""
     path = home() / "cache" / f"{key}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    arrays = files.read_npz(path)
+    if arrays is None:
         arrays = compute()
-    store(path, arrays)
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the run
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_npz(path, **arrays)
     return arrays
-
-
-def store(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an npz, temporary then renamed. A cache that cannot be written costs time, never the run."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.neighbors import NearestNeighbors
 
+VERSION = 1  # raise it when `nearest` changes: the neighbours of the held-out set are cached
 COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
 
 

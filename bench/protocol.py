@@ -54,11 +54,12 @@ PROTOCOLS = {
 }
 
 
-def scoring(dataset_name: str, dataset_digest: str, extractor_name: str, extractor_digest: str) -> dict[str, Any]:
-    """How the images are scored: whatever changes a number without changing an image."""
+def scoring(dataset: str, features: str, judge: str) -> dict[str, str]:
+    """How the images are scored: whatever changes a number without changing an image; arguments as name@digest."""
     return {
-        "dataset": f"{dataset_name}@{dataset_digest}",
-        "features": f"{extractor_name}@{extractor_digest}",
+        "dataset": dataset,
+        "features": features,
+        "judge": judge,
         "reference": "train, all",
         "control": "held out, first n of a fixed permutation",
         "quantisation": "uint8, rounded",

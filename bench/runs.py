@@ -1,18 +1,17 @@
-"""A run on disk: created, resumed, finished, read back. Every write is temporary, then renamed."""
+"""A run on disk: created, resumed, finished, read back."""
 
 import dataclasses
 import json
-import os
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from bench import files
+
 SCHEMA_VERSION = 1
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,27 +62,16 @@ class Run:
         self.write(name, lambda file: file.write(text.encode()))
 
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> None:
-        """Fill a file so that it is either absent (or as before) or whole."""
-        target = self.path / name
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                fill(file)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Fill a file of the run."""
+        files.write(self.path / name, fill)
 
     def write_npz(self, name: str, **arrays: np.ndarray) -> None:
-        """Arrays without compression; the same arrays give the same bytes."""
-        self.write(name, lambda file: np.savez(file, **arrays))
+        """Store arrays in a file of the run."""
+        files.write_npz(self.path / name, **arrays)
 
     def read_npz(self, name: str) -> dict[str, np.ndarray] | None:
-        """The arrays of a file, or None if it is missing or damaged."""
-        try:
-            with np.load(self.path / name, allow_pickle=False) as file:
-                return dict(file)
-        except UNREADABLE:
-            return None
+        """The arrays of a file of the run, or None if it is missing or damaged."""
+        return files.read_npz(self.path / name)
 
     def chunk_name(self, ids: range) -> str:
         """Where the images `ids` wait until all are there."""
