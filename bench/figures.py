@@ -39,6 +39,19 @@ def nearest(images: np.ndarray, neighbours: np.ndarray, ratio: np.ndarray, file:
     sheet.save(file, format="PNG")
 
 
-def enlarged(image: np.ndarray) -> Image.Image:
-    """uint8 (H, W), every pixel drawn SCALE x SCALE."""
-    return Image.fromarray(image).resize((image.shape[1] * SCALE, image.shape[0] * SCALE), Image.Resampling.NEAREST)
+def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: int = 1) -> None:
+    """Rows noisy | denoised of float images (H, W) in [0, 1], clipped; each pixel drawn scale x scale. PNG."""
+    height = sum(noisy.shape[0] * scale + GAP for noisy, _ in pairs) + GAP
+    width = 2 * max(noisy.shape[1] * scale + GAP for noisy, _ in pairs) + GAP
+    sheet, top = Image.new("L", (width, height), 96), GAP
+    for noisy, denoised in pairs:
+        for place, image in enumerate((noisy, denoised)):
+            drawn = enlarged((image.clip(0, 1) * 255).round().astype(np.uint8), scale)
+            sheet.paste(drawn, (GAP + place * (width - GAP) // 2, top))
+        top += noisy.shape[0] * scale + GAP
+    sheet.save(file, format="PNG")
+
+
+def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
+    """uint8 (H, W), every pixel drawn scale x scale."""
+    return Image.fromarray(image).resize((image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST)

@@ -1,12 +1,16 @@
 """How good a denoiser is as a denoiser: its squared error against the noise level."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 
+from bench import figures, files
 from bench.data import Dataset, to_float
 from bench.noise import noise
 from denoisers.base import Denoiser
+from denoisers.wrappers import pad
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 80.0)
 
@@ -39,3 +43,47 @@ def gauge(
         mse = total / len(images)
         rows.append({"sigma": sigma, "std": sigma / 2, "mse": mse, "mse_mean": baseline, "psnr": -10 * np.log10(mse)})
     return pd.DataFrame(rows)
+
+
+@torch.inference_mode()
+def restore(denoiser: Denoiser, image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """One image, uint8 (H, W), noisy and denoised, both float64 in [0, 1] but unclipped.
+
+    The protocol of the KBNet authors' test script: noise of `level` grey levels from NumPy's legacy generator seeded
+    with 0 for each image, not clipped; sides reflected up to multiples of 8.
+    """
+    noisy = image / 255 + np.random.RandomState(0).normal(0, level / 255, image.shape)
+    x = pad(torch.from_numpy(2 * noisy - 1).float()[None, None], 8)
+    denoised = denoiser(x, torch.tensor(level / 127.5))[0, 0, : image.shape[0], : image.shape[1]]
+    return noisy, (denoised.double().numpy() + 1) / 2
+
+
+def restoration(
+    denoiser: Denoiser, images: dict[str, np.ndarray], levels: tuple[float, ...] = (15, 25, 50)
+) -> pd.DataFrame:
+    """PSNR in dB of each image at each noise level in grey levels, rounded to uint8 first, as papers print it."""
+    rows = []
+    for level in levels:
+        for name, image in images.items():
+            restored = np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round()
+            mse = np.square(restored - image).mean()
+            psnr = 10 * np.log10(255**2 / mse) if mse else np.inf
+            rows.append({"image": name, "sigma_255": level, "psnr": psnr})
+    return pd.DataFrame(rows)
+
+
+def summary(denoiser: Denoiser, images: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Mean PSNR over the images of each folder: one row per folder, one column per noise level."""
+    frame = restoration(denoiser, images)
+    frame["folder"] = [str(Path(name).parent) for name in frame["image"]]
+    table = frame.pivot_table(index="folder", columns="sigma_255", values="psnr").round(2)
+    table.columns = [f"PSNR at {level:g}" for level in table.columns]
+    table.insert(0, "images", frame.groupby("folder")["image"].nunique())
+    return table.reset_index()
+
+
+def draw(denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4) -> None:
+    """noisy | denoised of the first images, as PNG."""
+    pairs = [restore(denoiser, image, level) for image in list(images.values())[:rows]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, lambda file: figures.restored(pairs, file))

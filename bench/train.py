@@ -6,15 +6,18 @@ from typing import Any
 
 import torch
 
-from bench import data
+from bench import data, photographs
 from bench.gauge import gauge
 from bench.lenet import train as lenet_train
-from denoisers import unet
+from denoisers import kbnet, unet
 from denoisers import weights as weights_
+from denoisers.kbnet import train as kbnet_train
 from denoisers.training import Progress
 from denoisers.unet import train as unet_train
 
 LICENCE = "MIT"
+TILE, PATCH = 96, 48  # pixels: what photographs are cut into, and what of that a network sees at once
+ALL_NOISE = unet_train.CHAIN[0].item(), unet_train.CHAIN[-1].item()  # every level the sampler asks for
 CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)  # std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided
 
 Report = Callable[[Progress], None]
@@ -30,12 +33,16 @@ def train(
     data_dir: Path | None = None,
     device: str = "cpu",
     report: Report = lambda progress: None,
+    **recipe: str | None,
 ) -> Path:
-    """Train `network` (`unet` or `lenet`) on MNIST's training set; returns the path of the safetensors file.
+    """Train `network` (`unet`, `kbnet` or `lenet`); returns the path of the safetensors file.
+
+    recipe  `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that name
 
     The checkpoint lies beside it; the same command continues from there after an interruption.
 
-    Raises LookupError for an unknown network, OSError if `out` cannot be written.
+    Raises LookupError for an unknown network, TypeError for a recipe it does not take, OSError if `out` cannot be
+    written.
     """
     if network not in NETWORKS:
         raise LookupError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}")
@@ -43,27 +50,33 @@ def train(
         raise ValueError(f"--epochs must be at least 1; found {epochs}")
     make, default_name, default_epochs = NETWORKS[network]
     name, epochs = name or default_name, epochs or default_epochs
+    given = {key: value for key, value in recipe.items() if value is not None}
+    if given and make is not make_kbnet:
+        raise TypeError(f"{network} has one recipe, and no --{' or --'.join(given).replace('source', 'data')}")
     path = out / f"{name}.safetensors"
     out.mkdir(parents=True, exist_ok=True)
-    dataset = data.load("mnist", data_dir)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
-    card = {
-        "licence": LICENCE,
-        "data": f"{dataset.name}@{dataset.digest}",
-        "split": f"train, all {len(dataset.train)} images",
-        "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}",
-    }
-    make(path, dataset, card, options)
+    command = f"bench train {network} --name {name} --epochs {epochs} --seed {seed}"
+    make(path, data_dir, {"licence": LICENCE, "command": command}, options, **given)
     return path
 
 
-def make_unet(path: Path, dataset: data.Dataset, card: dict[str, Any], options: dict[str, Any]) -> None:
+def digits(data_dir: Path | None, card: dict[str, Any]) -> data.Dataset:
+    """MNIST, noted in `card`."""
+    dataset = data.load("mnist", data_dir)
+    card |= {"data": f"{dataset.name}@{dataset.digest}", "split": f"train, all {len(dataset.train)} images"}
+    return dataset
+
+
+def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
+    dataset = digits(data_dir, card)
     images = data.to_float(dataset.train, dataset.pad)
     net = unet_train.train(images, path.with_suffix(".ckpt"), **options)
     chain = unet_train.CHAIN
     card |= {
-        "recipe": "eps-prediction, v-weighted loss, AdamW 1e-3 with cosine decay, batch 128, EMA 0.999, bfloat16",
+        "recipe": "eps-prediction, v-weighted loss; Muon 4e-3 for weight matrices, AdamW 1e-3 for the rest, "
+        "cosine decay; batch 128, EMA 0.999, bfloat16",
         "parameters": sum(p.numel() for p in net.parameters()),
         "sigma_min": chain[0].item(),
         "sigma_max": chain[-1].item(),
@@ -75,8 +88,53 @@ def make_unet(path: Path, dataset: data.Dataset, card: dict[str, Any], options: 
     weights_.save(path, state, card | {"held_out_mse_x_1e3": quality})
 
 
-def make_lenet(path: Path, dataset: data.Dataset, card: dict[str, Any], options: dict[str, Any]) -> None:
+def make_kbnet(
+    path: Path,
+    data_dir: Path | None,
+    card: dict[str, Any],
+    options: dict[str, Any],
+    **given: str,
+) -> None:
+    """Train a small KBNet to remove noise, save it with its noise band.
+
+    given  `source`: natural, mnist or a folder; `sigma` in grey levels: 25, 0-50 or all; `loss`: l1 or l2
+    """
+    recipe = SHIPPED.get(path.stem, SHIPPED["gray-blind50"]) | given
+    source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
+    if loss not in ("l1", "l2"):
+        raise LookupError(f"unknown --loss {loss!r}; available: l1, l2")
+    low, high = ALL_NOISE if sigma == "all" else kbnet.band({"name": path.stem}, sigma)
+    if source == "mnist":
+        images = (data.to_float(digits(data_dir, card).train, pad=2) + 1) / 2
+    else:
+        folder = photographs.natural(data_dir) if source == "natural" else Path(source)
+        found = photographs.read(folder)
+        images = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
+        card |= {
+            "data": f"{folder.name or source}, grey",
+            "split": f"all {len(found)} images, {len(images)} tiles of {TILE}",
+        }
+    net = kbnet_train.train(
+        images,
+        path.with_suffix(".ckpt"),
+        band=(low / 2, high / 2),
+        norm=loss,
+        patch=None if source == "mnist" else PATCH,
+        **options,
+    )
+    card |= {
+        "recipe": f"noise removal, sigma {sigma} grey levels, {loss} loss; Muon and AdamW, cosine decay, EMA 0.999",
+        "command": f"{card['command']} --data {source} --sigma {sigma} --loss {loss}",
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "sigma_min": low,
+        "sigma_max": high,
+    }
+    weights_.save(path, {key: value.cpu() for key, value in net.state_dict().items()}, card)
+
+
+def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the classifier, save it with its accuracy on held-out images."""
+    dataset = digits(data_dir, card)
     labels, held_out_labels = (torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels))
     net = lenet_train.train(data.to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options).cpu()
     card |= {
@@ -87,7 +145,15 @@ def make_lenet(path: Path, dataset: data.Dataset, card: dict[str, Any], options:
     weights_.save(path, net.state_dict(), card)
 
 
+SHIPPED = {
+    "gray-blind50": {"source": "natural", "sigma": "0-50", "loss": "l1"},
+    "gray25": {"source": "natural", "sigma": "25", "loss": "l1"},
+    "gray-all": {"source": "natural", "sigma": "all", "loss": "l2"},
+    "mnist-all": {"source": "mnist", "sigma": "all", "loss": "l2"},
+    "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
+}
 NETWORKS: dict[str, tuple[Callable[..., None], str, int]] = {
-    "unet": (make_unet, "mnist", 18),
+    "unet": (make_unet, "mnist", 23),
+    "kbnet": (make_kbnet, "gray-blind50", 100),
     "lenet": (make_lenet, "lenet-a", 8),
 }

@@ -20,15 +20,15 @@ class Ideal(Denoiser):
     def __init__(self, train: Tensor) -> None:
         super().__init__()
         self.spec = Spec("ideal", "sample")
-        flat = train.flatten(1)
-        self.register_buffer("mean", flat.mean(0))
-        self.register_buffer("varying", (flat != flat[0]).any(0).nonzero()[:, 0])
-        self.register_buffer("points", (flat - self.mean)[:, self.varying].contiguous())  # centred: less cancellation
+        points = train.flatten(1)
+        self.register_buffer("mean", points.mean(0))
+        self.register_buffer("varying", (points != points[0]).any(0).nonzero()[:, 0])
+        self.register_buffer("points", (points - self.mean)[:, self.varying].contiguous())  # centred: less cancellation
         self.register_buffer("half_norms", self.points.square().sum(1) / 2)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         points = self.points.to(x.dtype)
-        query = (x.flatten(1) - self.mean)[:, self.varying]
+        query = (flat(x, self) - self.mean)[:, self.varying]
         logits = torch.addmm(-self.half_norms.to(x.dtype), query, points.T)  # (B, N)
         weights = logits.div_(expand_as(sigma, logits) ** 2).softmax(1)
         out = self.mean.to(x.dtype).repeat(len(x), 1)
@@ -43,13 +43,13 @@ class Gaussian(Denoiser):
         super().__init__()
         self.spec = Spec("gaussian", "sample")
         variances, basis = torch.linalg.eigh(cov.double())
-        self.register_buffer("mu", mu.double())
+        self.register_buffer("mean", mu.double())
         self.register_buffer("variances", variances.clamp(min=0))
         self.register_buffer("basis", basis)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        mu, variances, basis = (tensor.to(x.dtype) for tensor in (self.mu, self.variances, self.basis))
-        modes = (x.flatten(1) - mu) @ basis  # (B, CHW)
+        mu, variances, basis = (tensor.to(x.dtype) for tensor in (self.mean, self.variances, self.basis))
+        modes = (flat(x, self) - mu) @ basis  # (B, CHW)
         modes *= variances / (variances + expand_as(sigma, modes) ** 2)
         return (mu + modes @ basis.T).reshape(x.shape)
 
@@ -63,6 +63,16 @@ class Identity(Denoiser):
         return x.clone()
 
 
+def flat(x: Tensor, denoiser: Ideal | Gaussian) -> Tensor:
+    """(B, CHW). Raises ValueError for images of another size than those the denoiser was made from."""
+    if x[0].numel() != len(denoiser.mean):
+        raise ValueError(
+            f"{denoiser.spec.name} was made from images of {len(denoiser.mean)} pixels and knows no others; "
+            f"found {tuple(x.shape[1:])}"
+        )
+    return x.flatten(1)
+
+
 def ideal(*, train: Tensor) -> Ideal:
     """The exact posterior mean over `train`, float32 (N, C, H, W) in [-1, 1]."""
     return Ideal(train)
@@ -70,8 +80,8 @@ def ideal(*, train: Tensor) -> Ideal:
 
 def gaussian(*, train: Tensor) -> Gaussian:
     """The Wiener filter with the mean and covariance of `train`, float32 (N, C, H, W) in [-1, 1]."""
-    flat = train.flatten(1).double()
-    return Gaussian(flat.mean(0), flat.T.cov())
+    points = train.flatten(1).double()
+    return Gaussian(points.mean(0), points.T.cov())
 
 
 def identity() -> Identity:

@@ -11,6 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+# Where checkpoints keep their state dict, the averaged weights first.
+WRAPPERS = ("average", "params_ema", "params", "state_dict", "model", "net")
+
 
 def home() -> Path:
     """`$BENCH_HOME`, by default `bench` in the user's cache folder. Created by those who write into it."""
@@ -70,11 +73,27 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return unwrap(torch.load(path, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as weights (truncated, or another format?): {error}") from None
     except Exception as error:  # pickle.UnpicklingError, and whatever else a hostile file provokes
         raise ValueError(f"{path} holds more than tensors or is no checkpoint; it was not loaded: {error}") from None
+
+
+def unwrap(content: Any) -> dict[str, Tensor]:
+    """The state dict in a checkpoint: as it is, or under one of WRAPPERS, without the `module.` of DataParallel.
+
+    Raises ValueError for anything else.
+    """
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"expected a dict of tensors, found {type(content).__name__}")
+    for key in WRAPPERS:
+        if isinstance(content.get(key), dict):
+            return unwrap(content[key])
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ValueError(f"expected tensors by name, found {type(value).__name__} at {key!r}")
+    return {key.removeprefix("module."): value for key, value in content.items()}
 
 
 def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:

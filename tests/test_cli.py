@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from bench import cli
-from denoisers import registry
+from denoisers import kbnet, registry
 from denoisers.base import Denoiser, Spec
 
 SMALL = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
@@ -329,6 +329,38 @@ def test_gauge(bench):
         assert float(std) == pytest.approx(float(sigma) / 2, rel=1e-3)
         assert 0.3 < float(mse) / float(std) ** 2 < 1
     assert bench("gauge", "--denoiser", "identity", "--num", "0")[0] == 2
+    assert bench("gauge", "--denoiser", "identity", "--figure", "a.png")[0] == 2
+    assert bench("gauge", "--denoiser", "identity", "--images", "nowhere")[0] == 2
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("one.png", "two.png"):
+        Image.fromarray(rng.integers(0, 256, (96, 100), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def test_gauge_on_photographs(bench, photos, tmp_path):
+    status, table, _ = bench("gauge", "--denoiser", "identity", "--images", photos, "--figure", tmp_path / "a.png")
+    assert status == 0
+    assert "PSNR at 25" in table
+    assert (tmp_path / "a.png").exists()
+    status, _, said = bench("gauge", "--denoiser", "gaussian", "--dataset", "mnist5k", "--images", photos)
+    assert status == 2
+    assert "1024 pixels" in said
+
+
+def test_train_kbnet(bench, photos, tmp_path):
+    train = ("train", "kbnet", "--name", "mine", "--data", photos, "--out", tmp_path, "--epochs", "1")
+    assert bench(*train, "--sigma", "25", "--loss", "l2")[0] == 0
+    loaded = kbnet.load(str(tmp_path / "mine.safetensors"))
+    assert loaded.card["command"].endswith("--sigma 25 --loss l2")
+    assert loaded.spec.sigma_max == pytest.approx(25 / 127.5)
+    for wrong in (["--sigma", "loud"], ["--loss", "l3"], ["--data", tmp_path / "nowhere"]):
+        assert bench(*train, *wrong)[0] == 2
+    assert bench("train", "unet", "--loss", "l1")[0] == 2
 
 
 def test_help_is_quick_because_it_imports_nothing_slow():

@@ -24,18 +24,58 @@ class Interrupted(Exception):
     pass
 
 
-def test_resuming_gives_the_same_weights(task, tmp_path):
-    options = {"epochs": 4, "batch_size": 16, "report_every": 1, "seed": 3}
-    whole = training.fit(lambda: nn.Linear(4, 1), task, loss, tmp_path / "whole.ckpt", **options)
+def wide():
+    return nn.Sequential(nn.Linear(4, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+
+
+@pytest.mark.parametrize("muon_lr", [None, 0.01])
+def test_resuming_gives_the_same_weights(task, tmp_path, muon_lr):
+    options = {"epochs": 4, "batch_size": 16, "report_every": 1, "seed": 3, "muon_lr": muon_lr}
+    whole = training.fit(wide, task, loss, tmp_path / "whole.ckpt", **options)
 
     def stop(progress):
         if progress.step == 11:  # in the middle of the third epoch
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        training.fit(lambda: nn.Linear(4, 1), task, loss, tmp_path / "part.ckpt", report=stop, **options)
-    resumed = training.fit(lambda: nn.Linear(4, 1), task, loss, tmp_path / "part.ckpt", **options)
+        training.fit(wide, task, loss, tmp_path / "part.ckpt", report=stop, **options)
+    resumed = training.fit(wide, task, loss, tmp_path / "part.ckpt", **options)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_muon_moves_the_inner_matrices_alone_and_by_its_rate(task, tmp_path):
+    """The size of its update does not depend on the size of the gradient."""
+
+    def moved(scale, muon_lr):
+        before = []
+
+        def build():
+            net = wide()
+            before.extend(p.detach().clone() for p in net.parameters())
+            return net
+
+        path = tmp_path / f"{scale}-{muon_lr}"
+        options = {"epochs": 1, "batch_size": 64, "weight_decay": 0.0, "ema_decay": 0.0, "lr": 0.0}
+        net = training.fit(build, task, lambda *args: scale * loss(*args), path, muon_lr=muon_lr, **options)
+        return [(a - b).norm().item() for a, b in zip(net.parameters(), before, strict=True)]
+
+    one = moved(1.0, 0.5)
+    assert [i for i, distance in enumerate(one) if distance] == [2]
+    assert moved(1e-2, 0.5)[2] == pytest.approx(one[2], rel=0.05)
+    assert moved(1.0, 0.25)[2] == pytest.approx(one[2] / 2, rel=0.05)
+
+
+def test_muon_takes_a_kernel_for_a_matrix(generator):
+    """One step on a (64, 8, 3, 3) kernel is the step on the (64, 72) matrix of the same numbers."""
+    values, gradient = torch.randn(2, 64, 8, 3, 3, generator=generator)
+    kernel = nn.Parameter(values.to(memory_format=torch.channels_last))
+    kernel.grad = gradient.to(memory_format=torch.channels_last)
+    matrix = nn.Parameter(values.permute(0, 2, 3, 1).reshape(64, 72))
+    matrix.grad = gradient.permute(0, 2, 3, 1).reshape(64, 72)
+    for weight in (kernel, matrix):
+        training.Muon([weight], lr=0.1, weight_decay=0.01).step()
+    assert not torch.equal(kernel, values)
+    assert torch.equal(kernel.permute(0, 2, 3, 1).reshape(64, 72), matrix)
 
 
 def test_it_learns_and_reports(task, tmp_path):

@@ -1,0 +1,85 @@
+"""A restoration prior: KBNet, which learnt to remove noise from images and knows nothing of diffusion."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from denoisers import weights as weights_
+from denoisers.base import Spec
+from denoisers.kbnet.net import KBNet
+from denoisers.wrappers import ResidualDenoiser
+
+FOLDER = Path(__file__).parent
+
+
+def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None = None) -> ResidualDenoiser:
+    """A KBNet with the weights of a card or file; None for `gray-blind50`, natural photographs, sigma up to 50/255.
+
+    coupling   how the network is called: see `wrappers.COUPLINGS`
+    sigma_255  noise band in grey levels, "25" or "0-50", of a file that has no card to say it
+
+    Raises FileNotFoundError or ValueError: weights that are missing, altered, or of another network.
+    """
+    state, card = weights_.load(weights, FOLDER, default="gray-blind50")
+    net = KBNet(**shape_of(state, card["name"]))
+    weights_.load_into(net, state, card["name"])
+    low, high = band(card, sigma_255)
+    spec = Spec(
+        "kbnet",
+        "sample",
+        in_channels=net.intro.in_channels,
+        value_range=(0.0, 1.0),
+        sigma_min=low,
+        sigma_max=high,
+        weights=weights_.tag(card),
+    )
+    denoiser = ResidualDenoiser(net.to(memory_format=torch.channels_last), spec, coupling)
+    denoiser.card = card
+    return denoiser
+
+
+def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
+    """The arguments of KBNet that its parameters were made with. Raises ValueError for another network's parameters."""
+
+    def blocks(prefix: str) -> int:
+        return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
+
+    def stages(prefix: str) -> tuple[int, ...]:
+        return tuple(blocks(f"{prefix}{level}.") for level in range(blocks(prefix)))
+
+    try:
+        width, channels = state["intro.weight"].shape[:2]
+        bases, taps = state["encoders.0.0.w"].shape[1:]
+        return {
+            "channels": channels,
+            "width": width,
+            "encoder": stages("encoders."),
+            "middle": blocks("middle_blks."),
+            "decoder": stages("decoders."),
+            "bases": bases,
+            "group": taps // (9 * width),
+            "ffn_scale": len(state["encoders.0.0.conv4.weight"]) / width,
+            "lightweight": state["encoders.0.0.conv11.1.weight"].shape[-1] == 3,
+        }
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} holds no KBNet_s: expected its parameters, but {error} is missing") from None
+
+
+def band(card: dict[str, object], sigma_255: str | None) -> tuple[float, float]:
+    """Trained noise levels in [-1, 1] units, from the card or as the user says."""
+    if sigma_255 is None:
+        if "sigma_max" not in card:
+            raise ValueError(
+                f"{card['name']} has no card that says at which noise it was trained; "
+                "say it in grey levels: --option sigma_255=25, or a range: --option sigma_255=0-50"
+            )
+        return card["sigma_min"], card["sigma_max"]
+    try:
+        ends = [float(part) / 127.5 for part in sigma_255.split("-")]
+        low, high = ends[0], ends[-1]
+        if len(ends) > 2 or not 0 <= low <= high < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
+    return low, high

@@ -1,0 +1,154 @@
+"""KBNet_s: an image-restoration U-Net whose blocks mix learned kernel bases at every pixel.
+
+Zhang et al. 2023, "KBNet: Kernel Basis Network for Image Restoration" (arXiv 2303.02881). Parameters are named and
+shaped as in the authors' checkpoints, so that those load.
+"""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from timm.layers import LayerNorm2d
+from torch import Tensor, nn
+
+TILE = 1 << 19  # kernel taps held at once when no gradient is needed: 2 MB in float32, about a core's second cache
+
+
+def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A grouped 3x3 convolution whose kernel at each pixel is a mixture of N bases (section 3.1, equations 1-3).
+
+    x          (B, C, H, W)
+    attention  (B, N, H, W), the share of each basis at each pixel; not normalised
+    weight     (1, N, C * C/g * 9): the bases, as [g groups, C/g outputs, C/g inputs, 3, 3]
+    bias       (1, N, C)
+    returns    (B, C, H, W)
+
+    With a gradient to keep, all kernels are made at once, 9 C/g times the size of `x`. Without, they are made for a
+    tile of pixels at a time, small enough that they are used up before they leave the cache.
+    """
+    b, c, h, w = x.shape
+    inputs = weight.shape[2] // (9 * c)
+    groups, taps = c // inputs, 9 * inputs
+    patches = F.unfold(x, 3, padding=1).view(b, groups, 1, taps, h * w)
+    shares = attention.flatten(2)  # (B, N, HW)
+    bases, offset = weight[0].t().to(x.dtype), bias[0].t().to(x.dtype)
+
+    def apply(rows: slice, pixels: slice) -> Tensor:
+        mixed = shares[rows, :, pixels]
+        kernels = torch.matmul(bases, mixed).unflatten(1, (groups, inputs, taps))
+        part = patches[rows, ..., pixels]
+        product = kernels * part if torch.is_grad_enabled() else kernels.mul_(part)
+        return product.sum(3).flatten(1, 2) + torch.matmul(offset, mixed)
+
+    if torch.is_grad_enabled():
+        return apply(slice(None), slice(None)).view(b, c, h, w)
+    out = torch.empty(b, c, h * w, dtype=x.dtype, device=x.device)
+    pixels = min(h * w, max(64, TILE // (c * taps)))
+    rows = max(1, TILE // (c * taps * pixels))
+    for row in range(0, b, rows):
+        for pixel in range(0, h * w, pixels):
+            tile = slice(row, row + rows), slice(pixel, pixel + pixels)
+            out[tile[0], :, tile[1]] = apply(*tile)
+    return out.view(b, c, h, w)
+
+
+class SimpleGate(nn.Module):
+    """The first half of the channels times the second (Chen et al. 2022, arXiv 2204.04676)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=1)
+        return first * second
+
+
+class KBBlock(nn.Module):
+    """Kernel-basis attention, a grouped convolution and a channel gate multiplied (section 3.2), then a gated FFN.
+
+    bases        N, the number of kernels that each pixel mixes
+    group        channels that one kernel sees
+    ffn_scale    width of the FFN before its gate, in units of `channels`
+    lightweight  a depthwise 3x3 convolution in place of the grouped 5x5 one
+    """
+
+    def __init__(
+        self, channels: int, *, bases: int = 32, group: int = 4, ffn_scale: float = 2, lightweight: bool = False
+    ) -> None:
+        super().__init__()
+        c, wide, gated = channels, int(ffn_scale * channels), min(channels, 32)
+        kernel, groups = (3, c) if lightweight else (5, c // 4)
+        self.norm1 = LayerNorm2d(c)
+        self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c, 1))
+        self.conv11 = nn.Sequential(nn.Conv2d(c, c, 1), nn.Conv2d(c, c, kernel, padding=kernel // 2, groups=groups))
+        self.conv1, self.conv21 = nn.Conv2d(c, c, 1), nn.Conv2d(c, c, 3, padding=1, groups=c)
+        self.conv2 = nn.Sequential(
+            nn.Conv2d(c, gated, 3, padding=1, groups=gated), SimpleGate(), nn.Conv2d(gated // 2, bases, 1)
+        )
+        self.conv211 = nn.Conv2d(c, bases, 1)
+        self.w, self.b = nn.Parameter(torch.empty(1, bases, c * group * 9)), nn.Parameter(torch.empty(1, bases, c))
+        self.attgamma = nn.Parameter(torch.full((1, bases, 1, 1), 0.01))
+        self.ga1, self.beta, self.gamma = (nn.Parameter(torch.full((1, c, 1, 1), 0.01)) for _ in range(3))
+        self.conv3 = nn.Conv2d(c, c, 1)
+        self.norm2 = LayerNorm2d(c)
+        self.conv4, self.gate, self.conv5 = nn.Conv2d(c, wide, 1), SimpleGate(), nn.Conv2d(wide // 2, c, 1)
+        # As nn.Conv2d would draw the kernels of a convolution with this fan-in.
+        bound = (9 * group) ** -0.5
+        nn.init.uniform_(self.w, -bound, bound)
+        nn.init.uniform_(self.b, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = self.norm1(x)
+        attention = self.attgamma * self.conv2(n) + self.conv211(n)
+        local = self.conv21(self.conv1(n))
+        mixed = kernel_basis_attention(local, attention, self.w, self.b)
+        y = x + self.beta * self.conv3((mixed * self.ga1 + local) * self.conv11(n) * self.sca(n))
+        return y + self.gamma * self.conv5(self.gate(self.conv4(self.norm2(y))))
+
+
+class KBNet(nn.Module):
+    """f(noisy) -> clean: image (B, channels, H, W) in [0, 1] plus noise, any H and W; told no noise level, not clipped.
+
+    The defaults are KBNet_s for grey images, 142 M parameters. H and W are padded with zeros to multiples of
+    2 ** len(encoder), as the authors do.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        width: int = 64,
+        encoder: tuple[int, ...] = (2, 2, 4, 8),
+        middle: int = 12,
+        decoder: tuple[int, ...] = (2, 2, 2, 2),
+        **block: float,
+    ) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(len(encoder) + 1)]
+        lower = list(itertools.pairwise(widths))
+
+        def stage(c: int, blocks: int) -> nn.Sequential:
+            return nn.Sequential(*(KBBlock(c, **block) for _ in range(blocks)))
+
+        def rise(above: int, below: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(below, 4 * above, 1, bias=False), nn.PixelShuffle(2))
+
+        self.multiple = 2 ** len(encoder)
+        self.intro = nn.Conv2d(channels, width, 3, padding=1)
+        self.encoders = nn.ModuleList(stage(c, blocks) for c, blocks in zip(widths, encoder, strict=False))
+        self.downs = nn.ModuleList(nn.Conv2d(above, below, 2, stride=2) for above, below in lower)
+        self.middle_blks = stage(widths[-1], middle)
+        self.ups = nn.ModuleList(rise(above, below) for above, below in reversed(lower))
+        self.decoders = nn.ModuleList(
+            stage(above, blocks) for (above, _), blocks in zip(reversed(lower), decoder, strict=True)
+        )
+        self.ending = nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        h = self.intro(F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple)))
+        skips = []
+        for stage, down in zip(self.encoders, self.downs, strict=True):
+            h = stage(h)
+            skips.append(h)
+            h = down(h)
+        h = self.middle_blks(h)
+        for rise, stage in zip(self.ups, self.decoders, strict=True):
+            h = stage(rise(h) + skips.pop())
+        return x + self.ending(h)[..., :height, :width]

@@ -1,0 +1,76 @@
+"""Trains KBNet to remove Gaussian noise: `bench train kbnet`."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from denoisers import training
+from denoisers.kbnet.net import KBNet
+
+MINI = {"width": 32, "encoder": (1, 1), "middle": 2, "decoder": (1, 1)}  # what two CPU cores can train
+SIGNAL = 0.25  # standard deviation of natural images and of digits, roughly, with grey levels in [0, 1]
+
+
+def sample_sigma(batch: int, band: tuple[float, float], generator: torch.Generator) -> Tensor:
+    """Noise levels of one batch on [0, 1], stratified, float32 (B,).
+
+    Uniform over a band from 0, as blind restoration networks are trained; uniform in ln sigma over any other.
+    """
+    low, high = band
+    uniform = (torch.arange(batch) + torch.rand(batch, generator=generator, device=generator.device).cpu()) / batch
+    return low + (high - low) * uniform if low in (0, high) else low * (high / low) ** uniform
+
+
+def augmented(images: Tensor, patch: int, generator: torch.Generator) -> Tensor:
+    """A random patch of each image (B, 1, H, W), all eight flips and turns alike: (B, 1, patch, patch)."""
+    room = torch.tensor(images.shape[-2:]) - patch + 1
+    corners = (torch.rand(len(images), 2, generator=generator, device=generator.device).cpu() * room).long()
+    turns = torch.randint(8, (len(images),), generator=generator, device=generator.device)
+    patches = []
+    for image, (row, column), turn in zip(images, corners.tolist(), turns.tolist(), strict=True):
+        piece = image[..., row : row + patch, column : column + patch].rot90(turn % 4, (-2, -1))
+        patches.append(piece.flip(-1) if turn >= 4 else piece)
+    return torch.stack(patches)
+
+
+def restoration_loss(band: tuple[float, float], norm: Literal["l1", "l2"], patch: int | None) -> training.Loss:
+    """Mean |f(x) - x0| or (f(x) - x0)^2 with x = x0 + sigma eps, for images uint8 or float in [0, 1].
+
+    Over a wide band the plain mean is the error at the largest sigma. There each level is weighted so that it counts
+    by its share of what could be known: with 1 / sigma^2 + 1 / SIGNAL^2 (Karras et al. 2022, table 1) for l2, with
+    the root of that for l1. A single level or a band from 0 has no weights, as restoration networks are trained.
+    """
+    weighted = 0 < band[0] < band[1]
+
+    def loss(net: nn.Module, batch: list[Tensor], generator: torch.Generator) -> Tensor:
+        (images,) = batch
+        x0 = images.float() / 255 if images.dtype == torch.uint8 else images
+        x0 = augmented(x0, patch, generator) if patch else x0
+        sigma = sample_sigma(len(x0), band, generator).to(x0.device)[:, None, None, None]
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+        error = net(x0 + sigma * noise).float() - x0
+        weight = (sigma**-2 + SIGNAL**-2) if weighted else torch.ones_like(sigma)
+        return (weight.sqrt() * error.abs()).mean() if norm == "l1" else (weight * error.square()).mean()
+
+    return loss
+
+
+def train(
+    images: Tensor,
+    checkpoint: Path,
+    *,
+    band: tuple[float, float],
+    norm: Literal["l1", "l2"] = "l1",
+    patch: int | None = None,
+    size: dict[str, Any] = MINI,
+    **options: Any,
+) -> nn.Module:
+    """A KBNet trained on `images`, (N, 1, H, W), uint8 or float32 in [0, 1]; other options are those of `training.fit`.
+
+    band   lowest and highest noise level on [0, 1]; equal for a network of one level
+    patch  side of the random patches, flipped and turned; None for whole images as they are
+    """
+    loss = restoration_loss(band, norm, patch)
+    return training.fit(lambda: KBNet(**size), [images], loss, checkpoint, batch_size=32, muon_lr=2e-3, **options)

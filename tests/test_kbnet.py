@@ -1,0 +1,136 @@
+"""KBNet against its definition, against spandrel's KBNet on the same weights, and against files that do not fit."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from denoisers import kbnet
+from denoisers.kbnet.net import KBNet, kernel_basis_attention
+from denoisers.kbnet.train import augmented, restoration_loss, sample_sigma
+
+TINY = {"width": 16, "encoder": (1, 2), "middle": 2, "decoder": (1, 1)}
+
+
+def awake(net, generator):
+    """`net` with scales far from their small initial values, so that every branch counts."""
+    for name, parameter in net.named_parameters():
+        if name.rsplit(".")[-1] in ("attgamma", "ga1", "beta", "gamma"):
+            torch.nn.init.uniform_(parameter.data, 0.2, 1.0, generator=generator)
+    return net.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("group", "gradient"), [(4, False), (4, True), (2, False)])
+def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, group, gradient):
+    monkeypatch.setattr(kbnet.net, "TILE", 5000)  # several tiles, the last ones smaller
+    x, attention = (torch.randn(3, n, 13, 9, generator=generator, dtype=torch.float64) for n in (16, 8))
+    weight = torch.randn(1, 8, 16 * group * 9, generator=generator, dtype=torch.float64)
+    bias = torch.randn(1, 8, 16, generator=generator, dtype=torch.float64)
+    expected = sum(
+        attention[:, n : n + 1]
+        * F.conv2d(x, weight[0, n].view(16, group, 3, 3), bias[0, n], padding=1, groups=16 // group)
+        for n in range(8)
+    )
+    with torch.set_grad_enabled(gradient):
+        assert torch.allclose(kernel_basis_attention(x, attention, weight, bias), expected, atol=1e-10)
+
+
+def test_size_of_the_published_network():
+    with torch.device("meta"):
+        grey, light = KBNet(), KBNet(channels=3, lightweight=True, ffn_scale=1.5)
+    assert sum(p.numel() for p in grey.parameters()) == 141_964_353
+    assert sum(p.numel() for p in light.parameters()) == 128_403_395
+    state = grey.state_dict()
+    assert len(state) == 1168
+    assert state["middle_blks.0.w"].shape == (1, 32, 36864)
+    assert state["encoders.0.0.conv11.1.weight"].shape == (64, 4, 5, 5)
+    assert state["encoders.0.0.conv2.0.weight"].shape == (32, 2, 3, 3)
+    assert state["ups.0.0.weight"].shape == (2048, 1024, 1, 1)
+
+
+@pytest.mark.parametrize("wrap", [lambda s: {"net": {f"module.{k}": v for k, v in s.items()}, "epoch": 3}, None])
+@pytest.mark.parametrize(
+    "shape",
+    [TINY, TINY | {"channels": 3, "lightweight": True, "ffn_scale": 1.5}, {"encoder": (1, 1, 1, 1), "middle": 1}],
+    ids=["grey", "lightweight", "width 64"],
+)
+def test_equals_spandrel(tmp_path, generator, shape, wrap):
+    spandrel = pytest.importorskip("spandrel")
+    net = awake(KBNet(**{"decoder": (1, 1, 1, 1), **shape}), generator)
+    torch.save(wrap(net.state_dict()) if wrap else net.state_dict(), tmp_path / "official.pth")
+    ours = kbnet.load(str(tmp_path / "official.pth"), sigma_255="25").net.eval()
+    theirs = spandrel.ModelLoader().load_from_file(tmp_path / "official.pth").model.eval()
+    image = torch.rand(2, net.intro.in_channels, 37, 48, generator=generator)
+    with torch.no_grad():
+        assert torch.allclose(ours(image), theirs(image), rtol=1e-5, atol=1e-5)
+        assert not torch.allclose(ours(image), image, atol=0.01)
+
+
+@pytest.mark.parametrize("wrapper", ["model", "params", "net", "state_dict"])
+def test_every_wrapper_loads(tmp_path, wrapper):
+    net = KBNet(**TINY)
+    torch.save({wrapper: net.state_dict()}, tmp_path / "a.pth")
+    loaded = kbnet.load(str(tmp_path / "a.pth"), sigma_255="0-50")
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), loaded.net.parameters(), strict=True))
+    assert loaded.spec.sigma_max == pytest.approx(50 / 127.5)
+    assert loaded.spec.sigma_min == 0
+
+
+def test_files_that_do_not_fit(tmp_path):
+    path, net = tmp_path / "a.pth", KBNet(**TINY)
+
+    def refused(content, sigma_255="25"):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=r"a\.pth") as caught:
+            kbnet.load(str(path), sigma_255=sigma_255)
+        return str(caught.value)
+
+    state = net.state_dict()
+    assert "no card" in refused(state, sigma_255=None)
+    assert "intro.weight" in refused({"conv.weight": torch.zeros(3)})
+    assert "expected tensors by name" in refused({"a": 1})
+    assert "expected a dict" in refused([torch.zeros(3)])
+    short = {key: value for key, value in state.items() if key != "middle_blks.1.conv5.bias"}
+    assert "middle_blks.1.conv5.bias" in refused(short)
+    assert "middle_blks.0.beta" in refused(state | {"middle_blks.0.beta": torch.zeros(1, 3, 1, 1)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"a\.pth.*truncated"):
+        kbnet.load(str(path), sigma_255="25")
+
+
+@pytest.mark.parametrize("text", ["x", "50-0", "1-2-3", "nan", "-5", ""])
+def test_bands_that_are_none(tmp_path, text):
+    torch.save(KBNet(**TINY).state_dict(), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="sigma_255"):
+        kbnet.load(str(tmp_path / "a.pth"), sigma_255=text)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (1, 5)])
+def test_any_size_goes_in_and_comes_out(generator, size):
+    net = awake(KBNet(**TINY), generator)
+    assert net(torch.rand(2, 1, *size, generator=generator)).shape == (2, 1, *size)
+
+
+def test_a_single_level_and_a_band_from_zero_are_uniform_others_logarithmic(generator):
+    assert torch.equal(sample_sigma(4, (0.1, 0.1), generator), torch.full((4,), 0.1))
+    blind = sample_sigma(10_000, (0.0, 0.2), generator)
+    assert blind.mean() == pytest.approx(0.1, rel=0.01)
+    wide = sample_sigma(10_000, (0.01, 10.0), generator).log()
+    assert wide.exp().min() >= 0.01
+    assert wide.mean().exp() == pytest.approx(0.1**0.5, rel=0.01)
+
+
+def test_patches_are_turned_flipped_and_cut_from_the_image(generator):
+    image = torch.arange(36.0).reshape(1, 1, 6, 6).expand(300, -1, -1, -1)
+    patches = augmented(image, 5, generator)
+    assert patches.shape == (300, 1, 5, 5)
+    assert len({tuple(p.flatten().tolist()) for p in patches}) == 4 * 8  # four corners, eight orientations
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_the_loss_of_an_oracle_is_zero(generator, norm):
+    images = torch.rand(8, 1, 16, 16, generator=generator)
+    for band in [(0.1, 0.1), (0.0, 0.2), (0.01, 5.0)]:
+        loss = restoration_loss(band, norm, None)
+        assert loss(lambda x: images, [images], generator) == 0
+        assert loss(lambda x: x, [images], generator) > 0.01

@@ -1,0 +1,56 @@
+"""Folders of images: read in order, in grey, cut into tiles that cover them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import photographs
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    for name, shape in [("b/two.png", (40, 31, 3)), ("a.jpg", (24, 24)), ("b/one.PNG", (32, 48))]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_all_images_below_a_folder_in_grey(folder):
+    found = photographs.read(folder)
+    assert {name: image.shape for name, image in found.items()} == {
+        "a.jpg": (24, 24),
+        "b/one.PNG": (32, 48),
+        "b/two.png": (40, 31),
+    }
+    assert list(found) == sorted(found)
+    assert all(image.dtype == np.uint8 for image in found.values())
+    with Image.open(folder / "b/one.PNG") as image:
+        assert np.array_equal(found["b/one.PNG"], np.asarray(image))
+
+
+def test_folders_and_files_that_will_not_do(folder, tmp_path):
+    for empty in (tmp_path / "nowhere", folder / "notes.txt"):
+        with pytest.raises(FileNotFoundError, match="no images"):
+            photographs.read(empty)
+    (folder / "broken.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(ValueError, match=r"broken\.png"):
+        photographs.read(folder)
+
+
+def test_tiles_cover_every_pixel(rng):
+    image = np.arange(40 * 31, dtype=np.int64).reshape(40, 31)
+    found = photographs.tiles({"one": image, "too small": image[:10]}, 16)
+    assert found.shape == (3 * 2, 16, 16)
+    assert np.array_equal(np.unique(found), image.ravel())
+    with pytest.raises(ValueError, match="at least 41 x 41"):
+        photographs.tiles({"one": image}, 41)
+
+
+def test_natural_photographs_are_where_the_flag_or_the_variable_says(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="--data FOLDER"):
+        photographs.natural(tmp_path)
+    (tmp_path / "restoration" / "train").mkdir(parents=True)
+    assert photographs.natural(tmp_path) == tmp_path / "restoration" / "train"
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    assert photographs.natural(None) == tmp_path / "restoration" / "train"
