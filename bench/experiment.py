@@ -22,9 +22,9 @@ from bench.runs import Run
 from denoisers.base import Denoiser
 from denoisers.schedule import GRIDS
 
-TRACE = ["sigma", "sigma_hat", "mean", "std", "clipped"]
+TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 OVERWRITE = ("only-missing", "always", "never")
-NOISE_VERSION = 1  # raise it when noise.py or sampler.py gives other images for the same arguments
+NOISE_VERSION = 2  # raise it when the same arguments give other images, or chunks hold something else
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], Callable[[int], None]]
@@ -206,9 +206,11 @@ def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[s
 
 
 def write_trace(run: Run, sigmas: Tensor, trace: np.ndarray) -> None:
-    """Per step: sigma, the RMS of the residual, mean and std of the state, share of |D| > 1."""
-    residual, mean, square, clipped = trace.T
-    columns = (sigmas[:-1].numpy(), np.sqrt(residual), mean, np.sqrt(np.maximum(square - mean**2, 0)), clipped)
+    """Per step: sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1."""
+    residual, beside, mean, square, clipped = trace.T
+    correlation = np.divide(beside, residual, out=np.zeros_like(beside), where=residual > 0)
+    std = np.sqrt(np.maximum(square - mean**2, 0))
+    columns = (sigmas[:-1].numpy(), np.sqrt(residual), correlation, mean, std, clipped)
     frame = pd.DataFrame(dict(zip(TRACE, columns, strict=True)))
     run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))
 

@@ -21,7 +21,8 @@ class Chunk(NamedTuple):
 
     ids     int64 (n,)
     images  uint8 (n, H, W)
-    trace   float64 (steps, 4): mean over pixels and images of (x - D)^2, x, x^2 and |D| > 1, at each step
+    trace   float64 (steps, 5): mean over pixels and images, at each step, of r^2 with the residual r = x - D, of r
+            times its right neighbour, of x, x^2 and |D| > 1
     cost    float64 (2,): seconds in all, seconds inside the denoiser
     """
 
@@ -76,7 +77,8 @@ def generate(
 
         def record(step: Step, steps: list[list[float]] = steps, n: int = len(batch)) -> None:
             residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
-            seen = (residual.square(), step.x, step.x.square(), clipped)
+            beside = residual[..., 1:] * residual[..., :-1]
+            seen = (residual.square(), beside, step.x, step.x.square(), clipped)
             steps.append([value.mean(dtype=torch.float64).item() for value in seen])
             advance(n)
 

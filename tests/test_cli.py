@@ -112,6 +112,7 @@ def test_the_trace_of_ideal_is_calibrated(finished):
     (folder,) = (finished / "ideal").iterdir()
     for row in read_csv(folder / "trace.csv")[:-1]:
         assert float(row["sigma_hat"]) == pytest.approx(float(row["sigma"]), rel=0.05)
+        assert abs(float(row["autocorrelation"])) < 0.1  # what it removes is white
 
 
 def test_report(finished, bench, tmp_path):
