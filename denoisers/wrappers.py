@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,18 +11,33 @@ from denoisers.schedule import sigma_to_t, sigmas_of, vp_scale
 
 
 def fit(x: Tensor, spec: Spec) -> Tensor:
-    """Contract to network: range [-1, 1] to `value_range`, grey to `in_channels`, reflect-pad to `multiple_of`."""
+    """Contract to network: range [-1, 1] to `value_range`, reflect-pad to `multiple_of`."""
     low, high = spec.value_range
-    x = (x + 1) * ((high - low) / 2) + low
-    return pad(x.expand(-1, max(spec.in_channels, x.shape[1]), -1, -1), spec.multiple_of)
+    return pad((x + 1) * ((high - low) / 2) + low, spec.multiple_of)
 
 
 def unfit(y: Tensor, like: Tensor, spec: Spec) -> Tensor:
-    """Network to contract: the inverse of `fit`; channels are averaged back to those of `like`, padding cropped."""
-    y = y[..., : like.shape[-2], : like.shape[-1]]
-    y = y.mean(1, keepdim=True) if like.shape[1] == 1 else y
+    """Network to contract: the inverse of `fit`, cropped to the size of `like`."""
     low, high = spec.value_range
-    return (y - low) * (2 / (high - low)) - 1
+    return (y[..., : like.shape[-2], : like.shape[-1]] - low) * (2 / (high - low)) - 1
+
+
+def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Grey x = x0 + sigma eps as an image of n channels with independent noise of sqrt(n) sigma in each; both.
+
+    x_c = x + sqrt(n) sigma (xi_c - mean_c xi) with xi ~ N(0, I): variances sigma^2 + (n - 1) sigma^2, covariances
+    sigma^2 - sigma^2 = 0, and the mean over the channels is x again. Copying x into the channels would give a colour
+    network noise that is the same in all of them, which it was never trained on. xi depends on sigma alone, so that
+    the denoiser stays a function.
+    """
+    levels = sigma.expand(len(x))
+    xi = torch.empty(len(x), channels, *x.shape[2:], dtype=x.dtype)
+    for level in levels.unique().tolist():
+        seed = torch.tensor(level, dtype=torch.float32).view(torch.int32).item()  # torch reads 32 bits of a seed
+        pattern = torch.randn(xi.shape[1:], generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
+        xi[(levels == level).cpu()] = pattern
+    wider = channels**0.5 * expand_as(sigma, x)
+    return x + wider * (xi - xi.mean(1, keepdim=True)).to(x.device), channels**0.5 * sigma
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
@@ -89,6 +105,8 @@ COUPLINGS: dict[str, Coupling] = {c.__name__: c for c in (naive, normalised, sca
 class ResidualDenoiser(Denoiser):
     """A restoration network f(noisy) -> clean, which is told no noise level; its noise is noisy minus denoised.
 
+    Grey images enter a colour network by `split_noise`, and its channels are averaged.
+
     `coupling` names how the network is called; `ve` is correct, the others are the historical failure and its
     partial repairs. `raw` in a coupling is the network with channels and padding only, `fitted` also maps the
     range [-1, 1] to `spec.value_range` and back.
@@ -106,4 +124,7 @@ class ResidualDenoiser(Denoiser):
             return unfit(self.net(fit(x, spec)).to(x.dtype), x, spec)
 
         raw, fitted = (lambda x: call(x, self.raw_spec)), (lambda x: call(x, self.spec))
-        return self.coupling(raw, fitted, x, expand_as(sigma, x))
+        if self.spec.in_channels == x.shape[1]:
+            return self.coupling(raw, fitted, x, expand_as(sigma, x))
+        x, sigma = split_noise(x, sigma, self.spec.in_channels)
+        return self.coupling(raw, fitted, x, expand_as(sigma, x)).mean(1, keepdim=True)

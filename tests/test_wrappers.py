@@ -6,7 +6,7 @@ import torch
 from bench import sampler
 from denoisers import schedule
 from denoisers.base import Spec
-from denoisers.wrappers import COUPLINGS, EpsDenoiser, ResidualDenoiser, fit, unfit
+from denoisers.wrappers import COUPLINGS, EpsDenoiser, ResidualDenoiser, fit, split_noise, unfit
 
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 SIGMAS = [0.01, 0.5, 5.0, 157.0]
@@ -54,7 +54,7 @@ def test_eps_oracle_gives_x0(x0, eps, sigma):
 )
 def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_range):
     spec = Spec("oracle", "sample", channels, multiple, value_range)
-    net = Oracle(fit(x0, spec))
+    net = Oracle(fit(x0.expand(-1, channels, -1, -1), spec))
     denoised = ResidualDenoiser(net, spec)(x0 + sigma * eps, torch.tensor(sigma))
     assert torch.allclose(denoised, x0, atol=1e-5)
     (asked,) = net.asked
@@ -64,13 +64,25 @@ def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_r
 
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 def test_unfit_undoes_fit(x0, value_range):
-    spec = Spec("s", "sample", 3, 16, value_range)
+    spec = Spec("s", "sample", 1, 16, value_range)
     assert torch.allclose(unfit(fit(x0, spec), x0, spec), x0, atol=1e-5)
 
 
 def test_fit_maps_black_and_white_to_the_ends_of_the_range():
     ends = fit(torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 2), Spec("s", "sample", value_range=(0.0, 1.0)))
     assert ends.flatten().tolist() == [0, 1]
+
+
+def test_split_noise_is_independent_between_channels(generator):
+    sigma = torch.tensor([0.5, 2.0])
+    x = sigma[:, None, None, None] * torch.randn(2, 1, 200, 200, generator=generator)
+    split, wider = split_noise(x, sigma, 3)
+    assert torch.allclose(wider, 3**0.5 * sigma)
+    assert torch.allclose(split.mean(1, keepdim=True), x, atol=1e-5)
+    for image, s in zip(split, wider, strict=True):
+        assert torch.allclose(image.flatten(1).cov() / s**2, torch.eye(3), atol=0.03)
+    assert torch.equal(split_noise(x[1:], sigma[1:], 3)[0], split[1:])  # whatever else is in the batch
+    assert torch.equal(split_noise(x[1:], sigma[1], 3)[0], split[1:])
 
 
 @pytest.mark.parametrize("name", ["scaled", "vp", "ve"])

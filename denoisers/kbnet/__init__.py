@@ -24,7 +24,8 @@ def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None
     state, card = weights_.load(weights, FOLDER, default="gray-blind50")
     net = KBNet(**shape_of(state, card["name"]))
     weights_.load_into(net, state, card["name"])
-    low, high = band(card, sigma_255)
+    # Noise splitting gives each of n channels sqrt(n) times the noise of the grey image.
+    low, high = (end / net.intro.in_channels**0.5 for end in band(card, sigma_255))
     spec = Spec(
         "kbnet",
         "sample",
