@@ -1,5 +1,6 @@
 """A small U-Net that predicts eps from x_t: residual blocks, skip connections, attention at the lowest resolution."""
 
+import itertools
 import math
 
 import torch
@@ -51,9 +52,26 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        mixed = F.scaled_dot_product_attention(*qkv.unbind(1))  # (B, heads, HW, C / heads)
-        return x + self.out(mixed.transpose(-1, -2).reshape(b, c, h, w))
+        qkv = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, h * w, 3, self.heads, c // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, HW, C / heads)
+        # For 16 pixels two plain products are faster on a CPU than scaled_dot_product_attention, most of all backward.
+        weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
+        mixed = weights.to(value.dtype) @ value  # under autocast softmax returns float32
+        return x + self.out(mixed.transpose(1, 2).reshape(b, h, w, c).permute(0, 3, 1, 2))
+
+
+class Level(nn.Module):
+    """Residual blocks at one resolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, time_width: int, blocks: int) -> None:
+        super().__init__()
+        widths = [in_channels] + [out_channels] * blocks
+        self.blocks = nn.ModuleList(ResBlock(i, o, time_width) for i, o in itertools.pairwise(widths))
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, time)
+        return x
 
 
 class UNet(nn.Module):
@@ -71,20 +89,26 @@ class UNet(nn.Module):
     that: on a CPU wide layers on small maps run several times faster than narrow ones on large maps.
     """
 
-    def __init__(self, channels: int = 64, multipliers: tuple[int, ...] = (1, 2, 2), patch: int = 2) -> None:
+    def __init__(
+        self,
+        channels: int = 64,
+        multipliers: tuple[int, ...] = (1, 2, 2),
+        blocks: tuple[int, ...] = (1, 2, 2),
+        patch: int = 2,
+    ) -> None:
         super().__init__()
         self.patch, self.time_width = patch, 4 * channels
         width = self.time_width
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         widths = [channels * m for m in multipliers]
-        before = [channels, *widths[:-1]]
         self.conv_in = nn.Conv2d(patch**2, channels, 3, padding=1)
-        self.down = nn.ModuleList(ResBlock(i, o, width) for i, o in zip(before, widths, strict=True))
-        lowest = widths[-1]
+        before, lowest = [channels, *widths[:-1]], widths[-1]
+        self.down = nn.ModuleList(Level(i, o, width, n) for i, o, n in zip(before, widths, blocks, strict=True))
         self.middle1, self.attention = ResBlock(lowest, lowest, width), Attention(lowest)
         self.middle2 = ResBlock(lowest, lowest, width)
-        above = [lowest, *reversed(widths[1:])]  # what comes up from below, beside the skip of the same level
-        self.up = nn.ModuleList(ResBlock(i + o, o, width) for i, o in zip(above, reversed(widths), strict=True))
+        below = [*widths[1:], lowest]  # what comes up from below, beside the skip of the same level
+        up = [Level(i + o, o, width, n) for i, o, n in zip(below, widths, blocks, strict=True)]
+        self.up = nn.ModuleList(reversed(up))
         self.norm_out = nn.GroupNorm(8, widths[0])
         self.conv_out = nn.Conv2d(widths[0], patch**2, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
@@ -108,11 +132,11 @@ class UNet(nn.Module):
         dtype = self.conv_in.weight.dtype
         time = self.time(time_embedding(t, self.time_width).to(dtype))
         h, skips = self.conv_in(F.pixel_unshuffle(x.to(dtype), self.patch)), []
-        for i, block in enumerate(self.down):
-            h = block(F.avg_pool2d(h, 2) if i else h, time)
+        for i, level in enumerate(self.down):
+            h = level(F.avg_pool2d(h, 2) if i else h, time)
             skips.append(h)
         h = self.middle2(self.attention(self.middle1(h, time)), time)
-        for i, block in enumerate(self.up):
+        for i, level in enumerate(self.up):
             h = F.interpolate(h, scale_factor=2.0, mode="nearest") if i else h
-            h = block(torch.cat([h, skips.pop()], dim=1), time)
+            h = level(torch.cat([h, skips.pop()], dim=1), time)
         return F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h))), self.patch)

@@ -41,4 +41,4 @@ def v_loss(net: nn.Module, batch: list[Tensor], generator: torch.Generator) -> T
 
 def train(images: Tensor, checkpoint: Any, **options: Any) -> nn.Module:
     """A UNet trained on `images`, float32 (N, 1, 32, 32) in [-1, 1]; options are those of `training.fit`."""
-    return training.fit(UNet, [images], v_loss, checkpoint, **options)
+    return training.fit(UNet, [images], v_loss, checkpoint, muon_lr=4e-3, **options)
