@@ -198,7 +198,7 @@ def listing(kind: str) -> dict[str, str]:
     from bench.sampler import SAMPLERS
 
     if kind == "samplers":
-        return {name: f"eta {member.eta:g}, variance {member.variance}" for name, member in SAMPLERS.items()}
+        return {name: ", ".join(f"{k} {v}" for k, v in member._asdict().items()) for name, member in SAMPLERS.items()}
     if kind == "protocols":
         return {name: str(setting) for name, setting in protocol.PROTOCOLS.items()}
     tables = {"grids": protocol.GRIDS, "features": features.EXTRACTORS, "datasets": data.DATASETS}

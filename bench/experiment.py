@@ -196,6 +196,7 @@ def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[s
         pad=plan.dataset.pad,
         eta=plan.protocol.eta,
         variance=plan.protocol.variance,
+        order=plan.protocol.order,
         clip=plan.protocol.clip,
         batch_size=plan.batch_size,
         device=plan.device,

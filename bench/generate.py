@@ -49,6 +49,7 @@ def generate(
     pad: int,
     eta: float,
     variance: str,
+    order: int,
     clip: bool,
     batch_size: int,
     device: str = "cpu",
@@ -86,7 +87,8 @@ def generate(
             return noise(seed, index, step + 1, shape)
 
         x = start(noise(seed, index, START, shape), sigmas[0].item())
-        x = sample(call, x, sigmas, fresh, eta=eta, variance=variance, clip=clip, callback=record)
+        member = {"eta": eta, "variance": variance, "order": order}
+        x = sample(call, x, sigmas, fresh, **member, clip=clip, callback=record)
         images.append(to_uint8(x, pad))
         traces.append(np.array(steps) * len(batch))
     cost = np.array([time.perf_counter() - began, inside])

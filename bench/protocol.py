@@ -42,6 +42,11 @@ class Protocol:
         """`posterior` or `beta`."""
         return SAMPLERS[self.sampler].variance
 
+    @property
+    def order(self) -> int:
+        """1 or 2; decided by the sampler's name."""
+        return SAMPLERS[self.sampler].order
+
     def to_json(self) -> dict[str, Any]:
         """All that decides the distribution of the images, besides the denoiser."""
         return {**dataclasses.asdict(self), "variance": self.variance}

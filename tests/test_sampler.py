@@ -205,6 +205,41 @@ def test_what_is_not_finite_stops_the_run_and_names_the_step(bad):
         sampler.sample(breaks, torch.ones(1, 1, 2, 2), schedule.karras_grid(8), torch.zeros_like, eta=0)
 
 
+def data_prediction_step(x, d, last, levels, eta, z):
+    """DPM-Solver++(2M) and its SDE in exponential-integrator form, as in Lu et al. 2022, sections 5.2 and C."""
+    before, now, after = levels
+    h, h_last = math.log(now / after), math.log(before / now)
+    decay = math.exp(-h - eta * h)
+    x = after / now * math.exp(-eta * h) * x + (1 - decay) * d + (1 - decay) * h / h_last / 2 * (d - last)
+    return x + after * math.sqrt(1 - math.exp(-2 * h * eta)) * z
+
+
+@pytest.mark.parametrize("name", ["dpmpp_2m", "dpmpp_2m_sde"])
+def test_second_order_equals_the_exponential_integrator(name, generator):
+    member, levels = sampler.SAMPLERS[name], [5.0, 2.0, 0.7]
+    x, z = torch.randn(2, 2, 1, 3, 3, generator=generator, dtype=torch.float64)
+    first = sampler.sample(wobbly, x, torch.tensor(levels[:2]).double(), lambda i: z, **member._asdict())
+    d, last = (wobbly(y, torch.tensor(s)).clamp(-1, 1) for y, s in ((first, 2.0), (x, 5.0)))
+    found = sampler.sample(wobbly, x, torch.tensor(levels).double(), lambda i: z, **member._asdict())
+    assert torch.allclose(found, data_prediction_step(first, d, last, levels, member.eta, z), atol=1e-12)
+
+
+def test_second_order_converges_with_the_square_of_the_step():
+    """x' = (x - D) / sigma for Gaussian data has the closed solution sqrt((v + s1^2) / (v + s0^2))."""
+    v, high, low = 0.25, 20.0, 0.1
+
+    def error(name, steps):
+        sigmas = torch.logspace(math.log10(high), math.log10(low), steps + 1, dtype=torch.float64)
+        x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+        wiener = lambda x, s: x * v / (v + s**2)  # noqa: E731
+        out = sampler.sample(wiener, x, sigmas, None, clip=False, **sampler.SAMPLERS[name]._asdict())
+        return abs(out.item() - math.sqrt((v + low**2) / (v + high**2)))
+
+    assert error("dpmpp_2m", 100) / error("dpmpp_2m", 200) == pytest.approx(4, rel=0.2)
+    assert error("ddim", 100) / error("ddim", 200) == pytest.approx(2, rel=0.2)
+    assert error("dpmpp_2m", 100) < error("ddim", 100) / 5
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_down_and_up_make_the_next_level(eta):
     down, up = sampler.split(3.0, 2.0, eta, "posterior")
