@@ -30,7 +30,7 @@ def run(
     weights: Annotated[str | None, typer.Option(help="Card or file; the denoiser's default card otherwise.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")] = None,
     protocol: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
-    sampler: Annotated[str | None, typer.Option(help="ddpm, ddpm-beta or ddim.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddpm, ddpm-beta, ddim, dpmpp_2m or dpmpp_2m_sde.")] = None,
     steps: Annotated[int | None, typer.Option(help="Calls of the denoiser per image.")] = None,
     grid: Annotated[str | None, typer.Option(help="Noise levels: ddpm, cosine or karras.")] = None,
     eta: Annotated[float | None, typer.Option(help="Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.data import to_uint8
 from bench.noise import START, noise
-from bench.sampler import Step, sample, start
+from bench.sampler import Sampler, Step, sample, start
 from denoisers.base import Denoiser
 
 CHUNK = 256  # images, at least, that are written together
@@ -47,9 +47,7 @@ def generate(
     seed: int,
     shape: tuple[int, int, int],
     pad: int,
-    eta: float,
-    variance: str,
-    order: int,
+    member: Sampler,
     clip: bool,
     batch_size: int,
     device: str = "cpu",
@@ -59,6 +57,7 @@ def generate(
     """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
 
     shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at the end
+    member   of the sampler family, one of `sampler.SAMPLERS` or a variation
     dtype    of the network's arithmetic (autocast); the state between steps stays float32
     advance  called after every step with the number of images that made it
     """
@@ -87,8 +86,7 @@ def generate(
             return noise(seed, index, step + 1, shape)
 
         x = start(noise(seed, index, START, shape), sigmas[0].item())
-        member = {"eta": eta, "variance": variance, "order": order}
-        x = sample(call, x, sigmas, fresh, **member, clip=clip, callback=record)
+        x = sample(call, x, sigmas, fresh, **member._asdict(), clip=clip, callback=record)
         images.append(to_uint8(x, pad))
         traces.append(np.array(steps) * len(batch))
     cost = np.array([time.perf_counter() - began, inside])

@@ -5,7 +5,7 @@ import hashlib
 import json
 from typing import Any
 
-from bench.sampler import SAMPLERS
+from bench.sampler import SAMPLERS, Sampler
 from denoisers.schedule import GRIDS
 
 LARGEST = 10_000_000  # images; far beyond any protocol, and all ids still fit into memory
@@ -31,25 +31,20 @@ class Protocol:
             raise LookupError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)} (--grid)")
         if self.eta is None:
             object.__setattr__(self, "eta", SAMPLERS[self.sampler].eta)
-        elif self.variance == "beta" and self.eta != 1:
+        elif self.member.variance == "beta" and self.eta != 1:
             raise ValueError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"--eta must lie in 0..1; found {self.eta}")
         GRIDS[self.grid](self.steps)  # raises for steps the grid does not have
 
     @property
-    def variance(self) -> str:
-        """`posterior` or `beta`."""
-        return SAMPLERS[self.sampler].variance
-
-    @property
-    def order(self) -> int:
-        """1 or 2; decided by the sampler's name."""
-        return SAMPLERS[self.sampler].order
+    def member(self) -> Sampler:
+        """The sampler named, with this eta."""
+        return SAMPLERS[self.sampler]._replace(eta=self.eta)
 
     def to_json(self) -> dict[str, Any]:
         """All that decides the distribution of the images, besides the denoiser."""
-        return {**dataclasses.asdict(self), "variance": self.variance}
+        return {**dataclasses.asdict(self), "variance": self.member.variance}
 
 
 PROTOCOLS = {

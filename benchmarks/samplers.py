@@ -28,7 +28,7 @@ def main(steps: int, num: int) -> None:
         flush=True,
     )
     for (grid, make), (name, member) in itertools.product(GRIDS.items(), MEMBERS.items()):
-        options = {"seed": 0, "shape": dataset.shape, "pad": dataset.pad, "clip": True, **member._asdict()}
+        options = {"seed": 0, "shape": dataset.shape, "pad": dataset.pad, "member": member, "clip": True}
         images = generate(denoiser, range(num), make(steps), batch_size=128, dtype=dtype, **options).images
         found = extractor.features(images)
         kid = metrics.kid(reference, found)

@@ -11,6 +11,7 @@ import torch
 import denoisers
 from bench.generate import generate
 from bench.noise import noise
+from bench.sampler import SAMPLERS
 from denoisers import schedule
 
 BATCH = 128
@@ -49,7 +50,7 @@ def network() -> None:
 def run() -> None:
     """Images x steps per second of the whole sampler, and how much of its time is not the network's."""
     denoiser = denoisers.load("unet").to(memory_format=torch.channels_last)
-    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "eta": 1.0, "variance": "posterior", "clip": True}
+    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "member": SAMPLERS["ddpm"], "clip": True}
     for dtype in (torch.float32, torch.bfloat16):
         for _ in range(2):  # the first one warms up
             chunk = generate(

@@ -6,13 +6,14 @@ import torch
 
 import denoisers
 from bench.generate import chunks, generate
+from bench.sampler import SAMPLERS
 from denoisers import schedule
 
 SIGMAS = schedule.ddpm_grid(8)
 
 
 def images_of(denoiser, ids, batch_size, **changes):
-    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "eta": 1.0, "variance": "posterior", "order": 1, "clip": True}
+    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "member": SAMPLERS["ddpm"], "clip": True}
     return generate(denoiser, ids, SIGMAS, batch_size=batch_size, **(options | changes))
 
 

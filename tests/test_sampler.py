@@ -231,8 +231,8 @@ def test_second_order_converges_with_the_square_of_the_step():
     def error(name, steps):
         sigmas = torch.logspace(math.log10(high), math.log10(low), steps + 1, dtype=torch.float64)
         x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-        wiener = lambda x, s: x * v / (v + s**2)  # noqa: E731
-        out = sampler.sample(wiener, x, sigmas, None, clip=False, **sampler.SAMPLERS[name]._asdict())
+        member = sampler.SAMPLERS[name]._asdict()
+        out = sampler.sample(lambda x, s: x * v / (v + s**2), x, sigmas, None, clip=False, **member)
         return abs(out.item() - math.sqrt((v + low**2) / (v + high**2)))
 
     assert error("dpmpp_2m", 100) / error("dpmpp_2m", 200) == pytest.approx(4, rel=0.2)
