@@ -167,6 +167,7 @@ def gauge(
 def train(
     network: Annotated[str, typer.Argument(help="unet, kbnet or lenet.")],
     name: Annotated[str | None, typer.Option(help="Name of the card and files.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Card or file to start from, instead of from scratch.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for weights, card and checkpoint.")] = Path("weights"),
     epochs: int | None = None,
     seed: int = 0,
@@ -181,9 +182,9 @@ def train(
     from bench import train as train_
 
     chosen = machine.choose_device(device)
-    options = {"name": name, "out": out, "epochs": epochs, "seed": seed, "data_dir": data_dir, "device": chosen}
+    options = {"name": name, "weights": weights, "out": out, "epochs": epochs, "seed": seed, "data_dir": data_dir}
     with resumable():
-        path = train_.train(network, **options, source=source, sigma=sigma, loss=loss, report=say)
+        path = train_.train(network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say)
     typer.echo(path.with_suffix(".json").read_text().rstrip())
     typer.echo(path)
 

@@ -15,6 +15,7 @@ import torch
 
 import bench
 from denoisers.base import Denoiser
+from denoisers.training import bfloat16_is_fast
 
 
 def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
@@ -49,8 +50,7 @@ def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
         raise ValueError(f"unknown dtype {name!r}; available: auto, float32, bfloat16 (--dtype)")
     if name == "float32" or not denoiser.spec.weights:
         return torch.float32
-    fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if fast or name == "bfloat16" else torch.float32
+    return torch.bfloat16 if name == "bfloat16" or bfloat16_is_fast(device) else torch.float32
 
 
 def device_name(device: str) -> str:

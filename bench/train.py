@@ -6,18 +6,18 @@ from typing import Any
 
 import torch
 
-from bench import data, photographs
+from bench import data, lenet, photographs
 from bench.gauge import gauge
 from bench.lenet import train as lenet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
 from denoisers.kbnet import train as kbnet_train
-from denoisers.training import Progress
+from denoisers.training import CHAIN, Progress
 from denoisers.unet import train as unet_train
 
 LICENCE = "MIT"
 TILE, PATCH = 96, 48  # pixels: what photographs are cut into, and what of that a network sees at once
-ALL_NOISE = unet_train.CHAIN[0].item(), unet_train.CHAIN[-1].item()  # every level the sampler asks for
+ALL_NOISE = CHAIN[0].item(), CHAIN[-1].item()  # every level a sampler asks for
 CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)  # std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided
 
 Report = Callable[[Progress], None]
@@ -27,6 +27,7 @@ def train(
     network: str,
     *,
     name: str | None = None,
+    weights: str | None = None,
     out: Path = Path("weights"),
     epochs: int | None = None,
     seed: int = 0,
@@ -37,7 +38,8 @@ def train(
 ) -> Path:
     """Train `network` (`unet`, `kbnet` or `lenet`); returns the path of the safetensors file.
 
-    recipe  `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that name
+    weights  card or file to start from, instead of random numbers
+    recipe   `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that name
 
     The checkpoint lies beside it; the same command continues from there after an interruption.
 
@@ -48,7 +50,7 @@ def train(
         raise LookupError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}")
     if epochs is not None and epochs < 1:
         raise ValueError(f"--epochs must be at least 1; found {epochs}")
-    make, default_name, default_epochs = NETWORKS[network]
+    make, folder, default_name, default_epochs = NETWORKS[network]
     name, epochs = name or default_name, epochs or default_epochs
     given = {key: value for key, value in recipe.items() if value is not None}
     if given and make is not make_kbnet:
@@ -56,8 +58,11 @@ def train(
     path = out / f"{name}.safetensors"
     out.mkdir(parents=True, exist_ok=True)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
-    command = f"bench train {network} --name {name} --epochs {epochs} --seed {seed}"
-    make(path, data_dir, {"licence": LICENCE, "command": command}, options, **given)
+    card = {"licence": LICENCE, "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}"}
+    if weights is not None:
+        options["start"], origin = weights_.load(weights, folder, default_name)
+        card |= {"command": f"{card['command']} --weights {weights}", "started_from": weights_.tag(origin)}
+    make(path, data_dir, card, options, **given)
     return path
 
 
@@ -73,13 +78,12 @@ def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: 
     dataset = digits(data_dir, card)
     images = data.to_float(dataset.train, dataset.pad)
     net = unet_train.train(images, path.with_suffix(".ckpt"), **options)
-    chain = unet_train.CHAIN
     card |= {
         "recipe": "eps-prediction, v-weighted loss; Muon 4e-3 for weight matrices, AdamW 1e-3 for the rest, "
         "cosine decay; ln sigma ~ N(0.6, 1.5^2), one fifth uniform; batch 128, EMA 0.9995, bfloat16",
         "parameters": sum(p.numel() for p in net.parameters()),
-        "sigma_min": chain[0].item(),
-        "sigma_max": chain[-1].item(),
+        "sigma_min": ALL_NOISE[0],
+        "sigma_max": ALL_NOISE[1],
     }
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
@@ -152,8 +156,8 @@ SHIPPED = {
     "mnist-all": {"source": "mnist", "sigma": "all", "loss": "l2"},
     "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
 }
-NETWORKS: dict[str, tuple[Callable[..., None], str, int]] = {
-    "unet": (make_unet, "mnist", 41),
-    "kbnet": (make_kbnet, "gray-blind50", 100),
-    "lenet": (make_lenet, "lenet-a", 8),
+NETWORKS: dict[str, tuple[Callable[..., None], Path, str, int]] = {
+    "unet": (make_unet, unet.FOLDER, "mnist", 41),
+    "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", 100),
+    "lenet": (make_lenet, lenet.FOLDER, "lenet-a", 8),
 }

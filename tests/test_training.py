@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from denoisers import training
-from denoisers.unet.train import CHAIN, sample_sigma, v_loss
+from denoisers.training import CHAIN, sample_sigma
+from denoisers.unet.train import v_loss
 
 
 def loss(net, batch, generator):
@@ -121,3 +122,22 @@ def test_v_loss_of_an_oracle_is_zero_and_of_nothing_is_about_one(train, generato
 
     value = v_loss(Silent(), [train[:256]], generator)
     assert 0.7 < value < 1.1  # E|v|^2 lies between E|x0|^2 = 0.8 and E|eps|^2 = 1
+
+
+def test_muon_moves_a_matrix_as_torch_does_and_a_kernel_as_its_matrix(generator):
+    start, gradients = torch.randn(64, 3, 5, 5, generator=generator), torch.randn(3, 64, 3, 5, 5, generator=generator)
+    kernel = nn.Parameter(start.to(memory_format=torch.channels_last))
+    ours, matrix = (nn.Parameter(training.as_matrix(kernel.detach()).clone()) for _ in range(2))
+    optimizers = {
+        kernel: training.Muon([kernel], 0.01, 0.1),
+        ours: training.Muon([ours], 0.01, 0.1),
+        matrix: torch.optim.Muon([matrix], 0.01, 0.1, adjust_lr_fn="match_rms_adamw"),
+    }
+    for gradient in gradients:
+        for weight, optimizer in optimizers.items():
+            flat = training.as_matrix(gradient.to(memory_format=torch.channels_last))
+            weight.grad = gradient.clone() if weight is kernel else flat.clone()
+            optimizer.step()
+    assert torch.allclose(training.as_matrix(kernel), ours, atol=1e-6)
+    moved = matrix - training.as_matrix(start.to(memory_format=torch.channels_last))
+    assert (ours - matrix).norm() < 0.02 * moved.norm()  # torch computes in bfloat16
