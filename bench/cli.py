@@ -35,6 +35,8 @@ def run(
     grid: Annotated[str | None, typer.Option(help="Noise levels: ddpm, cosine or karras.")] = None,
     eta: Annotated[float | None, typer.Option(help="Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
     num: Annotated[int | None, typer.Option(help="Images.")] = None,
+    sigma_max: Annotated[float | None, typer.Option(help="Begin at this noise, of images in [-1, 1].")] = None,
+    start: Annotated[str | None, typer.Option(help="noise; or mean, gaussian, held-out under that noise.")] = None,
     clip: Annotated[bool | None, typer.Option(help="Clamp the estimate of x0 to [-1, 1] in every step.")] = None,
     seed: Annotated[int, typer.Option(help="Image i depends on (seed, i) alone.")] = 0,
     dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
@@ -63,6 +65,7 @@ def run(
     check_choice("--protocol", protocol, PROTOCOLS)
     check_choice("--overwrite", overwrite, experiment.OVERWRITE)
     flags = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "num": num, "clip": clip}
+    flags |= {"sigma_max": sigma_max, "start": start}
     given = {key: value for key, value in flags.items() if value is not None}
     if sampler is not None and eta is None:
         given["eta"] = None  # the sampler's own, not the protocol's
@@ -161,6 +164,35 @@ def gauge(
     if figure is not None:
         gauge_.draw(found, photos, figure)
         typer.echo(figure)
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="ladder.")],
+    num: Annotated[int, typer.Option(help="Images per rung; rungs of 1000 steps have 64.")] = 256,
+    seed: Annotated[int, typer.Option(help="The same noise in every rung.")] = 0,
+    dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="Of the network: auto, float32 or bfloat16.")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder; the study goes into a folder of its name in it.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Run a series of experiments that differ in one thing each, and say what each change did; again to resume.
+
+    ladder: from a restoration network called as in the failed experiment to one that generates digits.
+    """
+    from bench import study
+
+    check_choice("NAME", name, ("ladder",))
+    with resumable(), ExitStack() as bars:
+        options = {"num": num, "seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
+        path = study.ladder(
+            out / name, **options, dtype=dtype, say=say, progress=lambda done, total: progress_bar(bars, done, total)
+        )
+    typer.echo(path.read_text().rstrip())
+    typer.echo(path)
 
 
 @app.command()

@@ -19,12 +19,12 @@ from bench.data import Dataset
 from bench.features import Extractor
 from bench.protocol import Protocol
 from bench.runs import Run
+from bench.starts import STARTS, Guess
 from denoisers.base import Denoiser
-from denoisers.schedule import GRIDS
 
 TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 OVERWRITE = ("only-missing", "always", "never")
-NOISE_VERSION = 2  # raise it when the same arguments give other images, or chunks hold something else
+NOISE_VERSION = 2  # raise it when the same arguments give other images
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], Callable[[int], None]]
@@ -38,7 +38,7 @@ class Plan:
     dataset: Dataset
     extractor: Extractor
     protocol: Protocol
-    sigmas: Tensor
+    guess: Guess | None  # of x0 to begin from
     seed: int
     device: str
     dtype: torch.dtype
@@ -80,10 +80,12 @@ def resolve(
     if device == "cpu":
         machine.limit_memory()
     dataset = data.load(dataset_name, data_dir)
+    if setting.start == "held-out" and setting.num > len(dataset.held_out):
+        raise ValueError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
     found = denoisers.load(name, weights, train=lambda: data.to_float(dataset.train, dataset.pad), **options)
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
-    sigmas = GRIDS[setting.grid](setting.steps)
+    guess = None if setting.start == "noise" else STARTS[setting.start](dataset, seed)
     dataset_id = f"{dataset.name}@{dataset.digest}"
     images = {  # whatever changes the images; run-id and resume depend on it
         "denoiser": name,
@@ -101,7 +103,7 @@ def resolve(
         "card": found.card,
         "scoring": scoring,
         "fingerprint": protocol.fingerprint([setting.to_json(), scoring]),
-        "out_of_band": sum(not found.spec.in_band(s) for s in sigmas[:-1].tolist()) / setting.steps,
+        "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),
         "device": machine.device_name(device),
@@ -114,7 +116,7 @@ def resolve(
     run_id = f"{setting.sampler}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
     run = Run(out / name / run_id)
-    return Plan(found, dataset, extractor, setting, sigmas, seed, device, dtype, min(size, setting.num), facts, run)
+    return Plan(found, dataset, extractor, setting, guess, seed, device, dtype, min(size, setting.num), facts, run)
 
 
 def execute(
@@ -137,7 +139,7 @@ def execute(
         raise FileExistsError(f"{run.path} exists, and --overwrite never was asked for")
     if overwrite == "always":
         run.remove()
-    samples = run.read_npz("samples.npz") if run.readable else None
+    samples = read(run, "samples.npz") if run.readable else None
     if samples is not None and is_scored(plan):
         say(f"complete: {run.path}")
         return run
@@ -149,8 +151,14 @@ def execute(
             run.update(status="failed", error=str(error))
             raise
     say("scoring")
-    finish(plan, samples["arr_0"][..., 0])
+    finish(plan, samples)
     return run
+
+
+def read(run: Run, name: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a file of the run; None if it is missing, damaged, or of an earlier version."""
+    arrays = run.read_npz(name)
+    return arrays if arrays is not None and "noise_std" in arrays else None
 
 
 def is_scored(plan: Plan) -> bool:
@@ -165,7 +173,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     """Generate the chunks that are not on disk, join all of them into `samples.npz` and `trace.csv`."""
     run, num, steps = plan.run, plan.protocol.num, plan.protocol.steps
     ranges = generate.chunks(num, plan.batch_size)
-    stored = {ids: run.read_npz(run.chunk_name(ids)) for ids in ranges}
+    stored = {ids: read(run, run.chunk_name(ids)) for ids in ranges}
     done = sum(len(ids) for ids in ranges if stored[ids])
     if done:
         say(f"resuming: {done} of {num} images are on disk")
@@ -175,11 +183,11 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
             stored[ids] = machine.in_memory(plan.batch_size, functools.partial(make_chunk, plan, ids, advance))
             run.write_npz(run.chunk_name(ids), **stored[ids])
     chunks = [stored[ids] for ids in ranges]
-    ids, images = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("ids", "images"))
-    write_trace(run, plan.sigmas, sum(chunk["trace"] * len(chunk["ids"]) for chunk in chunks) / num)
+    ids, images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in generate.PER_IMAGE)
+    write_trace(run, plan.protocol.sigmas, sum(chunk["trace"] * len(chunk["ids"]) for chunk in chunks) / num)
     seconds, inside = sum(chunk["cost"] for chunk in chunks)
     run.update(cost={"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside})
-    samples = {"arr_0": images[..., None], "ids": ids}
+    samples = {"arr_0": images[..., None], "ids": ids, "noise_std": noise_std}
     run.write_npz("samples.npz", **samples)
     run.clear_chunks()
     return samples
@@ -190,7 +198,7 @@ def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[s
     chunk = generate.generate(
         plan.denoiser,
         ids,
-        plan.sigmas,
+        plan.protocol.sigmas,
         seed=plan.seed,
         shape=plan.dataset.shape,
         pad=plan.dataset.pad,
@@ -199,6 +207,7 @@ def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[s
         batch_size=plan.batch_size,
         device=plan.device,
         dtype=plan.dtype,
+        guess=plan.guess,
         advance=advance,
     )
     return chunk._asdict()
@@ -214,10 +223,10 @@ def write_trace(run: Run, sigmas: Tensor, trace: np.ndarray) -> None:
     run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))
 
 
-def finish(plan: Plan, images: np.ndarray) -> None:
+def finish(plan: Plan, samples: dict[str, np.ndarray]) -> None:
     """Score the images, write the sheets, and `metrics.json` last."""
-    run = plan.run
-    scores, rows = score.score(images, plan.dataset, plan.extractor)
+    run, images = plan.run, samples["arr_0"][..., 0]
+    scores, rows = score.score(images, samples["noise_std"], plan.dataset, plan.extractor)
     run.write("per_sample.csv", lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
     neighbours = plan.dataset.train[rows["nearest"]]
     run.write("grid.png", lambda file: figures.grid(images, file))

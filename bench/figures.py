@@ -55,3 +55,16 @@ def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: 
 def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
     """uint8 (H, W), every pixel drawn scale x scale."""
     return Image.fromarray(image).resize((image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST)
+
+
+def strips(rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290) -> None:
+    """One row of uint8 images (N, H, W) per label, the label in front. PNG."""
+    height, width = (side * SCALE + GAP for side in rows[0][1].shape[1:])
+    sheet = Image.new("L", (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP), 96)
+    draw = ImageDraw.Draw(sheet)
+    for row, (text, images) in enumerate(rows):
+        top = row * height + GAP
+        draw.text((GAP, top + height // 2 - CAPTION // 2), text, fill=255)
+        for column, image in enumerate(images):
+            sheet.paste(enlarged(image), (label + column * width, top))
+    sheet.save(file, format="PNG")

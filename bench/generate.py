@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from bench.data import to_uint8
-from bench.noise import START, noise
+from bench.noise import START, level, noise
 from bench.sampler import Sampler, Step, sample, start
+from bench.starts import Guess
 from denoisers.base import Denoiser
 
+PER_IMAGE = ("ids", "images", "noise_std")  # fields of a chunk with a row per image
 CHUNK = 256  # images, at least, that are written together
 
 
@@ -21,6 +23,7 @@ class Chunk(NamedTuple):
 
     ids     int64 (n,)
     images  uint8 (n, H, W)
+    noise_std  float32 (n,), white noise left in each image, in [-1, 1] units and before its levels were cut
     trace   float64 (steps, 5): mean over pixels and images, at each step, of r^2 with the residual r = x - D, of r
             times its right neighbour, of x, x^2 and |D| > 1
     cost    float64 (2,): seconds in all, seconds inside the denoiser
@@ -28,6 +31,7 @@ class Chunk(NamedTuple):
 
     ids: np.ndarray
     images: np.ndarray
+    noise_std: np.ndarray
     trace: np.ndarray
     cost: np.ndarray
 
@@ -52,16 +56,18 @@ def generate(
     batch_size: int,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    guess: Guess | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Chunk:
     """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
 
     shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at the end
     member   of the sampler family, one of `sampler.SAMPLERS` or a variation
+    guess    x0 to begin from, under noise; None for pure noise
     dtype    of the network's arithmetic (autocast); the state between steps stays float32
     advance  called after every step with the number of images that made it
     """
-    images, traces, inside, began = [], [], 0.0, time.perf_counter()
+    images, left, traces, inside, began = [], [], [], 0.0, time.perf_counter()
     for batch in (ids[i : i + batch_size] for i in range(0, len(ids), batch_size)):
         index = torch.tensor(batch, device=device)
         steps: list[list[float]] = []
@@ -85,12 +91,14 @@ def generate(
         def fresh(step: int, index: Tensor = index) -> Tensor:
             return noise(seed, index, step + 1, shape)
 
-        x = start(noise(seed, index, START, shape), sigmas[0].item())
+        z, first = noise(seed, index, START, shape), sigmas[0].item()
+        x = start(z, first) if guess is None else guess(index) + first * z
         x = sample(call, x, sigmas, fresh, **member._asdict(), clip=clip, callback=record)
         images.append(to_uint8(x, pad))
+        left.append(level(x).cpu().numpy())
         traces.append(np.array(steps) * len(batch))
     cost = np.array([time.perf_counter() - began, inside])
-    return Chunk(np.array(ids), np.concatenate(images), sum(traces) / len(ids), cost)
+    return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), sum(traces) / len(ids), cost)
 
 
 def synchronize(device: str) -> None:

@@ -18,6 +18,15 @@ class Estimate(NamedTuple):
     value: float
     stderr: float
 
+    def interval(self, unit: float = 1.0, digits: int = 3) -> str:
+        """value [95 % interval], times `unit`."""
+        low, high = (unit * (self.value + side * 1.96 * self.stderr) for side in (-1, 1))
+        return f"{unit * self.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+    def sign(self) -> int:
+        """1 or -1 if the whole 95 % interval lies on that side of 0, else 0."""
+        return 0 if abs(self.value) <= 1.96 * self.stderr else (1 if self.value > 0 else -1)
+
 
 def fid(reference: np.ndarray, generated: np.ndarray) -> float:
     """Frechet distance between Gaussians fitted to two feature sets, (N, d) each: Heusel et al. 2017.
@@ -79,6 +88,32 @@ def kernel_sums(x: np.ndarray) -> np.ndarray:
 def kid(reference: KidReference, generated: np.ndarray) -> Estimate:
     """Squared MMD over all pairs, unbiased (so it may be negative), with its jackknife standard error.
 
+    generated  raw features (N, d), N >= 3
+    """
+    value, left_out, left_out_reference = kid_without_each(reference, generated)
+    return Estimate(value, float(np.sqrt(jackknife(left_out) + jackknife(left_out_reference))))
+
+
+def kid_difference(reference: KidReference, first: np.ndarray, second: np.ndarray) -> Estimate:
+    """KID of the second minus KID of the first, raw features (N, d) each, row i of both made from the same noise.
+
+    The jackknife leaves out row i of both at once, so that what the pairs share cancels.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"paired sets have as many images; found {len(first)} and {len(second)}")
+    a, b = kid_without_each(reference, first), kid_without_each(reference, second)
+    return Estimate(b[0] - a[0], float(np.sqrt(jackknife(b[1] - a[1]) + jackknife(b[2] - a[2]))))
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Mean of second minus first (N,), row by row of the same noise, with its standard error."""
+    change = second - first
+    return Estimate(float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change))))
+
+
+def kid_without_each(reference: KidReference, generated: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """KID of all rows; KID without each generated row (N,); KID without each row of the reference.
+
     Binkowski et al. 2018 (arXiv 1801.01401), equation 4, on features standardised by the reference: the scale of a
     home-made extractor is arbitrary. No random subsets, hence no seed.
 
@@ -105,7 +140,7 @@ def kid(reference: KidReference, generated: np.ndarray) -> Estimate:
         + (within_reference - 2 * other) / ((m - 1) * (m - 2))
         - 2 * (between - cross_columns) / (n * (m - 1))
     )
-    return Estimate(float(value), float(np.sqrt(jackknife(left_out) + jackknife(left_out_reference))))
+    return float(value), left_out, left_out_reference
 
 
 def jackknife(left_out: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""z = noise(seed, ids, step): Gaussian noise as a pure function of the image, the step and the pixel.
+"""z = noise(seed, ids, step): Gaussian noise as a pure function of the image, the step and the pixel; and its measure.
 
 There is no generator to advance, so the noise of image i is the same whatever is drawn with it, before it or on which
 device. The bits come from Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), a
@@ -16,6 +16,7 @@ ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 START = 0  # the step of the starting noise; step k of the sampler draws with k + 1
+GUESS = WORD  # the step of what a start other than pure noise draws: see starts.py
 
 
 def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
@@ -39,6 +40,16 @@ def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     angle = 2 * math.pi * uniform[..., 1::2]
     normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1)
     return normal.flatten(1)[:, :size].float().reshape(len(ids), *shape)
+
+
+def level(x: Tensor) -> Tensor:
+    """Standard deviation of the white noise in images (B, C, H, W), without knowing them: float32 (B,).
+
+    Median of the absolute diagonal Haar coefficients over 0.6745 (Donoho & Johnstone 1994, section 4.2): edges are rare
+    enough not to move a median, and flat areas have no coefficients but the noise's.
+    """
+    coefficients = x[..., 0::2, 0::2] - x[..., 0::2, 1::2] - x[..., 1::2, 0::2] + x[..., 1::2, 1::2]
+    return (coefficients / 2).abs().flatten(1).median(1).values / 0.6745
 
 
 def philox(counter: list[Tensor], key: tuple[int, int]) -> list[Tensor]:

@@ -5,9 +5,13 @@ import hashlib
 import json
 from typing import Any
 
+from torch import Tensor
+
 from bench.sampler import SAMPLERS, Sampler
+from bench.starts import STARTS
 from denoisers.schedule import GRIDS
 
+WHOLE_CHAIN = {("sigma_max", None), ("start", "noise")}
 LARGEST = 10_000_000  # images; far beyond any protocol, and all ids still fit into memory
 
 
@@ -21,6 +25,8 @@ class Protocol:
     grid: str = "ddpm"
     eta: float | None = None  # None: the sampler's own
     clip: bool = True
+    sigma_max: float | None = None  # None: the grid's own
+    start: str = "noise"  # or one of starts.STARTS
 
     def __post_init__(self) -> None:
         if not 3 <= self.num <= LARGEST:
@@ -35,16 +41,24 @@ class Protocol:
             raise ValueError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"--eta must lie in 0..1; found {self.eta}")
-        GRIDS[self.grid](self.steps)  # raises for steps the grid does not have
+        if self.start not in ("noise", *STARTS):
+            raise LookupError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)} (--start)")
+        _ = self.sigmas  # raises for steps and levels the grid does not have
 
     @property
     def member(self) -> Sampler:
         """The sampler named, with this eta."""
         return SAMPLERS[self.sampler]._replace(eta=self.eta)
 
+    @property
+    def sigmas(self) -> Tensor:
+        """The noise levels, float64 (steps + 1,), falling to 0."""
+        return GRIDS[self.grid](self.steps, self.sigma_max)
+
     def to_json(self) -> dict[str, Any]:
-        """All that decides the distribution of the images, besides the denoiser."""
-        return {**dataclasses.asdict(self), "variance": self.member.variance}
+        """All that decides the distribution of the images, besides the denoiser. A whole chain is not spelled out."""
+        facts = {**dataclasses.asdict(self), "variance": self.member.variance}
+        return {key: value for key, value in facts.items() if (key, value) not in WHOLE_CHAIN}
 
 
 PROTOCOLS = {

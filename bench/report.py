@@ -51,7 +51,7 @@ def flatten(run: Run, facts: dict[str, Any], scores: dict[str, Any]) -> dict[str
     row = {
         "fingerprint": scores["fingerprint"],
         "protocol": f"{facts['dataset'].split('@')[0]}, {sampler['num']} images, {sampler['steps']} steps, "
-        f"{sampler['sampler']} (eta {sampler['eta']:g}) on the {sampler['grid']} grid, "
+        f"{sampler['sampler']} (eta {sampler['eta']:g}) on the {sampler['grid']} grid, {describe_start(sampler)}"
         f"features {facts['scoring']['features']}",
         "denoiser": facts["denoiser"] + options,
         "weights": facts["weights"],
@@ -71,6 +71,17 @@ def flatten(run: Run, facts: dict[str, Any], scores: dict[str, Any]) -> dict[str
             }
         row[f"{prefix}copy_rate_low"], row[f"{prefix}copy_rate_high"] = values["copy_rate"]["ci95"]
     return row
+
+
+def describe_start(sampler: dict[str, Any]) -> str:
+    """What is unusual about a protocol, in words; empty if nothing is."""
+    words = []
+    if "start" in sampler or "sigma_max" in sampler:
+        level = f" at sigma {sampler['sigma_max']:g}" if "sigma_max" in sampler else ""
+        words.append(f"started from {sampler.get('start', 'noise')}{level}")
+    if not sampler["clip"]:
+        words.append("not clipped")
+    return "".join(f"{word}, " for word in words)
 
 
 def table(group: pd.DataFrame) -> pd.DataFrame:

@@ -92,5 +92,10 @@ FILES = ("metrics.json", "samples.npz", "trace.csv", "per_sample.csv", "grid.png
 
 
 def find(folder: Path) -> list[Run]:
-    """All runs below `folder`: every folder that holds a `run.json`, in the order of their paths."""
-    return [Run(path.parent) for path in sorted(folder.rglob("run.json"))]
+    """All runs below `folder`, in the order of their paths: every folder that holds a `run.json`.
+
+    The runs of a study, below a folder that holds a `study.json`, are rows of its table and left out here.
+    """
+    studies = {path.parent for path in folder.rglob("study.json")} - {folder}
+    found = (path.parent for path in sorted(folder.rglob("run.json")))
+    return [Run(path) for path in found if studies.isdisjoint(path.parents)]

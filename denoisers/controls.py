@@ -53,6 +53,11 @@ class Gaussian(Denoiser):
         modes *= variances / (variances + expand_as(sigma, modes) ** 2)
         return (mu + modes @ basis.T).reshape(x.shape)
 
+    def sample(self, z: Tensor) -> Tensor:
+        """Images of the model itself, mu + V diag(sqrt(l)) z, from z ~ N(0, I) (B, C, H, W)."""
+        mu, variances, basis = (tensor.to(z.dtype) for tensor in (self.mean, self.variances, self.basis))
+        return (mu + (flat(z, self) * variances.sqrt()) @ basis.T).reshape(z.shape)
+
 
 class Identity(Denoiser):
     """D(x; sigma) = x: removes nothing."""

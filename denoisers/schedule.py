@@ -56,33 +56,41 @@ def sigma_to_t(sigma: Tensor, sigmas: Tensor) -> Tensor:
     return (low + fraction.clamp(0, 1)).to(sigma.dtype)
 
 
-def respaced(sigmas: Tensor, steps: int) -> Tensor:
-    """A falling grid of `steps` levels out of a rising chain, both ends kept, and the final 0."""
+def respaced(sigmas: Tensor, steps: int, sigma_max: float | None = None) -> Tensor:
+    """A falling grid of `steps` levels out of a rising chain, both ends kept, and the final 0.
+
+    sigma_max  leaves out the levels above it
+    """
+    sigmas = sigmas if sigma_max is None else sigmas[sigmas <= sigma_max]
     if not 1 <= steps <= len(sigmas):
+        below = "" if sigma_max is None else f" up to --sigma-max {sigma_max:g}"
         raise ValueError(
-            f"the chain has {len(sigmas)} noise levels, so --steps must be 1..{len(sigmas)}; found {steps}"
+            f"the chain has {len(sigmas)} noise levels{below}, so --steps must be 1..{len(sigmas)}; found {steps}"
         )
     index = torch.linspace(len(sigmas) - 1, 0, steps, dtype=torch.float64).round().long()
     return torch.cat([sigmas[index], sigmas.new_zeros(1)])
 
 
-def ddpm_grid(steps: int) -> Tensor:
+def ddpm_grid(steps: int, sigma_max: float | None = None) -> Tensor:
     """The linear 1000-step chain, respaced: sigma 157.4 ... 0.01, 0."""
-    return respaced(sigmas_of(alphas_cumprod(linear_betas())), steps)
+    return respaced(sigmas_of(alphas_cumprod(linear_betas())), steps, sigma_max)
 
 
-def cosine_grid(steps: int) -> Tensor:
+def cosine_grid(steps: int, sigma_max: float | None = None) -> Tensor:
     """The cosine 1000-step chain, respaced: sigma 2e4 ... 0.0064, 0."""
-    return respaced(sigmas_of(alphas_cumprod(cosine_betas())), steps)
+    return respaced(sigmas_of(alphas_cumprod(cosine_betas())), steps, sigma_max)
 
 
-def karras_grid(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Tensor:
-    """Equal steps in sigma^(1/rho), then 0: Karras et al. 2022 (arXiv 2206.00364), equation 5."""
+def karras_grid(steps: int, sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0) -> Tensor:
+    """Equal steps in sigma^(1/rho) from 80, or `sigma_max`; then 0: Karras et al. 2022 (arXiv 2206.00364), eq. 5."""
+    sigma_max = 80.0 if sigma_max is None else sigma_max
     if steps < 1:
         raise ValueError(f"--steps must be at least 1; found {steps}")
+    if sigma_max <= sigma_min:
+        raise ValueError(f"--sigma-max must lie above {sigma_min:g}, the lowest level; found {sigma_max:g}")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
-GRIDS: dict[str, Callable[[int], Tensor]] = {"ddpm": ddpm_grid, "cosine": cosine_grid, "karras": karras_grid}
+GRIDS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm_grid, "cosine": cosine_grid, "karras": karras_grid}

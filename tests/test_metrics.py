@@ -112,3 +112,25 @@ def test_too_few_images_are_refused_in_words(rng):
         metrics.fid(x, x[:1])
     with pytest.raises(ValueError, match="at least 3 images a side; found 50 and 2"):
         metrics.kid(KidReference.of(x), x[:2])
+
+
+def test_a_paired_difference_is_exact_and_surer_than_two_errors(rng):
+    x, y = rng.normal(size=(400, 6)), rng.normal(size=(150, 6)) + 0.3
+    z = y + 0.05 * rng.normal(size=y.shape) + 0.1
+    reference = KidReference.of(x)
+    a, b = metrics.kid(reference, y), metrics.kid(reference, z)
+    change = metrics.kid_difference(reference, y, z)
+    assert change.value == pytest.approx(b.value - a.value)
+    assert 0 < change.stderr < 0.5 * np.hypot(a.stderr, b.stderr)
+    assert change.sign() == 1
+    assert metrics.kid_difference(reference, z, y).sign() == -1
+    assert metrics.kid_difference(reference, y, y) == (0, 0)
+    with pytest.raises(ValueError, match="paired"):
+        metrics.kid_difference(reference, y, z[:-1])
+
+
+def test_interval_of_a_paired_mean():
+    change = metrics.paired_difference(np.array([0.0, 1, 2, 3]), np.array([1.0, 2, 3, 6]))
+    assert change.value == 1.5
+    assert change.stderr == pytest.approx(0.5)
+    assert change.interval(10, 1) == "15.0 [5.2, 24.8]"

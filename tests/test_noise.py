@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from bench.noise import WORD, noise, philox
+from bench.data import to_float
+from bench.noise import WORD, level, noise, philox
 
 SHAPE = (1, 32, 32)
 
@@ -56,3 +57,13 @@ def test_seed_id_and_step_each_change_it(other):
 
 def test_sizes_that_are_no_multiple_of_four():
     assert torch.equal(noise(0, torch.arange(2), 0, (1, 3, 5)).flatten(1), noise(0, torch.arange(2), 0, (16,))[:, :15])
+
+
+@pytest.mark.parametrize("std", [0.05, 0.417, 2.0])
+def test_the_level_is_that_of_the_noise_whatever_the_image(digits, std):
+    clean = to_float(digits.held_out[:64], digits.pad)
+    z = std * noise(0, torch.arange(64), 0, (1, 32, 32))
+    assert level(z).mean() == pytest.approx(std, rel=0.02)
+    assert level(clean + z).mean() == pytest.approx(std, rel=0.25)  # few pixels are edges
+    assert torch.allclose(level(z + 100), level(z), rtol=1e-3)
+    assert level(clean).median() < 0.02

@@ -22,6 +22,11 @@ STANDARD = PROTOCOLS["standard"]
         ({"eta": 1.5}, "--eta"),
         ({"eta": float("nan")}, "--eta"),
         ({"sampler": "ddpm-beta", "eta": 0.5}, "--eta"),
+        ({"sigma_max": 0.0}, "--sigma-max"),
+        ({"sigma_max": float("nan")}, "--sigma-max"),
+        ({"sigma_max": -1.0, "grid": "karras"}, "--sigma-max"),
+        ({"sigma_max": 0.05}, "--sigma-max"),  # 50 steps out of fewer levels
+        ({"start": "digits"}, "--start"),
     ],
 )
 def test_wrong_values_name_their_flag(change, flag):
@@ -43,6 +48,8 @@ def test_everything_that_changes_images_changes_the_fingerprint():
         {"grid": "cosine"},
         {"eta": 0.123},
         {"clip": False},
+        {"sigma_max": 0.4},
+        {"start": "mean"},
     ]
     prints = {fingerprint(dataclasses.replace(STANDARD, **change).to_json()) for change in [{}, *changes]}
     assert len(prints) == len(changes) + 1
@@ -50,3 +57,11 @@ def test_everything_that_changes_images_changes_the_fingerprint():
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+
+
+def test_a_whole_chain_from_noise_is_not_spelled_out():
+    assert {"sigma_max", "start"}.isdisjoint(STANDARD.to_json())
+    short = dataclasses.replace(STANDARD, sigma_max=0.4, start="mean")
+    assert short.to_json() | STANDARD.to_json() == short.to_json()
+    assert 0.35 < short.sigmas[0] <= 0.4
+    assert len(short.sigmas) == 51
