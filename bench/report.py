@@ -53,7 +53,7 @@ def flatten(run: Run, facts: dict[str, Any], scores: dict[str, Any]) -> dict[str
         "protocol": f"{facts['dataset'].split('@')[0]}, {sampler['num']} images, {sampler['steps']} steps, "
         f"{sampler['sampler']} (eta {sampler['eta']:g}) on the {sampler['grid']} grid, {describe_start(sampler)}"
         f"features {facts['scoring']['features']}",
-        "denoiser": facts["denoiser"] + options,
+        "denoiser": " ".join([facts["denoiser"], *facts["weights"].split("@")[:1]]).rstrip() + options,
         "weights": facts["weights"],
         "seed": facts["seed"],
         "out_of_band": facts["out_of_band"],
@@ -149,6 +149,10 @@ def write(folder: Path, frame: pd.DataFrame, unfinished: list[str]) -> None:
             f"![samples]({path}/grid.png)\n\n"
             f"Each sample beside its nearest training image, by rising d1/d2:\n\n![nearest]({path}/nearest.png)\n"
         )
+    for study in sorted(folder.rglob("study.json")):
+        name = study.parent.name
+        path = study.parent.relative_to(folder).as_posix()
+        pages.append(f"## Study: [{name}]({path}/{name}.md)\n\n![{name}]({path}/{name}.png)\n")
     page = Run(folder)
     page.write("report.md", lambda file: file.write("\n\n".join(pages).encode()))
     page.write("report.csv", lambda file: frame.to_csv(file, index=False))

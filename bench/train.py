@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from bench import data, lenet, photographs
-from bench.gauge import gauge
+from bench import data, gauge, lenet, photographs
 from bench.lenet import train as lenet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
+from denoisers.base import Denoiser
 from denoisers.kbnet import train as kbnet_train
 from denoisers.training import CHAIN, Progress
 from denoisers.unet import train as unet_train
@@ -19,6 +19,12 @@ LICENCE = "MIT"
 TILE, PATCH = 96, 48  # pixels: what photographs are cut into, and what of that a network sees at once
 ALL_NOISE = CHAIN[0].item(), CHAIN[-1].item()  # every level a sampler asks for
 CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)  # std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided
+
+# Grey images, dB at 15 / 25 / 50 grey levels (Zhang et al. 2017 and 2023), for comparison in the cards.
+PUBLISHED = {
+    "DnCNN-S": {"set12": {"15": 32.86, "25": 30.44, "50": 27.18}, "bsd68": {"15": 31.73, "25": 29.23, "50": 26.23}},
+    "KBNet_s": {"set12": {"15": 33.40, "50": 28.04}, "bsd68": {"15": 31.98, "25": 29.54, "50": 26.65}},
+}
 
 Report = Callable[[Progress], None]
 
@@ -87,19 +93,11 @@ def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: 
     }
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
-    errors = gauge(unet.load(str(path)), dataset, num=len(dataset.held_out), sigmas=CARD_SIGMAS)
-    quality = {f"std {row.std:g}": round(1e3 * row.mse, 3) for row in errors.itertuples()}
-    weights_.save(path, state, card | {"held_out_mse_x_1e3": quality})
+    weights_.save(path, state, card | {"held_out_mse_x_1e3": held_out_errors(unet.load(str(path)), dataset)})
 
 
-def make_kbnet(
-    path: Path,
-    data_dir: Path | None,
-    card: dict[str, Any],
-    options: dict[str, Any],
-    **given: str,
-) -> None:
-    """Train a small KBNet to remove noise, save it with its noise band.
+def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any], **given: str) -> None:
+    """Train a small KBNet to remove noise, save it with its noise band and its quality.
 
     given  `source`: natural, mnist or a folder; `sigma` in grey levels: 25, 0-50 or all; `loss`: l1 or l2
     """
@@ -108,32 +106,53 @@ def make_kbnet(
     if loss not in ("l1", "l2"):
         raise LookupError(f"unknown --loss {loss!r}; available: l1, l2")
     low, high = ALL_NOISE if sigma == "all" else kbnet.band({"name": path.stem}, sigma)
-    if source == "mnist":
-        images = (data.to_float(digits(data_dir, card).train, pad=2) + 1) / 2
-    else:
-        folder = photographs.natural(data_dir) if source == "natural" else Path(source)
-        found = photographs.read(folder)
-        images = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
-        card |= {
-            "data": f"{folder.name or source}, grey",
-            "split": f"all {len(found)} images, {len(images)} tiles of {TILE}",
-        }
-    net = kbnet_train.train(
-        images,
-        path.with_suffix(".ckpt"),
-        band=(low / 2, high / 2),
-        norm=loss,
-        patch=None if source == "mnist" else PATCH,
-        **options,
-    )
+    images, patch = restoration_images(source, data_dir, card)
+    recipe = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
+    net = kbnet_train.train(images, path.with_suffix(".ckpt"), **recipe, **options)
     card |= {
-        "recipe": f"noise removal, sigma {sigma} grey levels, {loss} loss; Muon and AdamW, cosine decay, EMA 0.999",
+        "recipe": f"noise removal, sigma {sigma} grey levels, {loss} loss; Muon and AdamW 2e-3, cosine decay; "
+        f"batch 32, {f'patches of {patch}' if patch else 'whole images'}, EMA 0.999",
         "command": f"{card['command']} --data {source} --sigma {sigma} --loss {loss}",
         "parameters": sum(p.numel() for p in net.parameters()),
         "sigma_min": low,
         "sigma_max": high,
     }
-    weights_.save(path, {key: value.cpu() for key, value in net.state_dict().items()}, card)
+    state = {key: value.cpu() for key, value in net.state_dict().items()}
+    weights_.save(path, state, card)
+    trained = kbnet.load(str(path))
+    if source == "mnist":
+        card |= {"held_out_mse_x_1e3": held_out_errors(trained, digits(data_dir, {}))}
+    elif source == "natural":
+        card |= {"psnr": psnr(trained, photographs.natural(data_dir).parent / "test"), "psnr_published": PUBLISHED}
+    weights_.save(path, state, card)
+
+
+def restoration_images(source: str, data_dir: Path | None, card: dict[str, Any]) -> tuple[torch.Tensor, int | None]:
+    """Images (N, 1, H, W) and the side of patches to cut from them (None for digits, which stay whole)."""
+    if source == "mnist":
+        return (data.to_float(digits(data_dir, card).train, pad=2) + 1) / 2, None
+    folder = photographs.natural(data_dir) if source == "natural" else Path(source)
+    found = photographs.read(folder)
+    tiles = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
+    card |= {
+        "data": f"{folder.name or source}, grey",
+        "split": f"all {len(found)} images, {len(tiles)} tiles of {TILE}",
+    }
+    return tiles, PATCH
+
+
+def psnr(denoiser: Denoiser, folder: Path) -> dict[str, dict[str, float]]:
+    """Folder -> noise in grey levels -> dB, for the test photographs below `folder`; empty if there are none."""
+    if not folder.is_dir():
+        return {}
+    table = gauge.summary(denoiser, photographs.read(folder)).set_index("folder").drop(columns="images")
+    return {name: {key.removeprefix("PSNR at "): value for key, value in row.items()} for name, row in table.iterrows()}
+
+
+def held_out_errors(denoiser: Denoiser, dataset: data.Dataset) -> dict[str, float]:
+    """Squared error x 1e3 on all held-out digits, where a digit is decided."""
+    errors = gauge.gauge(denoiser, dataset, num=len(dataset.held_out), sigmas=CARD_SIGMAS)
+    return {f"std {row.std:g}": round(1e3 * row.mse, 3) for row in errors.itertuples()}
 
 
 def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:

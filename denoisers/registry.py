@@ -43,7 +43,7 @@ def loader(name: str) -> Callable[..., "Denoiser"]:
     known = table()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
         raise LookupError(f"unknown denoiser {name!r}{hint} available: {', '.join(sorted(known))}")
     try:
         return pkgutil.resolve_name(known[name])

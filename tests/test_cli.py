@@ -122,7 +122,7 @@ def test_report(finished, bench, tmp_path):
     assert out.count("held-out digits") == 1
     order = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ") and "---" not in line]
     assert order[:2] == ["denoiser", "held-out digits"]
-    assert order.index("unet") < order.index("gaussian") < order.index("identity")
+    assert order.index("unet mnist") < order.index("gaussian") < order.index("identity")
     page = (results / "report.md").read_text()
     for link in ("grid.png", "nearest.png"):
         assert page.count(link) == len(registry.names())

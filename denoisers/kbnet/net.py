@@ -12,6 +12,7 @@ from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 TILE = 1 << 18  # filtered values held at once when no gradient is needed: 1 MB in float32, a core's second cache
+LEAST = 64  # pixels at once, whatever that takes: fewer would not repay the reading of the bases
 
 
 def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -27,31 +28,33 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     made. With a gradient to keep, all at once, N times the size of `x`. Without, for a tile of pixels at a time, small
     enough that it is used up before it leaves the cache.
     """
-    b, c, h, w = x.shape
+    batch, c, h, w = x.shape
     n, inputs = attention.shape[1], weight.shape[2] // (9 * c)
-    groups = c // inputs
-    patches = F.unfold(x, 3, padding=1).view(b, groups, 9 * inputs, h * w)
-    shares = attention.flatten(2)  # (B, N, HW)
-    bases = weight[0].to(x.dtype).view(n, groups, inputs, 9 * inputs).permute(1, 2, 0, 3).flatten(1, 2)
+    bases = weight[0].to(x.dtype).view(n, c // inputs, inputs, 9 * inputs).permute(1, 2, 0, 3).flatten(1, 2)
     offset = bias[0].t().to(x.dtype)
+    windows = F.pad(x, (1, 1, 1, 1)).contiguous().unfold(2, 3, 1).unfold(3, 3, 1)  # (B, C, H, W, 3, 3), a view
+    windows = windows.unflatten(1, (-1, inputs)).permute(1, 2, 5, 6, 0, 3, 4)
+    shares = attention.transpose(0, 1)
 
-    def apply(rows: slice, pixels: slice) -> Tensor:
-        share = shares[rows, :, pixels]
-        filtered = torch.matmul(bases, patches[rows, ..., pixels]).unflatten(2, (inputs, n))
-        scale = share[:, None, None]
-        mixed = filtered * scale if torch.is_grad_enabled() else filtered.mul_(scale)
-        return mixed.sum(3).flatten(1, 2) + torch.matmul(offset, share)
+    def apply(rows: slice, lines: slice) -> Tensor:
+        part = windows[..., rows, lines, :]
+        share = shares[:, rows, lines].flatten(1)  # (N, pixels)
+        filtered = torch.bmm(bases, part.reshape(c // inputs, 9 * inputs, -1)).unflatten(1, (inputs, n))
+        filtered = filtered * share if torch.is_grad_enabled() else filtered.mul_(share)
+        mixed = filtered.sum(2).flatten(0, 1) + offset @ share  # (C, pixels)
+        return mixed.view(c, *part.shape[-3:]).transpose(0, 1)
 
     if torch.is_grad_enabled():
-        return apply(slice(None), slice(None)).view(b, c, h, w)
-    out = torch.empty(b, c, h * w, dtype=x.dtype, device=x.device)
-    pixels = min(h * w, max(64, TILE // (c * n)))
-    rows = max(1, TILE // (c * n * pixels))
-    for row in range(0, b, rows):
-        for pixel in range(0, h * w, pixels):
-            tile = slice(row, row + rows), slice(pixel, pixel + pixels)
+        return apply(slice(None), slice(None))
+    out = torch.empty_like(x)
+    pixels = max(LEAST, TILE // (c * n))
+    lines = min(h, max(1, pixels // w))
+    rows = max(1, pixels // (w * lines))
+    for row in range(0, batch, rows):
+        for line in range(0, h, lines):
+            tile = slice(row, row + rows), slice(line, line + lines)
             out[tile[0], :, tile[1]] = apply(*tile)
-    return out.view(b, c, h, w)
+    return out
 
 
 class SimpleGate(nn.Module):
