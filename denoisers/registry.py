@@ -21,6 +21,7 @@ BUILT_IN = {
     "gaussian": "denoisers.controls:gaussian",
     "ideal": "denoisers.controls:ideal",
     "identity": "denoisers.controls:identity",
+    "kbnet": "denoisers.kbnet:load",
     "unet": "denoisers.unet:load",
 }
 
