@@ -37,7 +37,8 @@ def findings(outcomes: "dict[str, Outcome]", kid_change: Callable[[str, str], Es
     if "A12" in outcomes:
         confidence = outcomes["A12"].rows["confidence"].to_numpy()
         mean = paired_difference(np.zeros_like(confidence), confidence)
-        found.append(Finding(H8, mean.value >= 0.9, f"confidence {mean.interval()}, {len(confidence)} images"))
+        text = f"confidence {mean.interval()}, {len(confidence)} images; {kids(outcomes, ('A12', 'R', 'W', 'A11'))}"
+        found.append(Finding(H8, mean.value >= 0.9, text))
     return found
 
 
@@ -46,6 +47,12 @@ H1 = f"H1: 1000 naive steps of a network for all noise levels, trained on {{}}, 
 H2 = "H2: dividing the residual by its own std, alone, brings the images no nearer to digits"
 H7 = "H7: a network trained with L1 is a worse prior than one trained with L2"
 H8 = "H8: KBNet, trained on digits at all noise levels, generates digits (mean confidence at least 0.9)"
+
+
+def kids(outcomes: "dict[str, Outcome]", names: tuple[str, ...]) -> str:
+    """KID of some rungs side by side: classifiers are sure of textures too, so confidence is half of it."""
+    found = [f"{name} {1e3 * outcomes[name].scores['kid']['value']:.1f}" for name in names if name in outcomes]
+    return f"KID x 1e3: {', '.join(found)}"
 
 
 def naive_noise(outcome: "Outcome", data: str) -> Finding:

@@ -135,7 +135,7 @@ def restoration_images(source: str, data_dir: Path | None, card: dict[str, Any])
     found = photographs.read(folder)
     tiles = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
     card |= {
-        "data": f"{folder.name or source}, grey",
+        "data": f"photographs: {', '.join(sorted({Path(name).parent.as_posix() for name in found}))}; grey",
         "split": f"all {len(found)} images, {len(tiles)} tiles of {TILE}",
     }
     return tiles, PATCH
