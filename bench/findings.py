@@ -29,7 +29,8 @@ def findings(outcomes: "dict[str, Outcome]", kid_change: Callable[[str, str], Es
     found = [naive_noise(outcomes[name], data) for name, data in NAIVE.items() if name in outcomes]
     if {"A0", "A1"} <= outcomes.keys():
         change, confidence = kid_change("A0", "A1"), confidence_change(outcomes, "A0", "A1")
-        text = f"KID changes by {change.interval()}, confidence by {confidence.interval()}"
+        before = outcomes["A0"].scores["kid"]["value"]
+        text = f"KID {before:.3f} changes by {change.interval()}, confidence by {confidence.interval()}"
         found.append(Finding(H2, change.sign() >= 0, text))
     if {"A12", "A10"} <= outcomes.keys():
         change = kid_change("A12", "A10")
