@@ -104,7 +104,7 @@ def page(frame: pd.DataFrame, found: list[Finding]) -> str:
             "noise left": [f"{value:.3f}" for value in done["noise_std"]],
         }
     )
-    compared = frame[frame["against"].notna() | frame["failed"].notna()]
+    compared = frame[frame["kid_change"].notna() | frame["failed"].notna()]
     return (
         "\n\n".join(
             [

@@ -145,7 +145,8 @@ def table(
     """One row per rung: its numbers, and how they differ from those of the rung it is compared with."""
     rows = []
     for rung in LADDER:
-        row = {"rung": rung.name, "change": rung.change, "against": rung.against, "failed": failures.get(rung.name)}
+        row = {"rung": rung.name, "change": rung.change, "against": rung.against}
+        row |= {"failed": failures.get(rung.name), "kid_change": None}
         if found := outcomes.get(rung.name):
             row |= {
                 "weights": found.facts["weights"].split("@")[0],
