@@ -38,7 +38,6 @@ class Plan:
     dataset: Dataset
     extractor: Extractor
     protocol: Protocol
-    guess: Guess | None  # of x0 to begin from
     seed: int
     device: str
     dtype: torch.dtype
@@ -85,7 +84,6 @@ def resolve(
     found = denoisers.load(name, weights, train=lambda: data.to_float(dataset.train, dataset.pad), **options)
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
-    guess = None if setting.start == "noise" else STARTS[setting.start](dataset, seed)
     dataset_id = f"{dataset.name}@{dataset.digest}"
     images = {  # whatever changes the images; run-id and resume depend on it
         "denoiser": name,
@@ -116,7 +114,7 @@ def resolve(
     run_id = f"{setting.sampler}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
     run = Run(out / name / run_id)
-    return Plan(found, dataset, extractor, setting, guess, seed, device, dtype, min(size, setting.num), facts, run)
+    return Plan(found, dataset, extractor, setting, seed, device, dtype, min(size, setting.num), facts, run)
 
 
 def execute(
@@ -178,9 +176,11 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     if done:
         say(f"resuming: {done} of {num} images are on disk")
     advance = progress(done * steps, num * steps)
+    start = plan.protocol.start
+    guess = None if start == "noise" or done == num else STARTS[start](plan.dataset, plan.seed)
     for ids in ranges:
         if stored[ids] is None:
-            stored[ids] = machine.in_memory(plan.batch_size, functools.partial(make_chunk, plan, ids, advance))
+            stored[ids] = machine.in_memory(plan.batch_size, functools.partial(make_chunk, plan, ids, guess, advance))
             run.write_npz(run.chunk_name(ids), **stored[ids])
     chunks = [stored[ids] for ids in ranges]
     ids, images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in generate.PER_IMAGE)
@@ -193,7 +193,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     return samples
 
 
-def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[str, np.ndarray]:
+def make_chunk(plan: Plan, ids: range, guess: Guess | None, advance: Callable[[int], None]) -> dict[str, np.ndarray]:
     """The images `ids`, with trace and cost."""
     chunk = generate.generate(
         plan.denoiser,
@@ -207,7 +207,7 @@ def make_chunk(plan: Plan, ids: range, advance: Callable[[int], None]) -> dict[s
         batch_size=plan.batch_size,
         device=plan.device,
         dtype=plan.dtype,
-        guess=plan.guess,
+        guess=guess,
         advance=advance,
     )
     return chunk._asdict()

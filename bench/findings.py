@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 ORACLE = 0.417  # std that 1000 naive steps leave when the denoiser removes exactly the noise; asserted in a test
 SLACK = 0.03
+NAIVE = {"K0L": "digits", "A11L": "photographs"}
+H1 = f"H1: 1000 naive steps of a network for all noise levels, trained on {{}}, leave noise of std {ORACLE}"
+H2 = "H2: dividing the residual by its own std, alone, brings the images no nearer to digits"
+H7 = "H7: a network trained with L1 is a worse prior than one trained with L2"
+H8 = "H8: KBNet, trained on digits at all noise levels, generates digits (mean confidence at least 0.9)"
 
 
 class Finding(NamedTuple):
@@ -36,18 +41,11 @@ def findings(outcomes: "dict[str, Outcome]", kid_change: Callable[[str, str], Es
         change = kid_change("A12", "A10")
         found.append(Finding(H7, change.sign() > 0, f"KID x 1e3 changes by {change.interval(1e3, 1)}"))
     if "A12" in outcomes:
-        confidence = outcomes["A12"].rows["confidence"].to_numpy()
-        mean = paired_difference(np.zeros_like(confidence), confidence)
-        text = f"confidence {mean.interval()}, {len(confidence)} images; {kids(outcomes, ('A12', 'R', 'W', 'A11'))}"
+        confidence = outcomes["A12"].scores["confidence"]
+        mean = Estimate(confidence["value"], confidence["stderr"])
+        text = f"confidence {mean.interval()}, {confidence['n']} images; {kids(outcomes, ('A12', 'R', 'W', 'A11'))}"
         found.append(Finding(H8, mean.value >= 0.9, text))
     return found
-
-
-NAIVE = {"K0L": "digits", "A11L": "photographs"}
-H1 = f"H1: 1000 naive steps of a network for all noise levels, trained on {{}}, leave noise of std {ORACLE}"
-H2 = "H2: dividing the residual by its own std, alone, brings the images no nearer to digits"
-H7 = "H7: a network trained with L1 is a worse prior than one trained with L2"
-H8 = "H8: KBNet, trained on digits at all noise levels, generates digits (mean confidence at least 0.9)"
 
 
 def kids(outcomes: "dict[str, Outcome]", names: tuple[str, ...]) -> str:
@@ -105,22 +103,17 @@ def page(frame: pd.DataFrame, found: list[Finding]) -> str:
         }
     )
     compared = frame[frame["kid_change"].notna() | frame["failed"].notna()]
-    return (
-        "\n\n".join(
-            [
-                "# The ladder: why a restoration network in a diffusion sampler gave no digits",
-                "The first images of each rung, from the same noise:",
-                "![samples](ladder.png)",
-                report.markdown(cells),
-                "Noise left: median standard deviation of the white noise in the images; grey levels span -1 to 1.",
-                "## What each change did",
-                "95 % intervals, paired by image. Nearer or further is said of KID, when its interval excludes 0.",
-                "\n".join(sentence(row) for _, row in compared.iterrows()),
-                "## Hypotheses",
-                "\n".join(
-                    f"- {item.hypothesis}: **{'yes' if item.holds else 'no'}**. {item.evidence}." for item in found
-                ),
-            ]
-        )
-        + "\n"
-    )
+    answers = [f"- {item.hypothesis}: **{'yes' if item.holds else 'no'}**. {item.evidence}." for item in found]
+    parts = [
+        "# The ladder: why a restoration network in a diffusion sampler gave no digits",
+        "The first images of each rung, from the same noise:",
+        "![samples](ladder.png)",
+        report.markdown(cells),
+        "Noise left: median standard deviation of the white noise in the images; grey levels span -1 to 1.",
+        "## What each change did",
+        "95 % intervals, paired by image. Nearer or further is said of KID, when its interval excludes 0.",
+        "\n".join(sentence(row) for _, row in compared.iterrows()),
+        "## Hypotheses",
+        "\n".join(answers),
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -4,6 +4,7 @@ Every rung is a run like any other, in `runs/` of the study's folder; the study 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,6 +120,7 @@ def ladder(
             failures[rung.name] = str(error)
     _, reference = features.reference(data.load(dataset, data_dir), features.load("lenet-a"))
 
+    @functools.cache
     def kid_change(first: str, second: str) -> Estimate:
         return metrics.kid_difference(reference, outcomes[first].features, outcomes[second].features)
 

@@ -12,12 +12,11 @@ from denoisers import kbnet, unet
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
 from denoisers.kbnet import train as kbnet_train
-from denoisers.training import CHAIN, Progress
+from denoisers.training import ENDS, Progress
 from denoisers.unet import train as unet_train
 
 LICENCE = "MIT"
 TILE, PATCH = 96, 48  # pixels: what photographs are cut into, and what of that a network sees at once
-ALL_NOISE = CHAIN[0].item(), CHAIN[-1].item()  # every level a sampler asks for
 CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)  # std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided
 
 # Grey images, dB at 15 / 25 / 50 grey levels (Zhang et al. 2017 and 2023), for comparison in the cards.
@@ -88,8 +87,8 @@ def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: 
         "recipe": "eps-prediction, v-weighted loss; Muon 4e-3 for weight matrices, AdamW 1e-3 for the rest, "
         "cosine decay; ln sigma ~ N(0.6, 1.5^2), one fifth uniform; batch 128, EMA 0.9995, bfloat16",
         "parameters": sum(p.numel() for p in net.parameters()),
-        "sigma_min": ALL_NOISE[0],
-        "sigma_max": ALL_NOISE[1],
+        "sigma_min": ENDS[0],
+        "sigma_max": ENDS[1],
     }
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
@@ -105,7 +104,7 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
     if loss not in ("l1", "l2"):
         raise LookupError(f"unknown --loss {loss!r}; available: l1, l2")
-    low, high = ALL_NOISE if sigma == "all" else kbnet.band({"name": path.stem}, sigma)
+    low, high = ENDS if sigma == "all" else kbnet.band({"name": path.stem}, sigma)
     images, patch = restoration_images(source, data_dir, card)
     recipe = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
     net = kbnet_train.train(images, path.with_suffix(".ckpt"), **recipe, **options)

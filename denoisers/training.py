@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from denoisers import schedule, weights
 
 CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))  # every noise level a sampler asks for
+ENDS = CHAIN[0].item(), CHAIN[-1].item()
 Loss = Callable[[nn.Module, list[Tensor], torch.Generator], Tensor]
 
 
-def sample_sigma(batch: int, generator: torch.Generator, low: float = CHAIN[0], high: float = CHAIN[-1]) -> Tensor:
+def sample_sigma(batch: int, generator: torch.Generator, low: float = ENDS[0], high: float = ENDS[1]) -> Tensor:
     """Noise levels of one batch between `low` and `high`, for images in [-1, 1]; stratified, float64 (B,).
 
     Four fifths follow ln sigma ~ N(0.6, 1.5^2), the shape of Karras et al. 2022 moved up: digits are decided between
@@ -31,7 +32,7 @@ def sample_sigma(batch: int, generator: torch.Generator, low: float = CHAIN[0], 
     uniform = torch.arange(batch, dtype=torch.float64)
     uniform += torch.rand(batch, generator=generator, dtype=torch.float64, device=generator.device).cpu()
     uniform /= batch
-    ends = torch.tensor([float(low), float(high)], dtype=torch.float64).log()
+    ends = torch.tensor([low, high], dtype=torch.float64).log()
     first, last = torch.special.ndtr((ends - 0.6) / 1.5)
     normal = 0.6 + 1.5 * torch.special.ndtri(torch.lerp(first, last, (uniform * 1.25).clamp(max=1)))
     flat = torch.lerp(*ends, (uniform * 5 - 4).clamp(min=0))
@@ -145,7 +146,9 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
             for weight in group["params"]:
-                average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+                if weight not in self.state:
+                    self.state[weight]["average"] = torch.zeros_like(weight)
+                average = self.state[weight]["average"]
                 average.lerp_(weight.grad, 1 - momentum)
                 update = orthogonal(as_matrix(weight.grad.lerp(average, momentum)))
                 matrix = as_matrix(weight)
