@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,20 +21,26 @@ app = typer.Typer(
 
 KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
 
+DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA."
+Weights = Annotated[str | None, typer.Option(help="Card, file or folder; the denoiser's default card otherwise.")]
+Options = Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds MNIST/raw/, as torchvision lays it out.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 @app.command()
 def run(
-    denoiser: Annotated[str, typer.Option(help="Name of a denoiser; `bench list` shows them.")],
-    weights: Annotated[str | None, typer.Option(help="Card or file; the denoiser's default card otherwise.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")] = None,
+    denoiser: Annotated[str, typer.Option(help=DENOISER)],
+    weights: Weights = None,
+    option: Options = None,
     protocol: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
-    sampler: Annotated[str | None, typer.Option(help="ddpm, ddpm-beta, ddim, dpmpp_2m or dpmpp_2m_sde.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Name (`bench list samplers`), or file.py:attr.")] = None,
     steps: Annotated[int | None, typer.Option(help="Calls of the denoiser per image.")] = None,
     grid: Annotated[str | None, typer.Option(help="Noise levels: ddpm, cosine or karras.")] = None,
     eta: Annotated[float | None, typer.Option(help="Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
+    churn: Annotated[float | None, typer.Option(help="heun: noise added before each step, S_churn.")] = None,
+    beta: Annotated[float | None, typer.Option(help="ks: share of the noise that a step removes for good.")] = None,
+    h0: Annotated[float | None, typer.Option(help="ks: size of the first step.")] = None,
     num: Annotated[int | None, typer.Option(help="Images.")] = None,
     sigma_max: Annotated[float | None, typer.Option(help="Begin at this noise, of images in [-1, 1].")] = None,
     start: Annotated[str | None, typer.Option(help="noise; or mean, gaussian, held-out under that noise.")] = None,
@@ -60,15 +67,16 @@ def run(
     import dataclasses
 
     from bench import experiment, report
-    from bench.protocol import PROTOCOLS
+    from bench.protocol import PROTOCOLS, SETTINGS
 
     check_choice("--protocol", protocol, PROTOCOLS)
     check_choice("--overwrite", overwrite, experiment.OVERWRITE)
+    complain(denoiser)
     flags = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "num": num, "clip": clip}
-    flags |= {"sigma_max": sigma_max, "start": start}
+    flags |= {"sigma_max": sigma_max, "start": start, "churn": churn, "beta": beta, "h0": h0}
     given = {key: value for key, value in flags.items() if value is not None}
-    if sampler is not None and eta is None:
-        given["eta"] = None  # the sampler's own, not the protocol's
+    if sampler is not None:
+        given = dict.fromkeys(SETTINGS) | given  # the sampler's own settings, not the protocol's
     plan = experiment.resolve(
         denoiser,
         dataclasses.replace(PROTOCOLS[protocol], **given),
@@ -113,28 +121,52 @@ def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))] = "denois
     check_choice("KIND", kind, KINDS)
     for name, note in listing(kind).items():
         typer.echo(f"{name:<14} {note}".rstrip())
+    if kind == "denoisers":
+        complain()
 
 
 @app.command()
-def info(name: Annotated[str, typer.Argument(help="Name of a denoiser.")], weights: str | None = None) -> None:
-    """Print what a denoiser is: its description, spec and weight card, as JSON."""
+def info(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights = None, option: Options = None) -> None:
+    """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
     import inspect
 
-    import denoisers
+    from bench import check
+    from denoisers import registry
 
-    load = denoisers.registry.loader(name)
-    facts: dict = {"name": name, "source": denoisers.registry.table()[name], "description": inspect.getdoc(load)}
-    if "train" not in inspect.signature(load).parameters:
-        found = denoisers.load(name, weights)
-        facts |= {"spec": found.spec.to_json(), "card": found.card}
+    complain(name)
+    registry.find(name)
+    load = registry.loader(name) if not name.startswith(registry.SPLICE) else None
+    facts: dict = {"name": name, "source": registry.table().get(name, name), "description": inspect.getdoc(load)}
+    facts |= {"code": registry.source(name) or "built in"}
+    if weights is not None or not registry.needs(load, "weights"):
+        found = check.load(name, weights, **parse_options(option or []))
+        facts |= {"spec": found.spec.to_json(), "band": check.in_both_units(found.spec), "card": found.card}
     typer.echo(json.dumps(facts, indent=2))
 
 
 @app.command()
+def check(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights = None, option: Options = None) -> None:
+    """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
+    import pandas as pd
+
+    from bench import check, report
+
+    complain(name)
+    rows = check.conformance(check.load(name, weights, **parse_options(option or [])))
+    table = pd.DataFrame(rows).rename(columns={"check": name})
+    failed = [row for row in rows if row.verdict == check.FAIL]
+    typer.echo(report.markdown(table.drop(columns="remedy")))
+    for row in failed:
+        typer.echo(f"\n{row.check}: {row.remedy}")
+    typer.echo(f"\n{name} fails {len(failed)} of {len(rows)} checks" if failed else f"\n{name} conforms")
+    sys.exit(bool(failed))
+
+
+@app.command()
 def gauge(
-    denoiser: Annotated[str, typer.Option(help="Name of a denoiser.")],
-    weights: str | None = None,
-    option: Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")] = None,
+    denoiser: Annotated[str, typer.Option(help=DENOISER)],
+    weights: Weights = None,
+    option: Options = None,
     images: Annotated[Path | None, typer.Option(help="Folder of photographs to restore, instead of digits.")] = None,
     figure: Annotated[Path | None, typer.Option(help="PNG to draw noisy | denoised into; with --images.")] = None,
     num: Annotated[int, typer.Option(help="Held-out digits.")] = 1000,
@@ -145,6 +177,8 @@ def gauge(
 
     With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it.
     """
+    import torch
+
     import denoisers
     from bench import data, photographs, report
     from bench import gauge as gauge_
@@ -153,11 +187,16 @@ def gauge(
         raise ValueError(f"--num must be at least 1; found {num}")
     if figure is not None and images is None:
         raise ValueError("--figure draws photographs; say which: --images FOLDER")
-    denoisers.registry.loader(denoiser)
+    complain(denoiser)
+    denoisers.registry.find(denoiser)
     photos = photographs.read(images) if images is not None else None
     digits = functools.cache(lambda: data.load(dataset, data_dir))
     found = denoisers.load(
-        denoiser, weights, train=lambda: data.to_float(digits().train, digits().pad), **parse_options(option or [])
+        denoiser,
+        weights,
+        train=lambda: data.to_float(digits().train, digits().pad),
+        labels=lambda: torch.from_numpy(digits().train_labels),
+        **parse_options(option or []),
     )
     frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos)
     typer.echo(report.markdown(frame.map(lambda value: value if isinstance(value, str) else f"{value:.4g}")))
@@ -231,7 +270,7 @@ def listing(kind: str) -> dict[str, str]:
     from bench.sampler import SAMPLERS
 
     if kind == "samplers":
-        return {name: ", ".join(f"{k} {v}" for k, v in member._asdict().items()) for name, member in SAMPLERS.items()}
+        return {name: ", ".join(f"{k} {v}" for k, v in member.settings.items()) for name, member in SAMPLERS.items()}
     if kind == "protocols":
         return {name: str(setting) for name, setting in protocol.PROTOCOLS.items()}
     tables = {"grids": protocol.GRIDS, "features": features.EXTRACTORS, "datasets": data.DATASETS}
@@ -272,11 +311,19 @@ def resumable() -> Iterator[None]:
 def warn_out_of_band(facts: dict) -> None:
     """Say it if the network was asked about noise it was never trained on."""
     if share := facts["out_of_band"]:
-        spec = facts["spec"]
+        low, high = facts["spec"]["sigma_min"], facts["spec"]["sigma_max"]
         say(
             f"warning: {share:.0%} of the steps lie outside the noise band {facts['denoiser']} was trained on "
-            f"(sigma {spec['sigma_min']:.4g} to {spec['sigma_max']:.4g} on [-1, 1])"
+            f"(sigma {low:.4g} to {math.inf if high is None else high:.4g} on [-1, 1])"
         )
+
+
+def complain(name: str | None = None) -> None:
+    """Warn of plug-ins that are hidden or broken; of all, or of those called `name`."""
+    from denoisers import registry
+
+    for line in registry.complaints(name):
+        say(f"warning: {line}")
 
 
 def say(line: object) -> None:

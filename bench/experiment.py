@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 import denoisers
 from bench import data, features, figures, generate, machine, protocol, score
@@ -72,7 +72,7 @@ def resolve(
         raise ValueError(f"--seed must lie in 0..2^63-1; found {seed}")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1; found {batch_size}")
-    denoisers.registry.loader(name)
+    denoisers.registry.find(name)
     extractor = features.load(extractor_name)
     device = machine.choose_device(device)
     machine.check_writable(out)
@@ -81,7 +81,13 @@ def resolve(
     dataset = data.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
         raise ValueError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
-    found = denoisers.load(name, weights, train=lambda: data.to_float(dataset.train, dataset.pad), **options)
+    found = denoisers.load(
+        name,
+        weights,
+        train=lambda: data.to_float(dataset.train, dataset.pad),
+        labels=lambda: torch.from_numpy(dataset.train_labels),
+        **options,
+    )
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
     dataset_id = f"{dataset.name}@{dataset.digest}"
@@ -95,6 +101,8 @@ def resolve(
         "dtype": str(dtype).removeprefix("torch."),
         "noise_version": NOISE_VERSION,
     }
+    if source := denoisers.registry.source(name):
+        images["source"] = source  # code that is not ours
     scoring = protocol.scoring(dataset_id, f"{extractor.name}@{extractor.digest}", features.judge())
     facts = images | {
         "spec": found.spec.to_json(),
@@ -111,10 +119,15 @@ def resolve(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     short = protocol.fingerprint(images)
-    run_id = f"{setting.sampler}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
+    run_id = f"{slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
-    run = Run(out / name / run_id)
+    run = Run(out / slug(name) / run_id)
     return Plan(found, dataset, extractor, setting, seed, device, dtype, min(size, setting.num), facts, run)
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: paths, modules and splices have signs that folders should not."""
+    return re.sub(r"[^\w.=,@+-]+", "-", name).strip("-.")
 
 
 def execute(
@@ -156,7 +169,8 @@ def execute(
 def read(run: Run, name: str) -> dict[str, np.ndarray] | None:
     """The arrays of a file of the run; None if it is missing, damaged, or of an earlier version."""
     arrays = run.read_npz(name)
-    return arrays if arrays is not None and "noise_std" in arrays else None
+    known = arrays is not None and "noise_std" in arrays and arrays.get("trace", np.zeros((0, 7))).shape[1] == 7
+    return arrays if known else None
 
 
 def is_scored(plan: Plan) -> bool:
@@ -184,9 +198,10 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
             run.write_npz(run.chunk_name(ids), **stored[ids])
     chunks = [stored[ids] for ids in ranges]
     ids, images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in generate.PER_IMAGE)
-    write_trace(run, plan.protocol.sigmas, sum(chunk["trace"] * len(chunk["ids"]) for chunk in chunks) / num)
-    seconds, inside = sum(chunk["cost"] for chunk in chunks)
-    run.update(cost={"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside})
+    outside = write_trace(run, plan.denoiser, sum(chunk["trace"] for chunk in chunks))
+    seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
+    cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside}
+    run.update(out_of_band=outside, nfe=calls / num, cost=cost)
     samples = {"arr_0": images[..., None], "ids": ids, "noise_std": noise_std}
     run.write_npz("samples.npz", **samples)
     run.clear_chunks()
@@ -213,14 +228,20 @@ def make_chunk(plan: Plan, ids: range, guess: Guess | None, advance: Callable[[i
     return chunk._asdict()
 
 
-def write_trace(run: Run, sigmas: Tensor, trace: np.ndarray) -> None:
-    """Per step: sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1."""
-    residual, beside, mean, square, clipped = trace.T
+def write_trace(run: Run, denoiser: Denoiser, trace: np.ndarray) -> float:
+    """Write trace.csv; returns the share of steps at noise levels outside the denoiser's band.
+
+    Per step: mean sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1.
+    """
+    trace = trace[trace[:, 0] > 0]  # a sampler may stop early
+    sigma, residual, beside, mean, square, clipped = (trace[:, 1:] / trace[:, :1]).T
     correlation = np.divide(beside, residual, out=np.zeros_like(beside), where=residual > 0)
     std = np.sqrt(np.maximum(square - mean**2, 0))
-    columns = (sigmas[:-1].numpy(), np.sqrt(residual), correlation, mean, std, clipped)
+    columns = (sigma, np.sqrt(residual), correlation, mean, std, clipped)
     frame = pd.DataFrame(dict(zip(TRACE, columns, strict=True)))
     run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))
+    outside = [not denoiser.spec.in_band(level) for level in sigma]
+    return float(np.average(outside, weights=trace[:, 0]))
 
 
 def finish(plan: Plan, samples: dict[str, np.ndarray]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.data import to_uint8
 from bench.noise import START, level, noise
-from bench.sampler import Sampler, Step, sample, start
+from bench.sampler import Sampler, Step, start
 from bench.starts import Guess
 from denoisers.base import Denoiser
 
@@ -24,9 +24,9 @@ class Chunk(NamedTuple):
     ids     int64 (n,)
     images  uint8 (n, H, W)
     noise_std  float32 (n,), white noise left in each image, in [-1, 1] units and before its levels were cut
-    trace   float64 (steps, 5): mean over pixels and images, at each step, of r^2 with the residual r = x - D, of r
-            times its right neighbour, of x, x^2 and |D| > 1
-    cost    float64 (2,): seconds in all, seconds inside the denoiser
+    trace   float64 (steps, 7): images that made the step; and summed over them sigma and the means over pixels of r^2
+            with the residual r = x - D, of r times its right neighbour, of x, x^2 and |D| > 1
+    cost    float64 (3,): seconds in all, seconds inside the denoiser, calls of it, each image counted by itself
     """
 
     ids: np.ndarray
@@ -62,18 +62,19 @@ def generate(
     """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
 
     shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at the end
-    member   of the sampler family, one of `sampler.SAMPLERS` or a variation
+    member   sampler and settings, one of `sampler.SAMPLERS` or a variation
     guess    x0 to begin from, under noise; None for pure noise
     dtype    of the network's arithmetic (autocast); the state between steps stays float32
     advance  called after every step with the number of images that made it
     """
-    images, left, traces, inside, began = [], [], [], 0.0, time.perf_counter()
+    images, left, inside, calls, began = [], [], 0.0, 0, time.perf_counter()
+    trace = np.zeros((len(sigmas) - 1, 7))
     for batch in (ids[i : i + batch_size] for i in range(0, len(ids), batch_size)):
         index = torch.tensor(batch, device=device)
-        steps: list[list[float]] = []
 
         def call(x: Tensor, sigma: Tensor) -> Tensor:
-            nonlocal inside
+            nonlocal inside, calls
+            calls += len(x)
             entered = time.perf_counter()
             with torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32):
                 denoised = denoiser(x, sigma)
@@ -81,11 +82,13 @@ def generate(
             inside += time.perf_counter() - entered
             return denoised
 
-        def record(step: Step, steps: list[list[float]] = steps, n: int = len(batch)) -> None:
+        def record(step: Step, n: int = len(batch)) -> None:
             residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
             beside = residual[..., 1:] * residual[..., :-1]
             seen = (residual.square(), beside, step.x, step.x.square(), clipped)
-            steps.append([value.mean(dtype=torch.float64).item() for value in seen])
+            sigma = torch.as_tensor(step.sigma, dtype=torch.float64).mean().item()
+            means = [sigma, *(value.mean(dtype=torch.float64).item() for value in seen)]
+            trace[step.index] += len(step.x) * np.array([1.0, *means])
             advance(n)
 
         def fresh(step: int, index: Tensor = index) -> Tensor:
@@ -93,12 +96,11 @@ def generate(
 
         z, first = noise(seed, index, START, shape), sigmas[0].item()
         x = start(z, first) if guess is None else guess(index) + first * z
-        x = sample(call, x, sigmas, fresh, **member._asdict(), clip=clip, callback=record)
+        x = member.solve(call, x, sigmas, fresh, **member.settings, clip=clip, callback=record)
         images.append(to_uint8(x, pad))
         left.append(level(x).cpu().numpy())
-        traces.append(np.array(steps) * len(batch))
-    cost = np.array([time.perf_counter() - began, inside])
-    return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), sum(traces) / len(ids), cost)
+    cost = np.array([time.perf_counter() - began, inside, calls])
+    return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost)
 
 
 def synchronize(device: str) -> None:

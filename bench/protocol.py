@@ -3,15 +3,19 @@
 import dataclasses
 import hashlib
 import json
+import math
 from typing import Any
 
 from torch import Tensor
 
 from bench.sampler import SAMPLERS, Sampler
 from bench.starts import STARTS
+from denoisers import registry
 from denoisers.schedule import GRIDS
 
-WHOLE_CHAIN = {("sigma_max", None), ("start", "noise")}
+SETTINGS = ("eta", "churn", "beta", "h0")  # of samplers; each has a flag
+BOUNDS = {"eta": (0, 1), "churn": (0, math.inf), "beta": (0, 1), "h0": (0, 1)}
+WHOLE_CHAIN = [("sigma_max", None), ("start", "noise")]
 LARGEST = 10_000_000  # images; far beyond any protocol, and all ids still fit into memory
 
 
@@ -23,32 +27,53 @@ class Protocol:
     steps: int
     sampler: str = "ddpm"
     grid: str = "ddpm"
-    eta: float | None = None  # None: the sampler's own
+    eta: float | None = None  # this and the next three: None is the sampler's own
     clip: bool = True
     sigma_max: float | None = None  # None: the grid's own
     start: str = "noise"  # or one of starts.STARTS
+    churn: float | None = None
+    beta: float | None = None
+    h0: float | None = None
 
     def __post_init__(self) -> None:
         if not 3 <= self.num <= LARGEST:
             raise ValueError(f"--num must lie in 3..{LARGEST} (KID and its error need 3); found {self.num}")
-        if self.sampler not in SAMPLERS:
-            raise LookupError(f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)} (--sampler)")
         if self.grid not in GRIDS:
             raise LookupError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)} (--grid)")
-        if self.eta is None:
-            object.__setattr__(self, "eta", SAMPLERS[self.sampler].eta)
-        elif self.member.variance == "beta" and self.eta != 1:
+        own = self.sampler_itself.settings
+        for name in SETTINGS:
+            value = getattr(self, name)
+            if value is None:
+                object.__setattr__(self, name, own.get(name))
+                continue
+            if name not in own:
+                has = ", ".join(f"--{key}" for key in own if key in SETTINGS) or "no settings"
+                raise ValueError(f"{self.sampler} has no --{name}; it has {has}")
+            low, high = BOUNDS[name]
+            if not (low <= value <= high) or (low == value and name in ("beta", "h0")):
+                raise ValueError(f"--{name} must lie in {low}..{high}; found {value}")
+        if self.member.settings.get("variance") == "beta" and self.eta != 1:
             raise ValueError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"--eta must lie in 0..1; found {self.eta}")
         if self.start not in ("noise", *STARTS):
             raise LookupError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)} (--start)")
         _ = self.sigmas  # raises for steps and levels the grid does not have
 
     @property
+    def sampler_itself(self) -> Sampler:
+        """The sampler named, or the function at module:attr or path/to/file.py:attr, as it comes."""
+        if ":" in self.sampler:
+            return Sampler(registry.imported(self.sampler, "--sampler"), {})
+        if self.sampler not in SAMPLERS:
+            raise LookupError(
+                f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr (--sampler)"
+            )
+        return SAMPLERS[self.sampler]
+
+    @property
     def member(self) -> Sampler:
-        """The sampler named, with this eta."""
-        return SAMPLERS[self.sampler]._replace(eta=self.eta)
+        """The sampler with these settings."""
+        found = self.sampler_itself
+        return found.set(**{name: getattr(self, name) for name in SETTINGS if name in found.settings})
 
     @property
     def sigmas(self) -> Tensor:
@@ -57,7 +82,10 @@ class Protocol:
 
     def to_json(self) -> dict[str, Any]:
         """All that decides the distribution of the images, besides the denoiser. A whole chain is not spelled out."""
-        facts = {**dataclasses.asdict(self), "variance": self.member.variance}
+        facts = {key: value for key, value in dataclasses.asdict(self).items() if key not in SETTINGS}
+        facts |= {key: value for key, value in self.member.settings.items() if key != "order"}  # the name says it
+        if ":" in self.sampler:
+            facts["source"] = registry.source(self.sampler)
         return {key: value for key, value in facts.items() if (key, value) not in WHOLE_CHAIN}
 
 

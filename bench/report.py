@@ -1,11 +1,13 @@
 """Run folders to one table per protocol. Reads what runs have written; computes nothing anew."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench import runs
+from bench.protocol import SETTINGS
 from bench.runs import Run
 
 COLUMNS = ["denoiser", "N", "FID", "KID x 1e3", "confidence", "copy rate", "out of band", "NFE", "s/image"]
@@ -51,9 +53,9 @@ def flatten(run: Run, facts: dict[str, Any], scores: dict[str, Any]) -> dict[str
     row = {
         "fingerprint": scores["fingerprint"],
         "protocol": f"{facts['dataset'].split('@')[0]}, {sampler['num']} images, {sampler['steps']} steps, "
-        f"{sampler['sampler']} (eta {sampler['eta']:g}) on the {sampler['grid']} grid, {describe_start(sampler)}"
+        f"{describe_sampler(sampler)} on the {sampler['grid']} grid, {describe_start(sampler)}"
         f"features {facts['scoring']['features']}",
-        "denoiser": " ".join([facts["denoiser"], *facts["weights"].split("@")[:1]]).rstrip() + options,
+        "denoiser": f"{facts['denoiser']} {re.sub('@[0-9a-f]{8}', '', facts['weights'])}".rstrip() + options,
         "weights": facts["weights"],
         "seed": facts["seed"],
         "out_of_band": facts["out_of_band"],
@@ -71,6 +73,12 @@ def flatten(run: Run, facts: dict[str, Any], scores: dict[str, Any]) -> dict[str
             }
         row[f"{prefix}copy_rate_low"], row[f"{prefix}copy_rate_high"] = values["copy_rate"]["ci95"]
     return row
+
+
+def describe_sampler(sampler: dict[str, Any]) -> str:
+    """Name and settings, as in "ddpm (eta 1)"."""
+    settings = ", ".join(f"{key} {sampler[key]:g}" for key in SETTINGS if key in sampler)
+    return f"{sampler['sampler']} ({settings})" if settings else sampler["sampler"]
 
 
 def describe_start(sampler: dict[str, Any]) -> str:
@@ -91,7 +99,7 @@ def table(group: pd.DataFrame) -> pd.DataFrame:
     rows = [cells(HELD_OUT, control)]
     for _, run in group.iterrows():
         seeds = f" (seed {run['seed']})" if run["seed"] else ""
-        extra = [f"{run['out_of_band']:.0%}", str(run["nfe"]), f"{run['seconds_per_image']:.3g}"]
+        extra = [f"{run['out_of_band']:.0%}", f"{run['nfe']:.4g}", f"{run['seconds_per_image']:.3g}"]
         rows.append(cells(run["denoiser"] + seeds, run)[:-3] + extra)
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -11,10 +11,10 @@ import torch
 import denoisers
 from bench import data, features, machine, metrics
 from bench.generate import generate
-from bench.sampler import SAMPLERS, Sampler
+from bench.sampler import SAMPLERS
 from denoisers.schedule import GRIDS
 
-MEMBERS = SAMPLERS | {"eta 0.5": Sampler(eta=0.5)}
+MEMBERS = SAMPLERS | {"eta 0.5": SAMPLERS["ddpm"].set(eta=0.5)}
 
 
 def main(steps: int, num: int) -> None:

@@ -19,6 +19,7 @@ class Spec:
     value_range: tuple[float, float] = (-1.0, 1.0)  # the network's own range, not the contract's
     sigma_min: float = 0.0  # noise band it was trained on, in [-1, 1] units
     sigma_max: float = math.inf
+    blind: bool = True  # the network is not told the noise level
     weights: str = ""  # "<card>@<first 8 digits of the sha256>"; empty for closed forms
 
     def in_band(self, sigma: float) -> bool:

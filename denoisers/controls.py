@@ -1,7 +1,7 @@
 """Closed-form denoisers. They calibrate the bench: what it must say of them is known before it runs.
 
-`ideal` memorises (every alarm must ring), `gaussian` knows mean and covariance only (no alarm, poor samples),
-`identity` removes nothing (noise in, noise out).
+`ideal` memorises (every alarm must ring), `gaussian` knows mean and covariance only (no alarm, poor samples), `gmm`
+lies between the two; `histogram` knows each pixel by itself, `mean` and `one-image` know one image, `identity` nothing.
 """
 
 import torch
@@ -19,7 +19,7 @@ class Ideal(Denoiser):
 
     def __init__(self, train: Tensor) -> None:
         super().__init__()
-        self.spec = Spec("ideal", "sample")
+        self.spec = Spec("ideal", "sample", blind=False)
         points = train.flatten(1)
         self.register_buffer("mean", points.mean(0))
         self.register_buffer("varying", (points != points[0]).any(0).nonzero()[:, 0])
@@ -41,7 +41,7 @@ class Gaussian(Denoiser):
 
     def __init__(self, mu: Tensor, cov: Tensor) -> None:
         super().__init__()
-        self.spec = Spec("gaussian", "sample")
+        self.spec = Spec("gaussian", "sample", blind=False)
         variances, basis = torch.linalg.eigh(cov.double())
         self.register_buffer("mean", mu.double())
         self.register_buffer("variances", variances.clamp(min=0))
@@ -59,6 +59,77 @@ class Gaussian(Denoiser):
         return (mu + (flat(z, self) * variances.sqrt()) @ basis.T).reshape(z.shape)
 
 
+class Mixture(Denoiser):
+    """E[x0 | x] when x0 is drawn from a mixture of Gaussians: sum_k r_k(x) Wiener_k(x).
+
+    r_k is proportional to pi_k N(x; mu_k, cov_k + sigma^2 I). Components are the groups of training images in `groups`
+    int64 (N,), each with its own mean and covariance.
+    """
+
+    def __init__(self, train: Tensor, groups: Tensor) -> None:
+        super().__init__()
+        self.spec = Spec("gmm", "sample", blind=False)
+        kinds = groups.unique()
+        parts = [train[groups == kind].flatten(1).double() for kind in kinds]
+        eigen = [torch.linalg.eigh((part - part.mean(0)).T @ (part - part.mean(0)) / len(part)) for part in parts]
+        self.register_buffer("means", torch.stack([part.mean(0) for part in parts]).float())
+        self.register_buffer("variances", torch.stack([variances.clamp(min=0) for variances, _ in eigen]))
+        self.register_buffer("bases", torch.stack([basis.float() for _, basis in eigen]))
+        self.register_buffer("logits", torch.tensor([len(part) / len(train) for part in parts]).double().log())
+        self.register_buffer("mean", self.means[0])
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        query, noise = flat(x, self), expand_as(sigma.double(), x.flatten(1).double()) ** 2
+        logits, shrunk = [], []
+        for mean, variances, basis, prior in zip(self.means, self.variances, self.bases, self.logits, strict=True):
+            modes, total = (query - mean.to(x.dtype)) @ basis.to(x.dtype), variances + noise
+            logits.append(prior - (modes.double() ** 2 / total + total.log()).sum(1) / 2)
+            shrunk.append(modes * (variances / total).to(x.dtype))
+        chances = torch.stack(logits).softmax(0).to(x.dtype)[:, :, None]  # (K, B, 1)
+        out = torch.zeros_like(query)
+        for chance, mean, modes, basis in zip(chances, self.means, shrunk, self.bases, strict=True):
+            out += chance * (mean.to(x.dtype) + modes @ basis.T.to(x.dtype))
+        return out.reshape(x.shape)
+
+
+class Histogram(Denoiser):
+    """E[x0 | x] when pixels are independent, each with the histogram of its 256 grey levels in the training images."""
+
+    ROWS = 16  # images at once: 256 weights per pixel are 1 MB an image
+
+    def __init__(self, train: Tensor) -> None:
+        super().__init__()
+        self.spec = Spec("histogram", "sample", blind=False)
+        levels = ((train.flatten(1) + 1) * 127.5).round().long().clamp(0, 255)
+        pixels = levels.shape[1]
+        cells = (levels + 256 * torch.arange(pixels)).flatten()
+        self.register_buffer("log_counts", cells.bincount(minlength=256 * pixels).reshape(pixels, 256).float().log())
+        self.register_buffer("levels", torch.arange(256) / 127.5 - 1)
+        self.register_buffer("mean", train.flatten(1).mean(0))
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        query, levels = flat(x, self), self.levels.to(x.dtype)
+        precision = expand_as(sigma, query).expand(len(x), 1) ** -2
+        rows = []
+        for part, scale in zip(query.split(self.ROWS), precision.split(self.ROWS), strict=True):
+            exponents = scale[..., None] * (part[..., None] * levels - levels**2 / 2)
+            rows.append((exponents + self.log_counts.to(x.dtype)).softmax(-1) @ levels)
+        return torch.cat(rows).reshape(x.shape)
+
+
+class Constant(Denoiser):
+    """D(x; sigma) = one image, float32 (C, H, W), whatever x is."""
+
+    def __init__(self, name: str, image: Tensor) -> None:
+        super().__init__()
+        self.spec = Spec(name, "sample")
+        self.register_buffer("mean", image.flatten())
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        flat(x, self)
+        return self.mean.to(x.dtype).reshape(x.shape[1:]).repeat(len(x), 1, 1, 1)
+
+
 class Identity(Denoiser):
     """D(x; sigma) = x: removes nothing."""
 
@@ -68,7 +139,7 @@ class Identity(Denoiser):
         return x.clone()
 
 
-def flat(x: Tensor, denoiser: Ideal | Gaussian) -> Tensor:
+def flat(x: Tensor, denoiser: Denoiser) -> Tensor:
     """(B, CHW). Raises ValueError for images of another size than those the denoiser was made from."""
     if x[0].numel() != len(denoiser.mean):
         raise ValueError(
@@ -87,6 +158,40 @@ def gaussian(*, train: Tensor) -> Gaussian:
     """The Wiener filter with the mean and covariance of `train`, float32 (N, C, H, W) in [-1, 1]."""
     points = train.flatten(1).double()
     return Gaussian(points.mean(0), points.T.cov())
+
+
+def gmm(*, train: Tensor, labels: Tensor, components: str = "label") -> Mixture:
+    """A mixture of Gaussians: one per class, or --option components=K clusters of k-means.
+
+    train  float32 (N, C, H, W) in [-1, 1];  labels  int64 (N,)
+
+    Raises ValueError for a number of components outside 1..500 (each has a covariance).
+    """
+    if components == "label":
+        return Mixture(train, labels)
+    if not components.isdecimal() or not 1 <= int(components) <= min(500, len(train)):
+        raise ValueError(f"components must be label or a number in 1..500; found {components!r} (--option)")
+    from sklearn.cluster import MiniBatchKMeans
+
+    means = MiniBatchKMeans(int(components), batch_size=4096, n_init=3, random_state=0)
+    return Mixture(train, torch.from_numpy(means.fit_predict(train.flatten(1).numpy())))
+
+
+def histogram(*, train: Tensor) -> Histogram:
+    """Independent pixels with the histograms of `train`, float32 (N, C, H, W) in [-1, 1]."""
+    return Histogram(train)
+
+
+def mean(*, train: Tensor) -> Constant:
+    """The mean of `train`, float32 (N, C, H, W), whatever it is given."""
+    return Constant("mean", train.mean(0))
+
+
+def one_image(*, train: Tensor, index: str = "0") -> Constant:
+    """One training image, --option index=I, whatever it is given: the smallest possible memory."""
+    if not index.isdecimal() or int(index) >= len(train):
+        raise ValueError(f"index must lie in 0..{len(train) - 1}; found {index!r} (--option)")
+    return Constant("one-image", train[int(index)])
 
 
 def identity() -> Identity:

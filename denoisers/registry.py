@@ -1,14 +1,26 @@
 """Denoisers by name. Names are strings until one is loaded, so listing imports nothing.
 
-A built-in or a plug-in is a function `load(weights=None, **options) -> Denoiser`. One that is made from data declares
-a keyword `train`, and receives the training images, float32 (N, C, H, W) in [-1, 1].
+A denoiser can be named as
+
+    NAME               a built-in, or an entry point `bench.denoisers` of any installed distribution
+    module:attr        an attribute of an importable module
+    path/to/file.py:attr
+    splice:A,B@0.4     A above sigma 0.4, B below
+
+What a name leads to is a function `load(weights=None, **options) -> Denoiser`, or a Denoiser. One that is made from
+data declares the keywords `train` (images, float32 (N, C, H, W) in [-1, 1]) or `labels` (int64 (N,)), and gets them.
+One that cannot do without weights declares `weights` without a default.
 """
 
 import difflib
+import hashlib
+import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable
-from importlib.metadata import entry_points
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
@@ -17,66 +29,225 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from denoisers.base import Denoiser
 
 GROUP = "bench.denoisers"
+SPLICE = "splice:"
 BUILT_IN = {
+    "bilateral": "denoisers.classical:bilateral",
+    "bm3d": "denoisers.classical:bm3d",
+    "diffusers": "denoisers.adapters:load_diffusers",
+    "ffdnet": "denoisers.ffdnet:load",
     "gaussian": "denoisers.controls:gaussian",
+    "gmm": "denoisers.controls:gmm",
+    "histogram": "denoisers.controls:histogram",
     "ideal": "denoisers.controls:ideal",
     "identity": "denoisers.controls:identity",
     "kbnet": "denoisers.kbnet:load",
+    "mean": "denoisers.controls:mean",
+    "median": "denoisers.classical:median",
+    "nlm": "denoisers.classical:nlm",
+    "one-image": "denoisers.controls:one_image",
+    "spandrel": "denoisers.adapters:load_spandrel",
+    "tv": "denoisers.classical:tv",
     "unet": "denoisers.unet:load",
 }
 
 
+def plug_ins() -> dict[str, EntryPoint]:
+    """Entry points of other distributions by name; of two with one name, the first."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, point)
+    return found
+
+
 def table() -> dict[str, str]:
     """Name -> "module:attr" of all denoisers. A built-in wins over a plug-in of the same name."""
-    return {point.name: point.value for point in entry_points(group=GROUP)} | BUILT_IN
+    return {name: point.value for name, point in plug_ins().items()} | BUILT_IN
 
 
 def names() -> list[str]:
-    """All names that `load` accepts, sorted."""
+    """All names that `load` accepts without a colon, sorted."""
     return sorted(table())
 
 
-def loader(name: str) -> Callable[..., "Denoiser"]:
-    """The load function behind `name`.
+def distribution(point: EntryPoint) -> str:
+    """Name and version of the distribution that brings a plug-in."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
 
-    Raises LookupError for an unknown name and ImportError for a plug-in that does not import.
-    """
-    known = table()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise LookupError(f"unknown denoiser {name!r}{hint} available: {', '.join(sorted(known))}")
+
+def complaints(name: str | None = None) -> Iterator[str]:
+    """A sentence for each plug-in that cannot be used as it stands; about those called `name`, or all. Imports none."""
+    chosen: dict[str, str] = {}
+    for point in entry_points(group=GROUP):
+        if name is not None and point.name != name:
+            continue
+        who = f"plug-in {point.name!r} of {distribution(point)}"
+        if point.name in BUILT_IN:
+            yield f"{who} is hidden by the built-in denoiser of that name"
+        elif point.name in chosen:
+            yield f"{who} is hidden by the one of {chosen[point.name]}"
+        elif not is_installed(point.value):
+            yield f"{who} is broken: there is no module for {point.value!r}"
+        chosen.setdefault(point.name, distribution(point))
+
+
+def is_installed(target: str) -> bool:
+    """Whether the top-level package of "package.module:attr" can be found; finding it imports nothing."""
     try:
-        return pkgutil.resolve_name(known[name])
+        return importlib.util.find_spec(target.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0]) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
+    """What `name` leads to, for all names but splices.
+
+    Raises LookupError for an unknown name and ImportError for one that cannot be imported.
+    """
+    if name in BUILT_IN:
+        return pkgutil.resolve_name(BUILT_IN[name])
+    points = plug_ins()
+    if name in points:
+        return imported(points[name].value, f"plug-in {name!r} of {distribution(points[name])}")
+    if ":" in name:
+        return imported(name, "--denoiser")
+    close = difflib.get_close_matches(name, names(), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    raise LookupError(
+        f"unknown denoiser {name!r}{hint} available: {', '.join(names())}; or module:attr, or path/to/file.py:attr"
+    )
+
+
+def find(name: str) -> None:
+    """Raise what `load` would raise for a name, or a part of a splice, that leads nowhere; loads no weights."""
+    if name.startswith(SPLICE):
+        from denoisers.splice import parse
+
+        for part in parse(name)[:2]:
+            loader(part)
+    else:
+        loader(name)
+
+
+def imported(target: str, who: str) -> Any:
+    """The object at "module:attr" or "path/to/file.py:attr".
+
+    Raises ImportError, beginning with `who`, for whatever goes wrong when foreign code is imported.
+    """
+    place, _, attribute = target.rpartition(":")
+    try:
+        module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except Exception as error:
-        raise ImportError(f"denoiser {name!r} ({known[name]}) does not import: {error}") from error
+        raise ImportError(f"{who} ({target}) does not import: {type(error).__name__}: {error}") from error
+    found = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ImportError(
+            f"{who} ({target}): {place} has no {attribute!r}; it has: {', '.join(functions) or 'nothing'}"
+        )
+    return found
+
+
+def from_file(path: Path) -> Any:
+    """The module that a Python file makes; its own folder is not searched for others."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def source(name: str) -> dict[str, Any]:
+    """Which code is behind a name: empty for a built-in, the distribution, or the digest of the module's file."""
+    if name.startswith(SPLICE):
+        from denoisers.splice import parse
+
+        parts = {part: source(part) for part in parse(name)[:2]}
+        return {part: found for part, found in parts.items() if found}
+    if name in BUILT_IN:
+        return {}
+    if name in (points := plug_ins()):
+        return {"distribution": distribution(points[name])}
+    place = name.rpartition(":")[0]
+    origin = place if place.endswith(".py") else importlib.util.find_spec(place).origin
+    return {"sha256": hashlib.sha256(Path(origin).read_bytes()).hexdigest()} if origin else {}
 
 
 def load(
-    name: str, weights: str | None = None, train: "Callable[[], Tensor] | None" = None, **options: Any
+    name: str,
+    weights: str | None = None,
+    train: "Callable[[], Tensor] | None" = None,
+    labels: "Callable[[], Tensor] | None" = None,
+    **options: Any,
 ) -> "Denoiser":
     """The denoiser called `name`, in eval mode.
 
     weights  card or path; None for the default card
     train    called for the training images only by denoisers that are made from data
+    labels   called for their classes
     options  keywords of the denoiser's own load function
 
-    Raises LookupError (name), TypeError (option it does not have), FileNotFoundError or ValueError (weights).
+    Raises LookupError (name), ImportError (foreign code), TypeError (option it does not have, or what comes back is no
+    Denoiser), FileNotFoundError or ValueError (weights).
     """
+    from denoisers.base import Denoiser
+
+    if name.startswith(SPLICE):
+        from denoisers.splice import load_splice
+
+        return load_splice(name, weights, train=train, labels=labels, **options)
     make = loader(name)
+    if isinstance(make, Denoiser):
+        found, arguments = make, {}
+        make = lambda: found  # noqa: E731
+    arguments = bind(name, make, weights, {"train": train, "labels": labels}, options)
+    denoiser = make(**arguments)
+    if not isinstance(denoiser, Denoiser):
+        raise TypeError(
+            f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "
+            "wrap a network in ResidualDenoiser or VPDenoiser (denoisers.wrappers)"
+        )
+    return denoiser.eval()
+
+
+def needs(make: "Callable[..., Denoiser] | Denoiser | None", keyword: str) -> bool:
+    """Whether a load function has that keyword, and no default for it."""
+    if not inspect.isroutine(make) and not inspect.isclass(make):
+        return False
+    parameter = inspect.signature(make).parameters.get(keyword)
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def bind(
+    name: str,
+    make: "Callable[..., Denoiser]",
+    weights: str | None,
+    data: "dict[str, Callable[[], Tensor] | None]",
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """The keywords to call a load function with. Raises TypeError, naming the flag, for what does not fit it."""
+    if not callable(make):
+        raise TypeError(f"denoiser {name!r} is {type(make).__name__}, expected a load function or a Denoiser")
     parameters = inspect.signature(make).parameters
-    if "train" in parameters:
-        if train is None:
-            raise TypeError(f"denoiser {name!r} is made from training images; pass train=")
-        options["train"] = train()
-    accepted = [key for key in parameters if key not in ("train", "weights")]
+    arguments = dict(options)
+    for key in data.keys() & parameters:
+        if data[key] is None:
+            raise TypeError(f"denoiser {name!r} is made from training images; pass {key}=")
+        arguments[key] = data[key]()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for key in options.keys() - parameters.keys():
+        accepted = [key for key in parameters if key not in ("train", "labels", "weights")]
+        for key in options.keys() - set(accepted):
             raise TypeError(
                 f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'} (--option)"
             )
     if weights is not None and "weights" not in parameters:
-        raise TypeError(f"denoiser {name!r} is a closed form and takes no --weights")
+        raise TypeError(f"denoiser {name!r} takes no --weights")
     if "weights" in parameters:
-        options["weights"] = weights
-    return make(**options).eval()
+        if weights is None and needs(make, "weights"):
+            raise TypeError(f"denoiser {name!r} needs --weights: {inspect.getdoc(make).splitlines()[0]}")
+        arguments["weights"] = weights
+    return arguments

@@ -46,6 +46,13 @@ def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Ten
     if not path.is_file():
         known = ", ".join(cards(folder))
         raise FileNotFoundError(f"no weights at {path}; --weights takes a file or one of the shipped cards: {known}")
+    return read(path)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State dict and card of a file, as in `load`; without a card, its name and digest take the place of one."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path} (--weights FILE)")
     digest = sha256(path)
     card_path = path.with_suffix(".json")
     card = read_card(card_path) if card_path.exists() else {"name": path.name, "sha256": digest}
@@ -55,6 +62,28 @@ def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Ten
             "restore the file (reinstall, or git checkout), or train it again with `bench train`"
         )
     return read_state(path), card
+
+
+def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
+    """Lowest and highest trained noise level in [-1, 1] units: as the user says in grey levels, or from the card.
+
+    Raises ValueError if neither says it.
+    """
+    if sigma_255 is None:
+        if "sigma_max" not in card:
+            raise ValueError(
+                f"{card['name']} has no card that says at which noise it was trained; "
+                "say it in grey levels: --option sigma_255=25, or a range: --option sigma_255=0-50"
+            )
+        return card["sigma_min"], card["sigma_max"]
+    try:
+        ends = [float(part) / 127.5 for part in sigma_255.split("-")]
+        low, high = ends[0], ends[-1]
+        if len(ends) > 2 or not 0 <= low <= high < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
+    return low, high
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The two ways a network becomes a Denoiser. Every change of coordinates, range, channels, size and unit is here."""
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -40,70 +41,107 @@ def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor
     return x + wider * (xi - xi.mean(1, keepdim=True)).to(x.device), channels**0.5 * sigma
 
 
+def split_band(band: tuple[float, float], channels: int) -> dict[str, float]:
+    """The band of a network for grey images: `split_noise` gives each of n channels sqrt(n) times their noise."""
+    return {"sigma_min": band[0] / channels**0.5, "sigma_max": band[1] / channels**0.5}
+
+
+def through(channels: int, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+    """call(x, sigma) of a network with that many channels: a grey x enters by `split_noise` and is averaged after."""
+    if channels == x.shape[1]:
+        return call(x, sigma)
+    return call(*split_noise(x, sigma, channels)).mean(1, keepdim=True)
+
+
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """`x` with rows and columns added at the end by reflection, until both sides are multiples of `multiple`."""
+    """`x` with rows and columns added at the end by reflection, until both sides are multiples of `multiple`.
+
+    An image too small to be reflected that far is continued by its edge.
+    """
     rows, columns = -x.shape[-2] % multiple, -x.shape[-1] % multiple
-    return F.pad(x, (0, columns, 0, rows), mode="reflect") if rows or columns else x
+    mode = "reflect" if rows < x.shape[-2] and columns < x.shape[-1] else "replicate"
+    return F.pad(x, (0, columns, 0, rows), mode=mode) if rows or columns else x
 
 
-class EpsDenoiser(Denoiser):
-    """A network eps(x_t, t) trained on a VP chain, as D(x; sigma) = x - sigma * eps.
+class VPDenoiser(Denoiser):
+    """A network f(x_t, t) trained on a VP chain, as D(x; sigma) with x = x_t / sqrt(abar_t).
 
-    Ho et al. 2020 (arXiv 2006.11239), equation 9 solved for x0, after x = x_t / sqrt(abar_t). The network gets
-    x_t (B, C, H, W) float32 and t (B,) float32, 0-based; levels between two steps become fractions of t.
+    epsilon       D = x - sigma f: Ho et al. 2020 (arXiv 2006.11239), equation 9 solved for x0
+    sample        D = f
+    v_prediction  D = sqrt(abar) x_t - sqrt(1 - abar) f: Salimans & Ho 2022 (arXiv 2202.00512), appendix D
+
+    The network gets x_t (B, C, H, W) float32 and t (B,) float32, 0-based; levels between two steps become fractions
+    of t, levels outside the chain its ends. A last level of pure noise (abar = 0) is left out of the chain.
     """
 
     def __init__(self, net: nn.Module, alphas_cumprod: Tensor, spec: Spec) -> None:
         super().__init__()
-        self.net, self.spec = net, spec
-        self.chain = sigmas_of(alphas_cumprod.double())  # not a buffer: stays float64 when the weights are cast
+        if spec.prediction_type not in PREDICTIONS:
+            raise ValueError(f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}")
+        self.net, self.spec = net, dataclasses.replace(spec, blind=False)
+        chain = sigmas_of(alphas_cumprod.double())  # not a buffer: stays float64 when the weights are cast
+        self.chain = chain[chain.isfinite()]
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return through(self.spec.in_channels, self.denoise, x, sigma)
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The same for images with as many channels as the network has."""
         s = expand_as(sigma, x)
         t = sigma_to_t(sigma, self.chain.to(sigma.device)).expand(len(x))
         x_t = pad(vp_scale(s) * x, self.spec.multiple_of)
-        eps = self.net(x_t, t.to(x.dtype))[..., : x.shape[-2], : x.shape[-1]]
-        return x - s * eps.to(x.dtype)
+        found = self.net(x_t, t.to(x.dtype))[..., : x.shape[-2], : x.shape[-1]]
+        return PREDICTIONS[self.spec.prediction_type](x, s, found.to(x.dtype))
 
 
-Network = Callable[[Tensor], Tensor]
+PREDICTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "epsilon": lambda x, s, eps: x - s * eps,
+    "sample": lambda x, s, x0: x0,
+    "v_prediction": lambda x, s, v: vp_scale(s) * (vp_scale(s) * x - s * v),
+}
+
+Network = Callable[[Tensor, Tensor], Tensor]  # image, standard deviation of the noise in it -> image
 Coupling = Callable[[Network, Network, Tensor, Tensor], Tensor]
 
 
 def naive(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
     """The original experiment: feed x_t as it is and take eps := x_t - f(x_t)."""
     x_t = vp_scale(s) * x
-    return x - s * (x_t - raw(x_t))
+    return x - s * (x_t - raw(x_t, s * vp_scale(s)))
 
 
 def normalised(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
     """`naive`, with the residual of each image divided by its own standard deviation."""
     x_t = vp_scale(s) * x
-    residual = x_t - raw(x_t)
+    residual = x_t - raw(x_t, s * vp_scale(s))
     return x - s * residual / residual.std(dim=(1, 2, 3), keepdim=True).clamp(min=1e-8)
 
 
 def scaled(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
     """`naive`, with the residual divided by sqrt(1 - abar), the standard deviation of the noise in x_t."""
     x_t = vp_scale(s) * x
-    return x - s * (x_t - raw(x_t)) / (s * vp_scale(s))
+    return x - s * (x_t - raw(x_t, s * vp_scale(s))) / (s * vp_scale(s))
 
 
 def vp(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
     """Feed x_t in the network's range and divide what comes back by sqrt(abar)."""
-    return fitted(vp_scale(s) * x) / vp_scale(s)
+    return fitted(vp_scale(s) * x, s * vp_scale(s)) / vp_scale(s)
 
 
 def ve(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
     """Feed x = x0 + sigma * eps in the network's range: the situation the network was trained for."""
-    return fitted(x)
+    return fitted(x, s)
 
 
 COUPLINGS: dict[str, Coupling] = {c.__name__: c for c in (naive, normalised, scaled, vp, ve)}
 
 
 class ResidualDenoiser(Denoiser):
-    """A restoration network f(noisy) -> clean, which is told no noise level; its noise is noisy minus denoised.
+    """A restoration network as D(x; sigma); its noise is noisy minus denoised.
+
+    spec.blind    the network is f(noisy) -> clean and is told no noise level
+    otherwise     it is f(noisy, level) -> clean, level float32 (B,) the standard deviation of the noise in the unit of
+                  `spec.value_range` (sigma_255 / 255 where that is [0, 1]): what FFDNet's or DRUNet's noise map holds
 
     Grey images enter a colour network by `split_noise`, and its channels are averaged.
 
@@ -117,14 +155,20 @@ class ResidualDenoiser(Denoiser):
         if coupling not in COUPLINGS:
             raise ValueError(f"unknown coupling {coupling!r}; available: {', '.join(COUPLINGS)} (--option coupling=ve)")
         self.net, self.spec, self.coupling = net, spec, COUPLINGS[coupling]
-        self.raw_spec = Spec(spec.name, spec.prediction_type, spec.in_channels, spec.multiple_of)
+        self.raw_spec = dataclasses.replace(spec, value_range=(-1.0, 1.0))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        def call(x: Tensor, spec: Spec) -> Tensor:
-            return unfit(self.net(fit(x, spec)).to(x.dtype), x, spec)
+        def call(spec: Spec) -> Network:
+            return lambda x, s: unfit(self.ask(fit(x, spec), s, spec).to(x.dtype), x, spec)
 
-        raw, fitted = (lambda x: call(x, self.raw_spec)), (lambda x: call(x, self.spec))
-        if self.spec.in_channels == x.shape[1]:
-            return self.coupling(raw, fitted, x, expand_as(sigma, x))
-        x, sigma = split_noise(x, sigma, self.spec.in_channels)
-        return self.coupling(raw, fitted, x, expand_as(sigma, x)).mean(1, keepdim=True)
+        def couple(x: Tensor, sigma: Tensor) -> Tensor:
+            return self.coupling(call(self.raw_spec), call(self.spec), x, expand_as(sigma, x))
+
+        return through(self.spec.in_channels, couple, x, sigma)
+
+    def ask(self, image: Tensor, s: Tensor, spec: Spec) -> Tensor:
+        """The network's answer to an image in its own range that holds noise of std `s` in [-1, 1] units."""
+        if spec.blind:
+            return self.net(image)
+        low, high = spec.value_range
+        return self.net(image, (s * ((high - low) / 2)).flatten().expand(len(image)))

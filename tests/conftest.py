@@ -1,13 +1,17 @@
 """Every test gets its own BENCH_HOME for runs and weights, and shares one cache of reference features."""
 
+import itertools
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from torch import nn
 
 from bench import data
+from denoisers.ffdnet import FFDNet
 
 MNIST = data.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
 
@@ -55,3 +59,23 @@ def rng():
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Arguments for the denoisers that need weights: small networks with random ones, saved as their authors do."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(0)
+    torch.save(FFDNet(width=8, depth=4).state_dict(), folder / "ffdnet.pth")
+    widths = [1, *[8] * 16, 1]
+    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
+    torch.save(nn.ModuleDict({"model": nn.Sequential(*layers[:-1])}).state_dict(), folder / "dncnn.pth")
+    shape = {"sample_size": 32, "in_channels": 1, "out_channels": 1, "norm_num_groups": 4, "attention_head_dim": 4}
+    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    net = UNet2DModel(**shape, **blocks, block_out_channels=(8, 16), layers_per_block=1)
+    DDPMPipeline(net, DDPMScheduler()).save_pretrained(folder / "pipeline")
+    return {
+        "ffdnet": {"weights": str(folder / "ffdnet.pth"), "sigma_255": "0-75"},
+        "spandrel": {"weights": str(folder / "dncnn.pth"), "sigma_255": "25"},
+        "diffusers": {"weights": str(folder / "pipeline")},
+    }

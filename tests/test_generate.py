@@ -55,13 +55,17 @@ def test_denoisers_start_from_the_same_noise(train):
 
 def test_the_trace_measures_what_it_says(train):
     chunk = images_of(lambda x, s: torch.full_like(x, 2.0), range(6), 4)
-    residual, beside, mean, square, clipped = chunk.trace.T
-    assert chunk.trace.shape == (8, 5)
+    assert chunk.trace.shape == (8, 7)
+    images, *sums = chunk.trace.T
+    assert (images == 6).all()
+    sigma, residual, beside, mean, square, clipped = np.array(sums) / 6
+    assert sigma.tolist() == pytest.approx(SIGMAS[:-1].tolist())
     assert (clipped == 1).all()
     assert square[0] == pytest.approx(1 + SIGMAS[0].item() ** 2, rel=0.05)  # the VP start
     assert residual[0] == pytest.approx(square[0] - 4 * mean[0] + 4, rel=1e-4)
     assert abs(beside[0] - (4 - 4 * mean[0])) < 0.05 * residual[0]  # white noise beside the constant
     assert chunk.cost[0] > chunk.cost[1] > 0
+    assert chunk.cost[2] == 6 * 8
 
 
 def test_progress_counts_image_steps(train):

@@ -17,7 +17,13 @@ STANDARD = PROTOCOLS["standard"]
         ({"num": 10**20}, "--num"),
         ({"steps": 0}, "--steps"),
         ({"steps": 5000}, "--steps"),
-        ({"sampler": "heun"}, "--sampler"),
+        ({"sampler": "euler"}, "--sampler"),
+        ({"sampler": "nowhere:sampler"}, "--sampler"),
+        ({"sampler": "heun"}, "heun has no --eta; it has --churn"),
+        ({"sampler": "ks", "eta": None, "churn": 1.0}, "ks has no --churn; it has --beta, --h0"),
+        ({"sampler": "ks", "eta": None, "beta": 0.0}, "--beta"),
+        ({"sampler": "ks", "eta": None, "h0": 2.0}, "--h0"),
+        ({"sampler": "heun", "eta": None, "churn": -1.0}, "--churn"),
         ({"grid": "linear"}, "--grid"),
         ({"eta": 1.5}, "--eta"),
         ({"eta": float("nan")}, "--eta"),
@@ -30,7 +36,7 @@ STANDARD = PROTOCOLS["standard"]
     ],
 )
 def test_wrong_values_name_their_flag(change, flag):
-    with pytest.raises((ValueError, LookupError), match=flag):
+    with pytest.raises((ValueError, LookupError, ImportError), match=flag):
         dataclasses.replace(STANDARD, **change)
 
 
@@ -50,6 +56,11 @@ def test_everything_that_changes_images_changes_the_fingerprint():
         {"clip": False},
         {"sigma_max": 0.4},
         {"start": "mean"},
+        {"sampler": "heun", "eta": None},
+        {"sampler": "heun", "eta": None, "churn": 3.0},
+        {"sampler": "ks", "eta": None},
+        {"sampler": "ks", "eta": None, "beta": 0.9},
+        {"sampler": "ks", "eta": None, "h0": 0.1},
     ]
     prints = {fingerprint(dataclasses.replace(STANDARD, **change).to_json()) for change in [{}, *changes]}
     assert len(prints) == len(changes) + 1
@@ -57,6 +68,24 @@ def test_everything_that_changes_images_changes_the_fingerprint():
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+
+
+def test_the_facts_of_the_family_are_those_of_earlier_runs():
+    """Their fingerprints head tables, and their hashes name folders."""
+    facts = {"num", "steps", "sampler", "grid", "eta", "clip", "variance"}
+    assert STANDARD.to_json().keys() == facts
+    assert fingerprint(STANDARD.to_json()) == "851d23ce"
+
+
+def test_a_sampler_from_a_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def still(denoiser, x, sigmas, noise, *, clip=True, callback=None):\n    return x\n")
+    first = Protocol(10, 5, sampler=f"{path}:still")
+    assert first.member.solve(None, 3, None, None) == 3
+    assert first.eta is None
+    path.write_text(path.read_text() + "# changed\n")
+    assert fingerprint(first.to_json()) != fingerprint(STANDARD.to_json())
+    assert len({first.to_json()["source"]["sha256"] for first in (first,)}) == 1
 
 
 def test_a_whole_chain_from_noise_is_not_spelled_out():

@@ -2,6 +2,7 @@
 
 import math
 
+import diffusers
 import pytest
 import torch
 
@@ -79,7 +80,7 @@ def ddim_step(x, x0, abar, before, z):
 )
 def test_members_equal_the_written_out_samplers(steps, name, step, generator):
     z = draws(steps, generator)
-    assert (ours(steps, z, **sampler.SAMPLERS[name]._asdict()) - textbook(steps, z, step)).abs().max() < 1e-10
+    assert (ours(steps, z, **sampler.SAMPLERS[name].settings) - textbook(steps, z, step)).abs().max() < 1e-10
 
 
 def sign_slip(x, x0, abar, before, z):
@@ -116,40 +117,47 @@ GRIDS = {
     "karras 18": schedule.karras_grid(18),
     "karras 50": schedule.karras_grid(50),
 }
-GOLDEN = [  # final variance / lambda; computed independently of this code
-    ("1000", 0.0, [0.470, 0.967, 0.996, 0.997, 0.995]),
-    ("1000", 1.0, [0.431, 0.928, 0.991, 0.994, 0.994]),
-    ("50", 0.0, [0.311, 0.611, 0.928, 0.941, 0.934]),
-    ("50", 1.0, [0.262, 0.464, 0.855, 0.893, 0.887]),
-    ("karras 18", 0.0, [0.551, 0.657, 0.739, 0.772, 0.790]),
-    ("karras 18", 1.0, [0.382, 0.475, 0.569, 0.614, 0.643]),
-    ("karras 50", 0.0, [0.793, 0.864, 0.900, 0.913, 0.917]),
-    ("karras 50", 1.0, [0.660, 0.747, 0.807, 0.833, 0.849]),
-]
+GOLDEN = {  # final variance / lambda; computed independently of this code
+    ("ddim", "1000"): [0.470, 0.967, 0.996, 0.997, 0.995],
+    ("ddim", "50"): [0.311, 0.611, 0.928, 0.941, 0.934],
+    ("ddim", "karras 18"): [0.551, 0.657, 0.739, 0.772, 0.790],
+    ("ddim", "karras 50"): [0.793, 0.864, 0.900, 0.913, 0.917],
+    ("ddpm", "1000"): [0.431, 0.928, 0.991, 0.994, 0.994],
+    ("ddpm", "50"): [0.262, 0.464, 0.855, 0.893, 0.887],
+    ("ddpm", "karras 18"): [0.382, 0.475, 0.569, 0.614, 0.643],
+    ("ddpm", "karras 50"): [0.660, 0.747, 0.807, 0.833, 0.849],
+    ("heun", "1000"): [0.507, 0.990, 1.000, 1.000, 0.998],
+    ("heun", "50"): [1.72, 1.09, 1.003, 1.004, 1.004],
+    ("heun", "karras 18"): [1.35, 1.19, 1.09, 1.06, 1.04],
+    ("heun", "karras 50"): [0.999, 1.019, 1.010, 1.006, 0.998],
+    ("dpmpp_2m", "1000"): [0.498, 0.994, 1.000, 1.000, 0.998],
+    ("dpmpp_2m", "50"): [0.360, 1.31, 1.037, 1.004, 0.999],
+    ("dpmpp_2m", "karras 18"): [0.926, 1.17, 1.10, 1.07, 1.05],
+    ("dpmpp_2m", "karras 50"): [0.983, 1.020, 1.010, 1.006, 0.998],
+}
 
 
-def impulse_response(denoiser, sigmas, eta, variance="posterior"):
-    """Gain of each draw on the output, (draws, modes): the sampler is linear in its noise when D is."""
-    steps = len(sigmas) - 1
+def impulse_response(denoiser, sigmas, name):
+    """Gain of each draw on the output, (draws, modes): a sampler is linear in its noise when D is."""
+    steps, member = len(sigmas) - 1, sampler.SAMPLERS[name]
     unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None].expand(-1, -1, 1, 1, len(LAMBDAS))
     x = unit[:, 0] * sigmas[0]
-    return sampler.sample(denoiser, x, sigmas, lambda i: unit[:, i + 1], eta=eta, variance=variance, clip=False)[
-        :, 0, 0
-    ]
+    out = member.solve(denoiser, x, sigmas, lambda i: unit[:, i + 1], **member.settings, clip=False)
+    return out[:, 0, 0]
 
 
-@pytest.mark.parametrize(("grid", "eta", "expected"), GOLDEN)
-def test_gaussian_control_has_the_golden_variances(grid, eta, expected):
+@pytest.mark.parametrize(("name", "grid"), GOLDEN)
+def test_gaussian_control_has_the_golden_variances(name, grid):
     denoiser = Gaussian(torch.zeros(5), torch.diag(LAMBDAS))
-    gains = impulse_response(denoiser, GRIDS[grid], eta)
+    gains = impulse_response(denoiser, GRIDS[grid], name)
     ratio = gains.square().sum(0) / LAMBDAS
-    assert ratio.tolist() == pytest.approx(expected, rel=0.01)
+    assert ratio.tolist() == pytest.approx(GOLDEN[name, grid], rel=0.01)
 
 
 def test_beta_variance_is_exact_for_unit_variance_data():
     """Ho et al. 2020: sigma_t^2 = beta_t is optimal for x0 ~ N(0, I). Each level then has variance 1 + sigma^2."""
     sigmas = schedule.ddpm_grid(50)[:-1]
-    gains = impulse_response(Gaussian(torch.zeros(5), torch.eye(5)), sigmas, 1.0, "beta")
+    gains = impulse_response(Gaussian(torch.zeros(5), torch.eye(5)), sigmas, "ddpm-beta")
     started = gains[0].square() * (1 + sigmas[0] ** 2) / sigmas[0] ** 2  # from the VP start, not from sigma_0 z
     assert (started + gains[1:].square().sum(0)).tolist() == pytest.approx([1 + sigmas[-1].item() ** 2] * 5, rel=1e-9)
 
@@ -218,10 +226,10 @@ def data_prediction_step(x, d, last, levels, eta, z):
 def test_second_order_equals_the_exponential_integrator(name, generator):
     member, levels = sampler.SAMPLERS[name], [5.0, 2.0, 0.7]
     x, z = torch.randn(2, 2, 1, 3, 3, generator=generator, dtype=torch.float64)
-    first = sampler.sample(wobbly, x, torch.tensor(levels[:2]).double(), lambda i: z, **member._asdict())
+    first = sampler.sample(wobbly, x, torch.tensor(levels[:2]).double(), lambda i: z, **member.settings)
     d, last = (wobbly(y, torch.tensor(s)).clamp(-1, 1) for y, s in ((first, 2.0), (x, 5.0)))
-    found = sampler.sample(wobbly, x, torch.tensor(levels).double(), lambda i: z, **member._asdict())
-    assert torch.allclose(found, data_prediction_step(first, d, last, levels, member.eta, z), atol=1e-12)
+    found = sampler.sample(wobbly, x, torch.tensor(levels).double(), lambda i: z, **member.settings)
+    assert torch.allclose(found, data_prediction_step(first, d, last, levels, member.settings["eta"], z), atol=1e-12)
 
 
 def test_second_order_converges_with_the_square_of_the_step():
@@ -231,7 +239,7 @@ def test_second_order_converges_with_the_square_of_the_step():
     def error(name, steps):
         sigmas = torch.logspace(math.log10(high), math.log10(low), steps + 1, dtype=torch.float64)
         x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-        member = sampler.SAMPLERS[name]._asdict()
+        member = sampler.SAMPLERS[name].settings
         out = sampler.sample(lambda x, s: x * v / (v + s**2), x, sigmas, None, clip=False, **member)
         return abs(out.item() - math.sqrt((v + low**2) / (v + high**2)))
 
@@ -244,3 +252,131 @@ def test_second_order_converges_with_the_square_of_the_step():
 def test_down_and_up_make_the_next_level(eta):
     down, up = sampler.split(3.0, 2.0, eta, "posterior")
     assert down**2 + up**2 == pytest.approx(4)
+
+
+def vp(x, sigma):
+    return x / (1 + sigma**2) ** 0.5
+
+
+def noise_of(x, sigma):
+    """The residual of `wobbly`, in units of sigma: what an eps-network would say."""
+    return (x - wobbly(x, sigma)) / sigma
+
+
+BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler", "settings"),
+    [
+        ("ddim", diffusers.DDIMScheduler(**BETAS, clip_sample=False), {"eta": 0.0}),
+        ("ddpm", diffusers.DDIMScheduler(**BETAS, clip_sample=False), {"eta": 1.0}),
+        ("ddpm", diffusers.DDPMScheduler(**BETAS, clip_sample=False, variance_type="fixed_small"), {}),
+        ("ddpm-beta", diffusers.DDPMScheduler(**BETAS, clip_sample=False, variance_type="fixed_large"), {}),
+    ],
+)
+def test_first_order_equals_diffusers(name, scheduler, settings, generator, monkeypatch):
+    steps, member = 20, sampler.SAMPLERS[name]
+    z = torch.randn(steps + 1, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
+    scheduler.alphas_cumprod = ABAR  # theirs is float32, and 1 - abar_1 is 1e-4
+    scheduler.set_timesteps(steps)
+    sigmas = torch.cat([schedule.sigmas_of(ABAR)[scheduler.timesteps], torch.zeros(1)])
+    ours = member.solve(
+        wobbly, sampler.start(z[0], sigmas[0]), sigmas, lambda i: z[i + 1], **member.settings, clip=False
+    )
+    x_t = z[0]
+    for i, (t, sigma) in enumerate(zip(scheduler.timesteps, sigmas[:-1], strict=True)):
+        drawn = {"variance_noise": z[i + 1]} if settings else {}
+        monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, i=i, **k: z[i + 1])
+        eps = noise_of(x_t * (1 + sigma**2) ** 0.5, sigma)
+        x_t = scheduler.step(eps, t, x_t, **settings, **drawn).prev_sample
+    assert (ours - x_t).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("name", "algorithm"), [("dpmpp_2m", "dpmsolver++"), ("dpmpp_2m_sde", "sde-dpmsolver++")])
+def test_second_order_equals_diffusers(name, algorithm, generator):
+    steps, member = 20, sampler.SAMPLERS[name]
+    z = torch.randn(steps + 1, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
+    kind = {"algorithm_type": algorithm, "use_karras_sigmas": True, "final_sigmas_type": "zero"}
+    scheduler = diffusers.DPMSolverMultistepScheduler(**BETAS, **kind)
+    scheduler.set_timesteps(steps)
+    sigmas = scheduler.sigmas.double()
+    ours = member.solve(
+        wobbly, sampler.start(z[0], sigmas[0]), sigmas, lambda i: z[i + 1], **member.settings, clip=False
+    )
+    x_t = z[0]
+    for i, t in enumerate(scheduler.timesteps):
+        eps = noise_of(x_t * (1 + sigmas[i] ** 2) ** 0.5, sigmas[i])
+        x_t = scheduler.step(eps, t, x_t, variance_noise=z[i + 1]).prev_sample
+    assert (ours - x_t).abs().max() < 1e-5
+
+
+def test_heun_equals_diffusers(generator):
+    scheduler = diffusers.HeunDiscreteScheduler(**BETAS, use_karras_sigmas=True)
+    scheduler.set_timesteps(12)
+    sigmas = torch.cat([scheduler.sigmas[:1], scheduler.sigmas[1:-1:2], scheduler.sigmas[-1:]]).double()
+    assert len(sigmas) == 13
+    x = sigmas[0] * torch.randn(2, 1, 4, 4, generator=generator, dtype=torch.float64)
+    calls = []
+
+    def counted(x, sigma):
+        calls.append(sigma)
+        return wobbly(x, sigma)
+
+    ours = sampler.heun(counted, x, sigmas, None, clip=False)
+    assert len(calls) == len(scheduler.timesteps) == 2 * 12 - 1
+    for t, sigma in zip(scheduler.timesteps, torch.stack(calls), strict=True):
+        x = scheduler.step(noise_of(x, sigma), t, x).prev_sample
+    assert (ours - x).abs().max() < 1e-5
+
+
+def test_churn_raises_the_noise_before_each_step(generator):
+    """Karras et al. 2022, algorithm 2, line 4 to 6: one step from 2, churned to 2 sqrt 2, to 0."""
+    x, z = torch.randn(2, 3, 1, 4, 4, generator=generator, dtype=torch.float64)
+    sigmas = torch.tensor([2.0, 0.0], dtype=torch.float64)
+    found = sampler.heun(wobbly, x, sigmas, lambda i: z, churn=80.0, clip=False)
+    high = torch.tensor(2 * 2**0.5, dtype=torch.float64)
+    assert torch.allclose(found, wobbly(x + 2 * z, high), atol=1e-12)
+    assert not torch.equal(found, sampler.heun(wobbly, x, sigmas, None, churn=0.0, clip=False))
+
+
+def calibrated(x, sigma):
+    """A nonlinear denoiser whose residual has exactly the RMS sigma in every image."""
+    residual = torch.sin(3 * x) + 0.2 * x.roll(1, -1)
+    rms = residual.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return x - sigma.reshape(-1, 1, 1, 1) * residual / rms
+
+
+def test_ks_without_noise_is_ddim_on_its_grid(generator):
+    x, h0, steps = torch.randn(3, 1, 6, 6, generator=generator, dtype=torch.float64), 0.05, 12
+    levels = [2.0]
+    for t in range(1, steps):
+        levels.append(levels[-1] * (1 - h0 * t / (1 + h0 * (t - 1))))
+    geometric = torch.tensor([*levels, 0.0], dtype=torch.float64)
+    given = torch.cat([geometric[:1], torch.full((steps - 1,), 1e-9), torch.zeros(1)]).double()  # only ends matter
+    found = sampler.ks(calibrated, x, given, None, beta=1.0, h0=h0, clip=False)
+    assert (found - sampler.sample(calibrated, x, geometric, None, eta=0.0, clip=False)).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("h", [0.01, 0.3])
+def test_ks_with_the_noise_of_ddpm_is_ddpm(h, generator):
+    x, z = torch.randn(2, 3, 1, 6, 6, generator=generator, dtype=torch.float64)
+    sigmas = torch.tensor([2.0, 2.0 * (1 - h) ** 0.5, 0.0], dtype=torch.float64)
+    found = sampler.ks(calibrated, x, sigmas * 0.999, lambda i: z, beta=(1 - (1 - h) ** 0.5) / h, h0=h, clip=False)
+    expected = sampler.sample(calibrated, x, sigmas * 0.999, lambda i: z, eta=1.0, clip=False)
+    assert (found - expected).abs().max() < 1e-10
+
+
+def test_ks_stops_each_image_by_itself():
+    x0, asked = torch.zeros(3, 1, 8, 8), []
+    x = torch.tensor([0.01, 0.3, 3.0]).reshape(3, 1, 1, 1) * torch.ones(3, 1, 8, 8)
+
+    def oracle(x, sigma):
+        asked.append(len(x))
+        return torch.zeros_like(x)
+
+    out = sampler.ks(oracle, x, torch.tensor([3.0, *[0.02] * 400, 0.0]).double(), lambda i: x0, beta=1.0, h0=0.05)
+    assert torch.equal(out, x0)
+    assert asked[:2] == [3, 2]
+    assert asked[-1] == 1
+    assert len(asked) < 60  # not all 401 steps

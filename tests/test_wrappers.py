@@ -6,7 +6,7 @@ import torch
 from bench import sampler
 from denoisers import schedule
 from denoisers.base import Spec
-from denoisers.wrappers import COUPLINGS, EpsDenoiser, ResidualDenoiser, fit, split_noise, unfit
+from denoisers.wrappers import COUPLINGS, ResidualDenoiser, VPDenoiser, fit, pad, split_noise, unfit
 
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 SIGMAS = [0.01, 0.5, 5.0, 157.0]
@@ -34,11 +34,14 @@ def eps(generator):
     return torch.randn(3, 1, 31, 29, generator=generator)
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_eps_oracle_gives_x0(x0, eps, sigma):
-    padded = torch.nn.functional.pad(eps, (0, 3, 0, 1))
-    net = Oracle(padded)
-    denoiser = EpsDenoiser(net, ABAR, Spec("oracle", "epsilon", multiple_of=8))
+def test_oracle_on_the_chain_gives_x0(x0, eps, sigma, prediction):
+    s = torch.tensor(sigma)
+    a, b = schedule.vp_scale(s), s * schedule.vp_scale(s)
+    told = {"epsilon": eps, "sample": x0, "v_prediction": a * eps - b * x0}[prediction]
+    net = Oracle(torch.nn.functional.pad(told, (0, 3, 0, 1)))
+    denoiser = VPDenoiser(net, ABAR, Spec("oracle", prediction, multiple_of=8))
     denoised = denoiser(x0 + sigma * eps, torch.tensor(sigma))
     assert torch.allclose(denoised, x0, atol=1e-6 * max(1, sigma) * 10)
     x_t, t = net.asked
@@ -62,10 +65,47 @@ def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_r
     assert asked.shape[-2] % multiple == asked.shape[-1] % multiple == 0
 
 
+@pytest.mark.parametrize(("value_range", "unit"), [((-1.0, 1.0), 1), ((0.0, 1.0), 2), ((0.0, 255.0), 1 / 127.5)])
+@pytest.mark.parametrize(("coupling", "scale"), [("ve", 1), ("vp", 0.8), ("scaled", 0.8)])
+def test_a_conditioned_network_is_told_the_noise_in_its_own_unit(x0, value_range, unit, coupling, scale):
+    """sigma 0.75, which is 0.6 after the VP scaling by 0.8; `scaled` feeds [-1, 1] whatever the range."""
+    net = Oracle(lambda image, level: image)
+    denoiser = ResidualDenoiser(net, Spec("oracle", "sample", value_range=value_range, blind=False), coupling)
+    for sigma in (torch.tensor(0.75), torch.full((3,), 0.75)):
+        denoiser(x0, sigma)
+        level = net.asked[1]
+        assert level.tolist() == pytest.approx([0.75 * scale / (1 if coupling == "scaled" else unit)] * 3)
+
+
+def test_a_chain_that_ends_in_pure_noise(x0, eps):
+    denoiser = VPDenoiser(Oracle(eps), torch.tensor([0.99, 0.5, 0.0]), Spec("zero terminal SNR", "epsilon"))
+    assert torch.isfinite(denoiser(x0 + 80 * eps, torch.tensor(80.0))).all()
+    assert denoiser.net.asked[1].tolist() == [1, 1, 1]
+
+
+def test_a_colour_network_on_a_chain_is_averaged(x0, eps):
+    net = Oracle(lambda x_t, t: x_t)
+    spec = Spec("colour", "sample", in_channels=3)
+    x, sigma = x0 + 0.5 * eps, torch.tensor(0.5)
+    denoised = VPDenoiser(net, ABAR, spec)(x, sigma)
+    assert net.asked[0].shape == (3, 3, 31, 29)
+    wider = 3**0.5 * sigma
+    assert torch.allclose(denoised, schedule.vp_scale(wider) * x, atol=1e-5)
+
+
+def test_an_unknown_prediction_is_refused():
+    with pytest.raises(ValueError, match="epsilon, sample, v_prediction; found 'flow'"):
+        VPDenoiser(Oracle(None), ABAR, Spec("oracle", "flow"))
+
+
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 def test_unfit_undoes_fit(x0, value_range):
     spec = Spec("s", "sample", 1, 16, value_range)
     assert torch.allclose(unfit(fit(x0, spec), x0, spec), x0, atol=1e-5)
+
+
+def test_small_images_are_padded_too():
+    assert pad(torch.rand(1, 1, 5, 7), 16).shape == (1, 1, 16, 16)
 
 
 def test_fit_maps_black_and_white_to_the_ends_of_the_range():

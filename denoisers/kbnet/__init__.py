@@ -8,7 +8,7 @@ from torch import Tensor
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.kbnet.net import KBNet
-from denoisers.wrappers import ResidualDenoiser
+from denoisers.wrappers import ResidualDenoiser, split_band
 
 FOLDER = Path(__file__).parent
 
@@ -24,15 +24,12 @@ def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None
     state, card = weights_.load(weights, FOLDER, default="gray-blind50")
     net = KBNet(**shape_of(state, card["name"]))
     weights_.load_into(net, state, card["name"])
-    # Noise splitting gives each of n channels sqrt(n) times the noise of the grey image.
-    low, high = (end / net.intro.in_channels**0.5 for end in band(card, sigma_255))
     spec = Spec(
         "kbnet",
         "sample",
         in_channels=net.intro.in_channels,
         value_range=(0.0, 1.0),
-        sigma_min=low,
-        sigma_max=high,
+        **split_band(weights_.band(card, sigma_255), net.intro.in_channels),
         weights=weights_.tag(card),
     )
     denoiser = ResidualDenoiser(net.to(memory_format=torch.channels_last), spec, coupling)
@@ -65,22 +62,3 @@ def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
         }
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} holds no KBNet_s: expected its parameters, but {error} is missing") from None
-
-
-def band(card: dict[str, object], sigma_255: str | None) -> tuple[float, float]:
-    """Trained noise levels in [-1, 1] units, from the card or as the user says."""
-    if sigma_255 is None:
-        if "sigma_max" not in card:
-            raise ValueError(
-                f"{card['name']} has no card that says at which noise it was trained; "
-                "say it in grey levels: --option sigma_255=25, or a range: --option sigma_255=0-50"
-            )
-        return card["sigma_min"], card["sigma_max"]
-    try:
-        ends = [float(part) / 127.5 for part in sigma_255.split("-")]
-        low, high = ends[0], ends[-1]
-        if len(ends) > 2 or not 0 <= low <= high < float("inf"):
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
-    return low, high

@@ -8,12 +8,12 @@ from denoisers import schedule
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.unet.net import UNet
-from denoisers.wrappers import EpsDenoiser
+from denoisers.wrappers import VPDenoiser
 
 FOLDER = Path(__file__).parent
 
 
-def load(weights: str | None = None) -> EpsDenoiser:
+def load(weights: str | None = None) -> VPDenoiser:
     """The U-Net with the weights of a card or file; None for `mnist`, all 60 000 training digits."""
     state, card = weights_.load(weights, FOLDER, default="mnist")
     net = UNet()
@@ -28,6 +28,6 @@ def load(weights: str | None = None) -> EpsDenoiser:
         sigma_max=chain[-1].item(),
         weights=weights_.tag(card),
     )
-    denoiser = EpsDenoiser(net.to(memory_format=torch.channels_last), abar, spec)
+    denoiser = VPDenoiser(net.to(memory_format=torch.channels_last), abar, spec)
     denoiser.card = card
     return denoiser

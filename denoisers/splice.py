@@ -1,0 +1,94 @@
+"""Two denoisers in one, A above a noise level and B below: which levels decide the digit, and which the texture?"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from denoisers import registry
+from denoisers.base import Denoiser, Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class SpliceSpec(Spec):
+    """The facts of both parts; a level is in band if it is in the band of the part that is asked."""
+
+    above: Spec | None = None
+    below: Spec | None = None
+    switch: float = math.nan
+
+    def in_band(self, sigma: float) -> bool:
+        return (self.above if sigma > self.switch else self.below).in_band(sigma)
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"above": self.above.to_json(), "below": self.below.to_json()}
+
+
+class Splice(Denoiser):
+    """`above` where sigma > switch, `below` elsewhere. With switch 0 it is `above`, with infinity `below`."""
+
+    def __init__(self, above: Denoiser, below: Denoiser, switch: float) -> None:
+        super().__init__()
+        self.above, self.below, self.switch = above, below, switch
+        self.spec = SpliceSpec(
+            f"splice:{above.spec.name},{below.spec.name}@{switch:g}",
+            "sample",
+            sigma_min=below.spec.sigma_min,
+            sigma_max=above.spec.sigma_max,
+            blind=above.spec.blind and below.spec.blind,
+            weights=",".join(part.spec.weights for part in (above, below) if part.spec.weights),
+            above=above.spec,
+            below=below.spec,
+            switch=switch,
+        )
+        self.card = {"above": above.card, "below": below.card}
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        high = sigma > self.switch
+        if high.all():
+            return self.above(x, sigma)
+        if not high.any():
+            return self.below(x, sigma)
+        out = torch.empty_like(x)
+        out[high], out[~high] = self.above(x[high], sigma[high]), self.below(x[~high], sigma[~high])
+        return out
+
+
+def parse(name: str) -> tuple[str, str, float]:
+    """ "splice:A,B@0.4" to ("A", "B", 0.4). Raises ValueError for anything else."""
+    pair, _, level = name.removeprefix(registry.SPLICE).rpartition("@")
+    above, _, below = pair.partition(",")
+    try:
+        switch = float(level)
+    except ValueError:
+        switch = math.nan
+    if not (above and below and switch >= 0) or "," in below or registry.SPLICE in pair:
+        raise ValueError(f"expected splice:A,B@SIGMA, two denoisers and a level in [-1, 1] units; found {name!r}")
+    return above, below, switch
+
+
+def load_splice(
+    name: str,
+    weights: str | None = None,
+    *,
+    train: Callable[[], Tensor] | None = None,
+    labels: Callable[[], Tensor] | None = None,
+    **options: Any,
+) -> Splice:
+    """The splice called "splice:A,B@SIGMA"; options `above.KEY` and `below.KEY` of its parts, `weights` too."""
+    *parts, switch = parse(name)
+    if weights is not None:
+        raise TypeError("a splice has two parts: --option above.weights=... or below.weights=..., not --weights")
+    given: dict[str, dict[str, Any]] = {"above": {}, "below": {}}
+    for key, value in options.items():
+        part, _, rest = key.partition(".")
+        if part not in given or not rest:
+            raise TypeError(f"a splice has options above.KEY and below.KEY; found {key!r} (--option)")
+        given[part][rest] = value
+    loaded = [
+        registry.load(part, train=train, labels=labels, **given[key]) for key, part in zip(given, parts, strict=True)
+    ]
+    return Splice(*loaded, switch)

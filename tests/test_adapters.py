@@ -1,0 +1,186 @@
+"""Checkpoints of other libraries behave as in those libraries, and foreign files are refused in words."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import spandrel
+import torch
+from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from torch import nn
+
+import denoisers
+from bench import sampler
+from denoisers import schedule
+from denoisers.adapters import NoiseMap
+
+
+@pytest.fixture
+def images(generator):
+    return torch.rand(2, 1, 32, 32, generator=generator)
+
+
+def test_spandrel_is_the_network_without_the_clamp(checkpoints, images):
+    denoiser = denoisers.load("spandrel", **checkpoints["spandrel"])
+    descriptor = spandrel.ModelLoader(device="cpu").load_from_file(checkpoints["spandrel"]["weights"])
+    with torch.inference_mode():
+        expected = 2 * descriptor.model(3 * images) - 1  # far beyond [0, 1], where the descriptor would clamp
+        assert torch.allclose(denoiser(2 * 3 * images - 1, torch.tensor(0.2)), expected, atol=1e-5)
+    assert denoiser.spec.sigma_max == pytest.approx(25 / 127.5)
+    assert denoiser.spec.blind
+    assert denoiser.card["architecture"] == "DnCNN"
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """A network of the FDnCNN kind: image and noise map in, image out."""
+    widths = [2, *[8] * 16, 1]
+    layers = []
+    for before, after in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+    net = nn.ModuleDict({"model": nn.Sequential(*layers[:-1])})
+    torch.save(net.state_dict(), tmp_path / "fdncnn.pth")
+    return tmp_path / "fdncnn.pth", net["model"]
+
+
+def test_a_noise_map_holds_our_sigma_and_not_spandrels(mapped, images):
+    path, net = mapped
+    denoiser = denoisers.load("spandrel", str(path), sigma_255="0-75")
+    assert not denoiser.spec.blind
+    for level in (5.0, 60.0):
+        with torch.inference_mode():
+            expected = net(torch.cat([images, torch.full_like(images, level / 255)], 1))
+            found = denoiser(2 * images - 1, torch.tensor(level / 127.5))
+        assert torch.allclose((found + 1) / 2, expected, atol=1e-5)
+
+
+def test_a_noise_map_is_one_level_per_image(images):
+    levels = torch.tensor([0.1, 0.7])
+    appended = NoiseMap(nn.Identity())(images, levels)
+    assert appended.shape == (2, 2, 32, 32)
+    assert torch.equal(appended[:, 1].amax((1, 2)), levels)
+    assert torch.equal(appended[:, 1].amin((1, 2)), levels)
+
+
+def test_ffdnet_is_told_the_noise_level(checkpoints, images):
+    denoiser = denoisers.load("ffdnet", **checkpoints["ffdnet"])
+    with torch.inference_mode():
+        quiet, loud = denoiser(images, torch.tensor(0.02)), denoiser(images, torch.tensor(0.5))
+    assert not torch.allclose(quiet, loud)
+    assert denoiser.spec.multiple_of == 2
+
+
+def test_a_network_that_spandrel_takes_for_another(checkpoints):
+    """FFDNet's keys are those of DnCNN."""
+    net = {f"model.{2 * i}.{kind}": value for i, kind, value in ffdnet_like()}
+    path = Path(checkpoints["ffdnet"]["weights"]).with_name("like.pth")
+    torch.save(net, path)
+    with pytest.raises(ValueError, match=r"takes for DnCNN, would map 4 channels to 4.*--denoiser ffdnet"):
+        denoisers.load("spandrel", str(path), sigma_255="25")
+
+
+def ffdnet_like():
+    widths = [5, *[8] * 14, 4]
+    for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        yield i, "weight", torch.zeros(after, before, 3, 3)
+        yield i, "bias", torch.zeros(after)
+
+
+@pytest.mark.parametrize("name", ["spandrel", "ffdnet"])
+def test_files_of_other_networks_are_refused(name, tmp_path):
+    torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth (is no network that spandrel recognises|holds no FFDNet)"):
+        denoisers.load(name, str(tmp_path / "other.pth"), sigma_255="25")
+    with pytest.raises(FileNotFoundError, match="--weights"):
+        denoisers.load(name, str(tmp_path / "nowhere.pth"), sigma_255="25")
+    with pytest.raises(TypeError, match=f"'{name}' needs --weights"):
+        denoisers.load(name)
+
+
+@pytest.mark.parametrize("name", ["spandrel", "ffdnet"])
+def test_a_band_that_nobody_states_is_asked_for(name, checkpoints):
+    with pytest.raises(ValueError, match="--option sigma_255=25"):
+        denoisers.load(name, checkpoints[name]["weights"])
+
+
+@pytest.mark.parametrize("name", ["spandrel", "diffusers"])
+def test_a_missing_package_names_the_extra(name, checkpoints, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)  # as Python marks what cannot be imported
+    with pytest.raises(ImportError, match=rf"pip install 'denoiser-bench\[{name}\]'"):
+        denoisers.load(name, **checkpoints[name])
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_a_diffusers_folder_samples_what_its_pipeline_samples(prediction, tmp_path, monkeypatch, generator):
+    torch.manual_seed(0)
+    net = UNet2DModel(
+        sample_size=32,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=4,
+        layers_per_block=1,
+    ).eval()
+    pipeline = DDIMPipeline(net, DDIMScheduler(prediction_type=prediction, clip_sample=False))
+    pipeline.save_pretrained(tmp_path / "saved")
+    pipeline.set_progress_bar_config(disable=True)
+    z = torch.randn(2, 1, 32, 32, generator=generator)
+    monkeypatch.setattr("diffusers.pipelines.ddim.pipeline_ddim.randn_tensor", lambda *a, **k: z.clone())
+    expected = pipeline(batch_size=2, num_inference_steps=20, eta=0.0, output_type="np").images
+    denoiser = denoisers.load("diffusers", str(tmp_path / "saved"))
+    assert denoiser.spec.prediction_type == prediction
+    chain = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))
+    sigmas = torch.cat([chain[pipeline.scheduler.timesteps], torch.zeros(1)])
+    with torch.inference_mode():
+        x = sampler.sample(denoiser, sampler.start(z, sigmas[0].item()), sigmas, None, eta=0.0, clip=False)
+    assert (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_diffusers_model_beside_its_scheduler(checkpoints, tmp_path, images):
+    """Both in one folder, as two `save_pretrained` into the same place leave them."""
+    pipeline = Path(checkpoints["diffusers"]["weights"])
+    for path in (*(pipeline / "unet").iterdir(), *(pipeline / "scheduler").iterdir()):
+        shutil.copy(path, tmp_path)
+    flat, nested = denoisers.load("diffusers", str(tmp_path)), denoisers.load("diffusers", str(pipeline))
+    with torch.inference_mode():
+        assert torch.equal(flat(images, torch.tensor(0.7)), nested(images, torch.tensor(0.7)))
+    assert flat.card["sha256"] == nested.card["sha256"]
+
+
+def altered(checkpoints, tmp_path, part, **changes):
+    folder = shutil.copytree(checkpoints["diffusers"]["weights"], tmp_path / "altered")
+    path = folder / part / {"unet": "config.json", "scheduler": "scheduler_config.json"}[part]
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in (content | changes).items() if value is not ...}))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "said"),
+    [
+        ("unet", {"_class_name": "UNet2DConditionModel"}, "expected an unconditional UNet2DModel"),
+        ("unet", {"num_class_embeds": 10}, "expected an unconditional UNet2DModel"),
+        ("unet", {"block_out_channels": [8, 24]}, "cannot be read as a UNet2DModel"),
+        ("scheduler", {"beta_schedule": ..., "trained_betas": ..., "_class_name": "Flow"}, "expected a scheduler of a VP"),
+        ("scheduler", {"prediction_type": "flow"}, "found 'flow'"),
+    ],
+)
+def test_other_diffusers_models_are_refused(checkpoints, tmp_path, part, changes, said):
+    with pytest.raises(ValueError, match=said):
+        denoisers.load("diffusers", altered(checkpoints, tmp_path, part, **changes))
+
+
+def test_folders_that_diffusers_did_not_save(tmp_path):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=r"no config\.json in .*--weights"):
+            denoisers.load("diffusers", str(place))
+
+
+def test_the_scheduler_is_part_of_the_digest(checkpoints, tmp_path):
+    changed = denoisers.load("diffusers", altered(checkpoints, tmp_path, "scheduler", beta_end=0.03))
+    assert changed.spec.sigma_max > 157.5
+    assert changed.card["sha256"] != denoisers.load("diffusers", **checkpoints["diffusers"]).card["sha256"]

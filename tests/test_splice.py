@@ -1,0 +1,68 @@
+"""A splice is its parts, each on its side of the level."""
+
+import pytest
+import torch
+
+import denoisers
+from denoisers import registry
+from denoisers.splice import parse
+
+
+@pytest.fixture
+def load(train):
+    return lambda name, **options: denoisers.load(
+        name, train=lambda: train, labels=lambda: torch.zeros(len(train)).long(), **options
+    )
+
+
+@pytest.fixture
+def x(train, generator):
+    return train[:4] + torch.randn(4, 1, 32, 32, generator=generator)
+
+
+@torch.inference_mode()
+def test_each_level_goes_to_its_part(load, x):
+    splice, above, below = load("splice:gaussian,identity@0.5"), load("gaussian"), load("identity")
+    assert torch.equal(splice(x, torch.tensor(0.6)), above(x, torch.tensor(0.6)))
+    assert torch.equal(splice(x, torch.tensor(0.5)), below(x, torch.tensor(0.5)))
+    levels = torch.tensor([0.1, 3.0, 0.4, 0.9])
+    mixed = splice(x, levels)
+    assert torch.equal(mixed[[0, 2]], x[[0, 2]])
+    assert torch.allclose(mixed[[1, 3]], above(x[[1, 3]], levels[[1, 3]]))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("level", "part"), [("0", "gaussian"), ("inf", "ideal")])
+def test_at_the_ends_it_is_one_of_its_parts(load, x, level, part):
+    splice, alone = load(f"splice:gaussian,ideal@{level}"), load(part)
+    for sigma in (0.01, 1.0, 157.0):
+        assert torch.equal(splice(x, torch.tensor(sigma)), alone(x, torch.tensor(sigma)))
+
+
+def test_options_and_facts_of_the_parts(load):
+    splice = load("splice:unet,kbnet@0.3", **{"below.weights": "gray25", "below.coupling": "naive"})
+    assert splice.below.coupling.__name__ == "naive"
+    assert splice.spec.weights.startswith("mnist@")
+    assert ",gray25@" in splice.spec.weights
+    assert splice.spec.to_json()["below"]["name"] == "kbnet"
+    assert [splice.spec.in_band(s) for s in (0.1, 0.196, 0.25, 0.31, 100.0)] == [False, True, False, True, True]
+    assert splice.card["above"]["name"] == "mnist"
+
+
+@pytest.mark.parametrize("name", ["splice:", "splice:a,b", "splice:a@1", "splice:a,b@x", "splice:a,b@-1", "splice:a,b,c@1"])
+def test_what_is_no_splice_is_refused(name):
+    with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
+        parse(name)
+    with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
+        registry.find(name)
+
+
+def test_wrong_parts_and_options_are_named(load):
+    with pytest.raises(LookupError, match="unknown denoiser 'unt'; did you mean 'unet'"):
+        registry.find("splice:unt,identity@1")
+    with pytest.raises(TypeError, match="below.KEY; found 'coupling'"):
+        load("splice:identity,identity@1", coupling="ve")
+    with pytest.raises(TypeError, match="above.weights="):
+        load("splice:identity,identity@1", weights="x")
+    with pytest.raises(TypeError, match="'identity' has no option 'speed'"):
+        load("splice:identity,identity@1", **{"above.speed": "1"})
