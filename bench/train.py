@@ -63,7 +63,12 @@ def train(
     path = out / f"{name}.safetensors"
     out.mkdir(parents=True, exist_ok=True)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
-    card = {"licence": LICENCE, "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}"}
+    card = {
+        "summary": f"{network}, trained by `bench train`",
+        "licence": LICENCE,
+        "source": "trained by this project from the data named here",
+        "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}",
+    }
     if weights is not None:
         options["start"], origin = weights_.load(weights, folder, default_name)
         card |= {"command": f"{card['command']} --weights {weights}", "started_from": weights_.tag(origin)}
@@ -84,6 +89,7 @@ def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: 
     images = data.to_float(dataset.train, dataset.pad)
     net = unet_train.train(images, path.with_suffix(".ckpt"), **options)
     card |= {
+        "summary": "U-Net that predicts eps on the linear 1000-step chain, for digits of 32 x 32",
         "recipe": "eps-prediction, v-weighted loss; Muon 4e-3 for weight matrices, AdamW 1e-3 for the rest, "
         "cosine decay; ln sigma ~ N(0.6, 1.5^2), one fifth uniform; batch 128, EMA 0.9995, bfloat16",
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -104,11 +110,13 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
     if loss not in ("l1", "l2"):
         raise LookupError(f"unknown --loss {loss!r}; available: l1, l2")
-    low, high = ENDS if sigma == "all" else kbnet.band({"name": path.stem}, sigma)
+    low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
     images, patch = restoration_images(source, data_dir, card)
     recipe = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
     net = kbnet_train.train(images, path.with_suffix(".ckpt"), **recipe, **options)
+    what = "digits" if source == "mnist" else "grey photographs"
     card |= {
+        "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, without being told the level",
         "recipe": f"noise removal, sigma {sigma} grey levels, {loss} loss; Muon and AdamW 2e-3, cosine decay; "
         f"batch 32, {f'patches of {patch}' if patch else 'whole images'}, EMA 0.999",
         "command": f"{card['command']} --data {source} --sigma {sigma} --loss {loss}",
@@ -160,6 +168,7 @@ def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     labels, held_out_labels = (torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels))
     net = lenet_train.train(data.to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options).cpu()
     card |= {
+        "summary": "classifier of digits: features for FID and KID, judge of classes and confidence",
         "recipe": "cross-entropy; digits rotated, scaled and shifted; AdamW 1e-3, batch 128, EMA 0.999",
         "parameters": sum(p.numel() for p in net.parameters()),
         "held_out_accuracy": round(lenet_train.accuracy(net, data.to_float(dataset.held_out), held_out_labels), 4),

@@ -1,5 +1,6 @@
 """Checkpoints of other libraries behave as in those libraries, and foreign files are refused in words."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -38,7 +39,7 @@ def mapped(tmp_path):
     """A network of the FDnCNN kind: image and noise map in, image out."""
     widths = [2, *[8] * 16, 1]
     layers = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
     net = nn.ModuleDict({"model": nn.Sequential(*layers[:-1])})
     torch.save(net.state_dict(), tmp_path / "fdncnn.pth")
@@ -83,7 +84,7 @@ def test_a_network_that_spandrel_takes_for_another(checkpoints):
 
 def ffdnet_like():
     widths = [5, *[8] * 14, 4]
-    for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (before, after) in enumerate(itertools.pairwise(widths)):
         yield i, "weight", torch.zeros(after, before, 3, 3)
         yield i, "bias", torch.zeros(after)
 
@@ -165,7 +166,11 @@ def altered(checkpoints, tmp_path, part, **changes):
         ("unet", {"_class_name": "UNet2DConditionModel"}, "expected an unconditional UNet2DModel"),
         ("unet", {"num_class_embeds": 10}, "expected an unconditional UNet2DModel"),
         ("unet", {"block_out_channels": [8, 24]}, "cannot be read as a UNet2DModel"),
-        ("scheduler", {"beta_schedule": ..., "trained_betas": ..., "_class_name": "Flow"}, "expected a scheduler of a VP"),
+        (
+            "scheduler",
+            {"beta_schedule": ..., "trained_betas": ..., "_class_name": "Flow"},
+            "expected a scheduler of a VP",
+        ),
         ("scheduler", {"prediction_type": "flow"}, "found 'flow'"),
     ],
 )

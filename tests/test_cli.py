@@ -38,6 +38,9 @@ def bench(monkeypatch, capsys, tmp_path):
     return call
 
 
+NAMES = ("gaussian", "ideal", "identity", "kbnet", "unet")  # denoisers of the runs below; test_contract.py has all
+
+
 def read_csv(path):
     return list(csv.DictReader(path.read_text().splitlines()))
 
@@ -51,14 +54,14 @@ def finished(tmp_path_factory):
     """One run of each control and of the U-Net, in one results folder."""
     out = tmp_path_factory.mktemp("finished") / "results"
     environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
-    for name in registry.names():
+    for name in NAMES:
         command = [sys.executable, "-m", "bench", "run", "--denoiser", name, *SMALL, "--out", str(out)]
         subprocess.run(command, check=True, env=environment, capture_output=True)
     return out
 
 
 def test_a_run_writes_what_the_design_says(finished):
-    for name in registry.names():
+    for name in NAMES:
         (folder,) = (finished / name).iterdir()
         assert sorted(path.name for path in folder.iterdir()) == [
             "grid.png",
@@ -103,7 +106,7 @@ def test_every_number_stands_beside_its_control(finished):
 def test_the_controls_say_what_is_known_of_them(finished):
     assert scores(finished, "ideal")["copy_rate"]["value"] == 1
     assert scores(finished, "gaussian")["copy_rate"]["value"] == 0
-    fid = {name: scores(finished, name)["fid"]["value"] for name in registry.names()}
+    fid = {name: scores(finished, name)["fid"]["value"] for name in NAMES}
     assert fid["identity"] > fid["gaussian"] > 2 * fid["unet"]
     assert fid["gaussian"] > 2 * fid["ideal"]
 
@@ -125,11 +128,11 @@ def test_report(finished, bench, tmp_path):
     assert order.index("unet mnist") < order.index("gaussian") < order.index("identity")
     page = (results / "report.md").read_text()
     for link in ("grid.png", "nearest.png"):
-        assert page.count(link) == len(registry.names())
+        assert page.count(link) == len(NAMES)
     assert all(
         (results / line.split("](")[1].rstrip(")")).exists() for line in page.splitlines() if line.startswith("![")
     )
-    assert len(read_csv(results / "report.csv")) == len(registry.names())
+    assert len(read_csv(results / "report.csv")) == len(NAMES)
 
 
 def test_report_of_foreign_half_written_and_failed_runs(finished, bench, tmp_path):
@@ -259,6 +262,13 @@ def test_a_batch_that_does_not_fit(bench, monkeypatch):
     [
         (["--denoiser", "unt"], "did you mean 'unet'"),
         (["--denoiser", ""], "unknown denoiser ''"),
+        (["--denoiser", "splice:unet,kbnet"], "expected splice:A,B@SIGMA"),
+        (["--denoiser", "splice:unet,kbnt@1"], "did you mean 'kbnet'"),
+        (["--denoiser", "ffdnet"], "needs --weights"),
+        (["--denoiser", "diffusers", "--weights", "nowhere"], "--weights"),
+        (["--denoiser", "gmm", "--option", "components=0"], "1..500"),
+        (["--denoiser", "median", "--option", "largest=4"], "odd"),
+        (["--denoiser", "one-image", "--option", "index=-1"], "index"),
         (["--denoiser", "unet", "--num", "0"], "--num"),
         (["--denoiser", "unet", "--num", "-1"], "--num"),
         (["--denoiser", "unet", "--steps", "0"], "--steps"),
@@ -268,6 +278,9 @@ def test_a_batch_that_does_not_fit(bench, monkeypatch):
         (["--denoiser", "unet", "--eta", "2"], "--eta"),
         (["--denoiser", "unet", "--eta", "nan"], "--eta"),
         (["--denoiser", "unet", "--sampler", "euler"], "--sampler"),
+        (["--denoiser", "unet", "--sampler", "ks", "--eta", "1"], "ks has no --eta; it has --beta, --h0"),
+        (["--denoiser", "unet", "--sampler", "ks", "--beta", "0"], "--beta"),
+        (["--denoiser", "unet", "--churn", "1"], "ddpm has no --churn"),
         (["--denoiser", "unet", "--grid", "x"], "--grid"),
         (["--denoiser", "unet", "--protocol", "long"], "--protocol"),
         (["--denoiser", "unet", "--features", "dino"], "--features"),
@@ -295,6 +308,88 @@ def test_wrong_arguments_end_in_one_sentence(bench, arguments, said):
     assert not list(Path().glob("results/*/*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere.py:load", "there is no file nowhere.py"),
+        ("no_such_module:load", "No module named 'no_such_module'"),
+        ("denoisers.controls:nothing", "has no 'nothing'; it has: "),
+        ("mine.py:load", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_code_that_does_not_import_is_named(bench, tmp_path, name, said):
+    (tmp_path / "mine.py").write_text("1 / 0\n")
+    for command in (["run", "--denoiser", name], ["check", name], ["info", name], ["gauge", "--denoiser", name]):
+        status, out, err = bench(*command)
+        assert status == 1
+        assert said in err
+        assert out == ""
+
+
+def test_what_comes_back_must_be_a_denoiser(bench, tmp_path):
+    (tmp_path / "mine.py").write_text("import torch\ndef load(): return torch.nn.Linear(1, 1)\nload2 = 3\n")
+    status, _, err = bench("run", "--denoiser", "mine.py:load")
+    assert status == 2
+    assert "came back as Linear, expected a denoisers.base.Denoiser; wrap a network in ResidualDenoiser" in err
+    assert "expected a load function" in bench("run", "--denoiser", "mine.py:load2")[2]
+
+
+def test_a_run_of_a_file_depends_on_its_content(bench, tmp_path):
+    """The same command makes another run when the code has changed, and resumes when it has not."""
+    source = "from denoisers.controls import Identity\ndef load(): return Identity()\n"
+    runs = set()
+    for text in (source, source, source + "# changed\n"):
+        (tmp_path / "mine.py").write_text(text)
+        status, out, err = bench("run", "--denoiser", "mine.py:load", *SMALL)
+        assert status == 0
+        assert ("complete" in err) == (len(runs) == 1 and text == source)
+        runs.add(run_folder(out))
+    assert len(runs) == 2
+    assert {run.parent.name for run in runs} == {"mine.py-load"}
+
+
+def test_a_spliced_run(bench):
+    status, out, err = bench("run", "--denoiser", "splice:gaussian,kbnet@0.4", *SMALL)
+    assert status == 0
+    assert "| splice:gaussian,kbnet@0.4 gray-blind50 " in out
+    assert "outside the noise band" not in err  # each part is asked within its own
+    assert json.loads((run_folder(out) / "run.json").read_text())["out_of_band"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sampler", "calls"), [(["--sampler", "heun"], 2 * 4 - 1), (["--sampler", "ks", "--sigma-max", "2"], 4)]
+)
+def test_calls_are_counted(bench, sampler, calls):
+    status, out, _ = bench("run", "--denoiser", "gaussian", *SMALL, *sampler)
+    assert status == 0
+    folder = run_folder(out)
+    assert json.loads((folder / "run.json").read_text())["nfe"] == calls
+    assert [line.split("|")[-3].strip() for line in out.splitlines() if line.startswith("| gaussian")] == [str(calls)]
+    assert len(read_csv(folder / "trace.csv")) == 4
+
+
+def test_ks_stops_early_and_says_so(bench):
+    """The ideal denoiser's residual is its noise, so few of the 60 steps are needed at beta 1."""
+    quick = ["--sampler", "ks", "--beta", "1", "--h0", "0.5", "--sigma-max", "2"]
+    status, out, _ = bench("run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "5", "--steps", "60", *quick)
+    assert status == 0
+    facts = json.loads((run_folder(out) / "run.json").read_text())
+    assert 3 < facts["nfe"] < 30
+    sigmas = [float(row["sigma"]) for row in read_csv(run_folder(out) / "trace.csv")]
+    assert sigmas == sorted(sigmas, reverse=True)
+    assert len(sigmas) < 30
+
+
+def test_check(bench):
+    status, out, _ = bench("check", "gaussian")
+    assert status == 0
+    assert "gaussian conforms" in out
+    status, out, _ = bench("check", "identity")
+    assert status == 1
+    assert "removes noise" in out
+    assert "identity fails" in out
+
+
 def test_out_below_a_file(bench, tmp_path):
     (tmp_path / "file").touch()
     status, _, err = bench("run", "--denoiser", "identity", *SMALL, "--out", "file/results")
@@ -317,6 +412,12 @@ def test_list_and_info(bench):
     for kind in cli.KINDS:
         assert bench("list", kind)[1]
     assert json.loads(bench("info", "unet")[1])["card"]["licence"] == "MIT"
+    known = json.loads(bench("info", "kbnet")[1])
+    assert known["band"] == "sigma 0 to 0.3922 (0 to 50 grey levels)"
+    assert known["spec"]["blind"]
+    for key in ("summary", "licence", "source", "sha256", "data", "split"):
+        assert known["card"][key]
+    assert "spec" not in json.loads(bench("info", "spandrel")[1])
     assert "posterior mean" in json.loads(bench("info", "ideal")[1])["description"]
     assert bench("info", "nobody")[0] == 2
     assert bench("list", "animals")[0] == 2

@@ -40,4 +40,4 @@ def test_spec_and_card_are_strict_json(denoiser):
     if denoiser.spec.weights:
         assert denoiser.card["sha256"].startswith(denoiser.spec.weights.split("@")[1])
     if denoiser.spec.name in ("unet", "kbnet"):
-        assert {"licence", "data", "split", "command"} <= denoiser.card.keys()
+        assert {"summary", "licence", "source", "data", "split", "command"} <= denoiser.card.keys()

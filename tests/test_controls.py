@@ -44,3 +44,69 @@ def test_gaussian_beats_the_mean_and_ideal_beats_gaussian_on_its_own_images(trai
 
 def test_identity(train):
     assert torch.equal(controls.identity()(train, torch.tensor(3.0)), train)
+
+
+def labels_of(train):
+    return torch.arange(len(train)) % 3
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 10.0])
+def test_a_mixture_is_the_posterior_mean_over_its_components(generator, sigma):
+    """Against densities written out with torch.distributions, on images of 9 pixels."""
+    points, groups = torch.randn(60, 1, 3, 3, generator=generator), torch.arange(60) % 2
+    points[groups == 1] += 2
+    x = points[:5] + sigma * torch.randn(5, 1, 3, 3, generator=generator)
+    chances, means = [], []
+    for kind in (0, 1):
+        flat = points[groups == kind].flatten(1).double()
+        mu, cov = flat.mean(0), flat.T.cov(correction=0)
+        noisy = torch.distributions.MultivariateNormal(mu, cov + sigma**2 * torch.eye(9))
+        query = x.flatten(1).double()
+        chances.append(noisy.log_prob(query))
+        means.append(mu + (query - mu) @ torch.linalg.solve(cov + sigma**2 * torch.eye(9), cov, left=False).T)
+    shares = torch.stack(chances).softmax(0)[..., None]
+    expected = (shares * torch.stack(means)).sum(0).reshape(x.shape).float()
+    found = controls.gmm(train=points, labels=groups)(x, torch.tensor(sigma))
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_mixture_of_one_is_the_gaussian(train, generator):
+    x = train[:4] + torch.randn(4, 1, 32, 32, generator=generator)
+    one = controls.gmm(train=train, labels=labels_of(train), components="1")(x, torch.tensor(1.0))
+    assert torch.allclose(one, controls.gaussian(train=train)(x, torch.tensor(1.0)), atol=2e-3)  # n or n - 1
+
+
+def test_clusters_and_classes_denoise_better_than_one_gaussian(train, digits, generator):
+    x = train + torch.randn(train.shape, generator=generator)
+
+    def error(denoiser):
+        return (denoiser(x, torch.tensor(1.0)) - train).square().mean()
+
+    labels = torch.from_numpy(digits.train_labels[: len(train)])
+    single = error(controls.gaussian(train=train))
+    assert error(controls.gmm(train=train, labels=labels)) < single
+    assert error(controls.gmm(train=train, labels=labels, components="5")) < single
+
+
+@pytest.mark.parametrize("components", ["0", "501", "-1", "many", "1.5"])
+def test_a_number_of_components_that_makes_no_sense(train, components):
+    with pytest.raises(ValueError, match=r"1\.\.500"):
+        controls.gmm(train=train, labels=labels_of(train), components=components)
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.5, 5.0])
+def test_histogram_is_the_posterior_mean_of_each_pixel(train, generator, sigma):
+    x = train[:3] + sigma * torch.randn(3, 1, 32, 32, generator=generator)
+    found = controls.histogram(train=train)(x, torch.tensor(sigma))
+    for row, column in ((0, 0), (16, 16), (9, 20)):
+        values, query = train[:, 0, row, column].double(), x[:, 0, row, column].double()
+        weights = (-((query[:, None] - values) ** 2) / (2 * sigma**2)).softmax(1)
+        assert found[:, 0, row, column].tolist() == pytest.approx((weights @ values).tolist(), abs=1e-4)
+
+
+def test_constants(train):
+    x = torch.zeros(2, 1, 32, 32)
+    assert torch.allclose(controls.mean(train=train)(x, torch.tensor(1.0)), train.mean(0).expand_as(x))
+    assert torch.equal(controls.one_image(train=train, index="7")(x, torch.tensor(1.0)), train[7].expand_as(x))
+    with pytest.raises(ValueError, match=r"0\.\.499"):
+        controls.one_image(train=train, index="500")

@@ -37,6 +37,38 @@ def test_a_broken_plug_in_is_listed_and_fails_only_when_asked_for(monkeypatch):
         registry.load("broken")
 
 
+def test_what_is_wrong_with_plug_ins_is_said_without_importing_them(monkeypatch):
+    points = [("ideal", "a:b"), ("gone", "no_such_module:load"), ("twice", "json:loads"), ("twice", "json:dumps")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint(n, v, group) for n, v in points])
+    said = list(registry.complaints())
+    assert len(said) == 3
+    assert "'ideal' of an unknown distribution is hidden by the built-in" in said[0]
+    assert "'gone' of an unknown distribution is broken: there is no module for 'no_such_module:load'" in said[1]
+    assert "'twice' of an unknown distribution is hidden by the one of" in said[2]
+    assert list(registry.complaints("gone")) == said[1:2]
+    assert list(registry.complaints("unet")) == []
+    assert registry.table()["twice"] == "json:loads"
+
+
+@pytest.mark.parametrize("target", ["denoisers.controls:identity", "denoisers.controls:Identity", "FILE:identity"])
+def test_functions_classes_and_files(target, tmp_path):
+    (tmp_path / "mine.py").write_text("from denoisers.controls import Identity\nidentity = Identity()\n")
+    assert registry.load(target.replace("FILE", str(tmp_path / "mine.py"))).spec.name == "identity"
+
+
+def test_the_source_of_foreign_code_is_recorded(monkeypatch, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1")
+    assert registry.source("unet") == {}
+    first = registry.source(f"{path}:x")
+    path.write_text("x = 2")
+    assert registry.source(f"{path}:x") != first
+    assert len(registry.source("denoisers.controls:identity")["sha256"]) == 64
+    assert registry.source(f"splice:unet,{path}:x@1") == {f"{path}:x": registry.source(f"{path}:x")}
+    plug_in(monkeypatch, "extra", "denoisers.controls:identity")
+    assert registry.source("extra") == {"distribution": "an unknown distribution"}
+
+
 def test_an_option_it_does_not_have():
     with pytest.raises(TypeError, match="no option 'speed'; it has: none"):
         registry.load("identity", speed="3")
@@ -45,6 +77,11 @@ def test_an_option_it_does_not_have():
 def test_weights_for_a_closed_form():
     with pytest.raises(TypeError, match="takes no --weights"):
         registry.load("identity", weights="x")
+
+
+def test_weights_that_cannot_be_done_without():
+    with pytest.raises(TypeError, match="'ffdnet' needs --weights: A file with an FFDNet"):
+        registry.load("ffdnet")
 
 
 def test_a_denoiser_made_from_data_says_so():

@@ -49,7 +49,9 @@ def test_options_and_facts_of_the_parts(load):
     assert splice.card["above"]["name"] == "mnist"
 
 
-@pytest.mark.parametrize("name", ["splice:", "splice:a,b", "splice:a@1", "splice:a,b@x", "splice:a,b@-1", "splice:a,b,c@1"])
+@pytest.mark.parametrize(
+    "name", ["splice:", "splice:a,b", "splice:a@1", "splice:a,b@x", "splice:a,b@-1", "splice:a,b,c@1"]
+)
 def test_what_is_no_splice_is_refused(name):
     with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
         parse(name)
@@ -60,9 +62,9 @@ def test_what_is_no_splice_is_refused(name):
 def test_wrong_parts_and_options_are_named(load):
     with pytest.raises(LookupError, match="unknown denoiser 'unt'; did you mean 'unet'"):
         registry.find("splice:unt,identity@1")
-    with pytest.raises(TypeError, match="below.KEY; found 'coupling'"):
+    with pytest.raises(TypeError, match=r"below\.KEY; found 'coupling'"):
         load("splice:identity,identity@1", coupling="ve")
-    with pytest.raises(TypeError, match="above.weights="):
+    with pytest.raises(TypeError, match=r"above\.weights="):
         load("splice:identity,identity@1", weights="x")
     with pytest.raises(TypeError, match="'identity' has no option 'speed'"):
         load("splice:identity,identity@1", **{"above.speed": "1"})

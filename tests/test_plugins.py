@@ -1,0 +1,142 @@
+"""A distribution with entry points, built, installed in an environment of its own, and what is said of its faults."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "bench-mine"
+version = "0.3"
+[project.entry-points."bench.denoisers"]
+mine = "mine:load"
+range01 = "faulty:range01"
+grey-levels = "faulty:grey_levels"
+residual = "faulty:residual"
+neighbours = "faulty:neighbours"
+raises = "raises:load"
+gone = "no_such_package:load"
+ideal = "mine:load"
+[tool.setuptools]
+py-modules = ["mine", "faulty", "raises"]
+"""
+MINE = """
+import torch
+from denoisers.base import Denoiser, Spec, expand_as
+
+class Ridge(Denoiser):
+    '''Shrinks towards black, as if every pixel had the same variance.'''
+    spec = Spec("mine", "sample", blind=False)
+    def forward(self, x, sigma):
+        return (x + 1) * 0.6 / (0.6 + expand_as(sigma, x) ** 2) - 1
+
+def load():
+    return Ridge()
+"""
+FAULTY = """
+import torch
+from denoisers.base import Denoiser, Spec, expand_as
+from denoisers.wrappers import ResidualDenoiser
+from mine import Ridge
+
+class Net(torch.nn.Module):
+    '''The same shrinkage, of images in [0, 1], told the noise in that unit times `unit`.'''
+    def __init__(self, unit=1.0):
+        super().__init__()
+        self.unit = unit
+    def forward(self, image, level):
+        return (Ridge()(2 * image - 1, 2 * level / self.unit) + 1) / 2
+
+def range01():
+    return ResidualDenoiser(Net(), Spec("range01", "sample", value_range=(-1.0, 1.0), blind=False))
+
+def grey_levels():
+    return ResidualDenoiser(Net(unit=255), Spec("grey-levels", "sample", value_range=(0.0, 1.0), blind=False))
+
+class Residual(Ridge):
+    def forward(self, x, sigma):
+        return x - super().forward(x, sigma)
+
+class Neighbours(Ridge):
+    def forward(self, x, sigma):
+        return super().forward(x - 0.3 * x.mean(0), sigma)
+
+residual, neighbours = Residual, Neighbours
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """`bench ...` in an environment into which the distribution was installed; gives (status, stdout, stderr)."""
+    folder = tmp_path_factory.mktemp("plugin")
+    sources = {"pyproject.toml": PYPROJECT, "mine.py": MINE, "faulty.py": FAULTY, "raises.py": "{}['weights']"}
+    for name, text in sources.items():
+        (folder / "package" / name).parent.mkdir(exist_ok=True)
+        (folder / "package" / name).write_text(text)
+    venv.create(folder / "env", symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    (library,) = (folder / "env" / "lib").glob("*/site-packages")
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    (library / "ours.pth").write_text("\n".join([str(ROOT), *ours]))
+    install = ["install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index", str(folder / "package")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), *install], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
+    environment.pop("PYTHONPATH", None)
+
+    def call(*arguments):
+        command = [str(python), "-m", "bench", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return call
+
+
+def test_it_is_listed_with_warnings_that_name_its_distribution(bench):
+    status, out, err = bench("list")
+    assert status == 0
+    assert {"mine", "raises", "gone", "unet"} <= {line.split()[0] for line in out.splitlines()}
+    assert "plug-in 'ideal' of bench-mine 0.3 is hidden by the built-in denoiser of that name" in err
+    assert "plug-in 'gone' of bench-mine 0.3 is broken: there is no module for 'no_such_package:load'" in err
+    assert "mine:load" not in err.replace("bench-mine", "")
+
+
+def test_it_runs_and_conforms(bench):
+    assert bench("check", "mine")[0] == 0
+    status, out, _ = bench("run", "--denoiser", "mine", "--dataset", "mnist5k", "--num", "5", "--steps", "3")
+    assert status == 0
+    assert "| mine" in out
+    assert '"distribution": "bench-mine 0.3"' in bench("info", "mine")[1]
+
+
+FAULTS = {
+    "range01": "it behaves as if it expected images in [0, 1]: value_range=(0, 1)",
+    "grey-levels": "it expected sigma in grey levels",
+    "residual": "it returns the residual: the image is x minus what it returns",
+    "neighbours": "it depends on its batch neighbours",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_its_faults_are_named(bench, name):
+    status, out, _ = bench("check", name)
+    assert status == 1
+    assert FAULTS[name] in out
+
+
+def test_a_module_that_raises_is_named_with_its_distribution(bench):
+    for command in (["check", "raises"], ["run", "--denoiser", "raises"], ["info", "raises"]):
+        status, _, err = bench(*command)
+        assert status == 1
+        assert "plug-in 'raises' of bench-mine 0.3 (raises:load) does not import: KeyError: 'weights'" in err
