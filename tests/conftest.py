@@ -16,12 +16,17 @@ from denoisers.ffdnet import FFDNet
 MNIST = data.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
 
 
+THIRD_PARTY = Path(os.environ.get("BENCH_DATA", "nowhere")).parent / "checkpoints"
+
+
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `mnist` are deselected, and counted as such, where BENCH_DATA holds no MNIST."""
-    if MNIST is None:
-        away = [item for item in items if item.get_closest_marker("mnist")]
-        config.hook.pytest_deselected(items=away)
-        items[:] = [item for item in items if item not in away]
+    """Tests marked `mnist` or `third_party` are deselected, and counted as such, where what they need is not found."""
+    absent = [
+        name for name, there in (("mnist", MNIST is not None), ("third_party", THIRD_PARTY.is_dir())) if not there
+    ]
+    away = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
+    config.hook.pytest_deselected(items=away)
+    items[:] = [item for item in items if item not in away]
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +54,12 @@ def train(digits):
 def mnist():
     """The full MNIST, for tests marked `mnist`."""
     return MNIST
+
+
+@pytest.fixture(scope="session")
+def third_party():
+    """Checkpoints of others beside the data, for tests marked `third_party`."""
+    return THIRD_PARTY
 
 
 @pytest.fixture

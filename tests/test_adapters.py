@@ -13,7 +13,7 @@ from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from torch import nn
 
 import denoisers
-from bench import sampler
+from bench import check, gauge, photographs, sampler
 from denoisers import schedule
 from denoisers.adapters import NoiseMap
 
@@ -32,6 +32,27 @@ def test_spandrel_is_the_network_without_the_clamp(checkpoints, images):
     assert denoiser.spec.sigma_max == pytest.approx(25 / 127.5)
     assert denoiser.spec.blind
     assert denoiser.card["architecture"] == "DnCNN"
+
+
+@pytest.mark.third_party
+@pytest.mark.parametrize(
+    ("name", "file", "band", "published"),
+    [
+        ("spandrel", "dncnn_25/dncnn_25.pth", "25", 30.44),  # Zhang et al. 2017, DnCNN-S
+        ("ffdnet", "ffdnet_gray/ffdnet_gray.pth", "0-75", 30.43),  # Zhang et al. 2018
+    ],
+)
+def test_third_party_networks_conform_and_reach_what_is_published(name, file, band, published, third_party):
+    denoiser = denoisers.load(name, str(third_party / file), sigma_255=band)
+    check.assert_conforms(denoiser, num=8)
+    images = photographs.read(third_party.parent / "data" / "restoration" / "test" / "set12")
+    assert gauge.restoration(denoiser, images, levels=(25,))["psnr"].mean() == pytest.approx(published, abs=0.15)
+
+
+@pytest.mark.third_party
+def test_a_third_party_file_that_spandrel_takes_for_another(third_party):
+    with pytest.raises(ValueError, match=r"takes for DnCNN.*--denoiser ffdnet"):
+        denoisers.load("spandrel", str(third_party / "ffdnet_gray" / "ffdnet_gray.pth"), sigma_255="0-75")
 
 
 @pytest.fixture
