@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a network expects. Wrappers act on it and `run.json` records it; the sampler never reads it."""
+    """What a network expects. Wrappers act on it and `run.json` records it; the sampler never reads it.
+
+    Raises ValueError for facts that cannot be.
+    """
 
     name: str
     prediction_type: Literal["epsilon", "sample", "v_prediction"]  # what the raw network emits
@@ -21,6 +24,17 @@ class Spec:
     sigma_max: float = math.inf
     blind: bool = True  # the network is not told the noise level
     weights: str = ""  # "<card>@<first 8 digits of the sha256>"; empty for closed forms
+
+    def __post_init__(self) -> None:
+        if self.in_channels < 1 or self.multiple_of < 1:
+            raise ValueError(f"{self.name}: in_channels and multiple_of must be at least 1; found {self}")
+        if not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"{self.name}: value_range must be (black, white); found {self.value_range}")
+        if not 0 <= self.sigma_min <= self.sigma_max or math.isinf(self.sigma_min):
+            raise ValueError(
+                f"{self.name}: expected 0 <= sigma_min <= sigma_max, for images in [-1, 1] (grey levels / 127.5); "
+                f"found {self.sigma_min} and {self.sigma_max}"
+            )
 
     def in_band(self, sigma: float) -> bool:
         """Whether the network was trained at this noise level (1 % of slack for rounded bounds)."""

@@ -136,7 +136,7 @@ def imported(target: str, who: str) -> Any:
     place, _, attribute = target.rpartition(":")
     try:
         module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ImportError(f"{who} ({target}) does not import: {type(error).__name__}: {error}") from error
     found = module
     for part in attribute.split("."):
@@ -194,7 +194,7 @@ def load(
     Raises LookupError (name), ImportError (foreign code), TypeError (option it does not have, or what comes back is no
     Denoiser), FileNotFoundError or ValueError (weights).
     """
-    from denoisers.base import Denoiser
+    from denoisers.base import Denoiser, Spec
 
     if name.startswith(SPLICE):
         from denoisers.splice import load_splice
@@ -211,6 +211,8 @@ def load(
             f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "
             "wrap a network in ResidualDenoiser or VPDenoiser (denoisers.wrappers)"
         )
+    if not isinstance(getattr(denoiser, "spec", None), Spec):
+        raise TypeError(f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec")
     return denoiser.eval()
 
 

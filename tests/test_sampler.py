@@ -213,6 +213,14 @@ def test_what_is_not_finite_stops_the_run_and_names_the_step(bad):
         sampler.sample(breaks, torch.ones(1, 1, 2, 2), schedule.karras_grid(8), torch.zeros_like, eta=0)
 
 
+@pytest.mark.parametrize("answer", [lambda x: (x,), lambda x: None, lambda x: x[..., ::2]])
+@pytest.mark.parametrize("name", ["ddpm", "heun", "ks"])
+def test_what_is_no_image_is_named(name, answer):
+    member = sampler.SAMPLERS[name]
+    with pytest.raises(TypeError, match=r"expected images of shape \(1, 1, 4, 4\); see `bench check`"):
+        member.solve(lambda x, s: answer(x), torch.ones(1, 1, 4, 4), schedule.karras_grid(4), torch.zeros_like)
+
+
 def data_prediction_step(x, d, last, levels, eta, z):
     """DPM-Solver++(2M) and its SDE in exponential-integrator form, as in Lu et al. 2022, sections 5.2 and C."""
     before, now, after = levels
