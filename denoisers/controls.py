@@ -4,6 +4,8 @@
 lies between the two; `histogram` knows each pixel by itself, `mean` and `one-image` know one image, `identity` nothing.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -93,17 +95,14 @@ class Mixture(Denoiser):
 
 
 class Histogram(Denoiser):
-    """E[x0 | x] when pixels are independent, each with the histogram of its 256 grey levels in the training images."""
+    """E[x0 | x] when pixels are independent, each drawn from the 256 grey levels by `counts` (1 or C H W, 256)."""
 
     ROWS = 16  # images at once: 256 weights per pixel are 1 MB an image
 
-    def __init__(self, train: Tensor) -> None:
+    def __init__(self, train: Tensor, counts: Tensor) -> None:
         super().__init__()
         self.spec = Spec("histogram", "sample", blind=False)
-        levels = ((train.flatten(1) + 1) * 127.5).round().long().clamp(0, 255)
-        pixels = levels.shape[1]
-        cells = (levels + 256 * torch.arange(pixels)).flatten()
-        self.register_buffer("log_counts", cells.bincount(minlength=256 * pixels).reshape(pixels, 256).float().log())
+        self.register_buffer("log_counts", counts.float().log())
         self.register_buffer("levels", torch.arange(256) / 127.5 - 1)
         self.register_buffer("mean", train.flatten(1).mean(0))
 
@@ -115,6 +114,17 @@ class Histogram(Denoiser):
             exponents = scale[..., None] * (part[..., None] * levels - levels**2 / 2)
             rows.append((exponents + self.log_counts.to(x.dtype)).softmax(-1) @ levels)
         return torch.cat(rows).reshape(x.shape)
+
+    def code_length(self, images: Tensor) -> Tensor:
+        """Exact bits of each pixel, like images (N, C, H, W) in [-1, 1]: what the likelihood of its errors must be."""
+        chances = self.log_counts.double().log_softmax(-1).expand(len(self.mean), -1)
+        pixels = torch.arange(len(self.mean))
+        return (-chances[pixels, grey_levels(images)] / math.log(2)).reshape(images.shape)
+
+
+def grey_levels(images: Tensor) -> Tensor:
+    """int64 (N, CHW) in 0..255 of images in [-1, 1]."""
+    return ((images.flatten(1) + 1) * 127.5).round().long().clamp(0, 255)
 
 
 class Constant(Denoiser):
@@ -177,9 +187,18 @@ def gmm(*, train: Tensor, labels: Tensor, components: str = "label") -> Mixture:
     return Mixture(train, torch.from_numpy(means.fit_predict(train.flatten(1).numpy())))
 
 
-def histogram(*, train: Tensor) -> Histogram:
-    """Independent pixels with the histograms of `train`, float32 (N, C, H, W) in [-1, 1]."""
-    return Histogram(train)
+def histogram(*, train: Tensor, of: str = "images") -> Histogram:
+    """Independent pixels, all with the one histogram of `train`; --option of=pixels: each with its own.
+
+    train  float32 (N, C, H, W) in [-1, 1]
+    """
+    if of not in ("images", "pixels"):
+        raise ValueError(f"of must be images or pixels; found {of!r} (--option)")
+    levels = grey_levels(train)
+    if of == "images":
+        return Histogram(train, levels.flatten().bincount(minlength=256)[None])
+    cells = (levels + 256 * torch.arange(levels.shape[1])).flatten()
+    return Histogram(train, cells.bincount(minlength=256 * levels.shape[1]).reshape(-1, 256))
 
 
 def mean(*, train: Tensor) -> Constant:

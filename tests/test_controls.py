@@ -95,13 +95,25 @@ def test_a_number_of_components_that_makes_no_sense(train, components):
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.5, 5.0])
-def test_histogram_is_the_posterior_mean_of_each_pixel(train, generator, sigma):
+@pytest.mark.parametrize("of", ["images", "pixels"])
+def test_histogram_is_the_posterior_mean_of_each_pixel(train, generator, sigma, of):
+    train = train[:50]
     x = train[:3] + sigma * torch.randn(3, 1, 32, 32, generator=generator)
-    found = controls.histogram(train=train)(x, torch.tensor(sigma))
+    found = controls.histogram(train=train, of=of)(x, torch.tensor(sigma))
     for row, column in ((0, 0), (16, 16), (9, 20)):
-        values, query = train[:, 0, row, column].double(), x[:, 0, row, column].double()
+        values = (train if of == "images" else train[:, 0, row, column]).flatten().double()
+        query = x[:, 0, row, column].double()
         weights = (-((query[:, None] - values) ** 2) / (2 * sigma**2)).softmax(1)
         assert found[:, 0, row, column].tolist() == pytest.approx((weights @ values).tolist(), abs=1e-4)
+
+
+def test_the_code_length_of_a_histogram_on_its_own_images_is_its_entropy(train):
+    denoiser = controls.histogram(train=train)
+    _, counts = ((train + 1) * 127.5).round().unique(return_counts=True)
+    shares = counts.double() / counts.sum()
+    assert denoiser.code_length(train).mean().item() == pytest.approx(-(shares * shares.log2()).sum().item())
+    with pytest.raises(ValueError, match="images or pixels"):
+        controls.histogram(train=train, of="rows")
 
 
 def test_constants(train):
