@@ -70,7 +70,7 @@ class Subject:
 
 
 def show(levels: list[float], values: list[float]) -> str:
-    """ "0.12 at 0.05, 0.08 at 0.4"."""
+    """In words, as in: 0.12 at 0.05, 0.08 at 0.4."""
     return ", ".join(f"{value:.2g} at {level:.2g}" for level, value in zip(levels, values, strict=True))
 
 
@@ -107,7 +107,7 @@ def shapes(subject: Subject) -> Row:
 
 def rows(subject: Subject) -> Row:
     """Image i does not depend on the other images of the batch, nor on their noise levels."""
-    levels = torch.tensor(subject.band(0.05, 20.0, 4))
+    levels = torch.tensor((subject.band(0.05, 20.0, 4) * 4)[:4])  # a band may be one level
     x = subject.x0[:4] + levels[:, None, None, None] * subject.z[:4]
     together = subject.denoiser(x, levels)
     alone = torch.cat([subject.denoiser(x[i : i + 1], levels[i : i + 1]) for i in range(4)])

@@ -198,10 +198,15 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
             run.write_npz(run.chunk_name(ids), **stored[ids])
     chunks = [stored[ids] for ids in ranges]
     ids, images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in generate.PER_IMAGE)
-    outside = write_trace(run, plan.denoiser, sum(chunk["trace"] for chunk in chunks))
+    trace = sum(chunk["trace"] for chunk in chunks)
+    trace = trace[trace[:, 0] > 0]  # a sampler may stop early
+    write_trace(run, trace)
+    outside = [not plan.denoiser.spec.in_band(sigma / images) for images, sigma, *_ in trace]
     seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
     cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside}
-    run.update(out_of_band=outside, nfe=calls / num, cost=cost)
+    if len(trace):  # one that never calls back leaves the share of the grid, as the run began
+        run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
+    run.update(nfe=calls / num, cost=cost)
     samples = {"arr_0": images[..., None], "ids": ids, "noise_std": noise_std}
     run.write_npz("samples.npz", **samples)
     run.clear_chunks()
@@ -228,20 +233,14 @@ def make_chunk(plan: Plan, ids: range, guess: Guess | None, advance: Callable[[i
     return chunk._asdict()
 
 
-def write_trace(run: Run, denoiser: Denoiser, trace: np.ndarray) -> float:
-    """Write trace.csv; returns the share of steps at noise levels outside the denoiser's band.
-
-    Per step: mean sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1.
-    """
-    trace = trace[trace[:, 0] > 0]  # a sampler may stop early
+def write_trace(run: Run, trace: np.ndarray) -> None:
+    """Per step: sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1."""
     sigma, residual, beside, mean, square, clipped = (trace[:, 1:] / trace[:, :1]).T
     correlation = np.divide(beside, residual, out=np.zeros_like(beside), where=residual > 0)
     std = np.sqrt(np.maximum(square - mean**2, 0))
     columns = (sigma, np.sqrt(residual), correlation, mean, std, clipped)
     frame = pd.DataFrame(dict(zip(TRACE, columns, strict=True)))
     run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))
-    outside = [not denoiser.spec.in_band(level) for level in sigma]
-    return float(np.average(outside, weights=trace[:, 0]))
 
 
 def finish(plan: Plan, samples: dict[str, np.ndarray]) -> None:

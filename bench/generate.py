@@ -97,6 +97,9 @@ def generate(
         z, first = noise(seed, index, START, shape), sigmas[0].item()
         x = start(z, first) if guess is None else guess(index) + first * z
         x = member.solve(call, x, sigmas, fresh, **member.settings, clip=clip, callback=record)
+        if not isinstance(x, Tensor) or x.shape != z.shape:
+            found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"the sampler returned {found}, expected images of shape {tuple(z.shape)}")
         images.append(to_uint8(x, pad))
         left.append(level(x).cpu().numpy())
     cost = np.array([time.perf_counter() - began, inside, calls])

@@ -40,7 +40,7 @@ class Protocol:
             raise ValueError(f"--num must lie in 3..{LARGEST} (KID and its error need 3); found {self.num}")
         if self.grid not in GRIDS:
             raise LookupError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)} (--grid)")
-        own = self.sampler_itself.settings
+        own = self.named.settings
         for name in SETTINGS:
             value = getattr(self, name)
             if value is None:
@@ -59,10 +59,13 @@ class Protocol:
         _ = self.sigmas  # raises for steps and levels the grid does not have
 
     @property
-    def sampler_itself(self) -> Sampler:
+    def named(self) -> Sampler:
         """The sampler named, or the function at module:attr or path/to/file.py:attr, as it comes."""
         if ":" in self.sampler:
-            return Sampler(registry.imported(self.sampler, "--sampler"), {})
+            found = registry.imported(self.sampler, "--sampler")
+            if not callable(found):
+                raise TypeError(f"--sampler {self.sampler} is {type(found).__name__}, expected a function")
+            return Sampler(found, {})
         if self.sampler not in SAMPLERS:
             raise LookupError(
                 f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr (--sampler)"
@@ -72,7 +75,7 @@ class Protocol:
     @property
     def member(self) -> Sampler:
         """The sampler with these settings."""
-        found = self.sampler_itself
+        found = self.named
         return found.set(**{name: getattr(self, name) for name in SETTINGS if name in found.settings})
 
     @property

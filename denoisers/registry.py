@@ -150,15 +150,19 @@ def imported(target: str, who: str) -> Any:
 
 
 def from_file(path: Path) -> Any:
-    """The module that a Python file makes; its own folder is not searched for others."""
+    """The module that a Python file makes, once for each content; its own folder is not searched for others."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles look their module up
-    spec.loader.exec_module(module)
-    return module
+    name = f"{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def source(name: str) -> dict[str, Any]:
@@ -174,7 +178,8 @@ def source(name: str) -> dict[str, Any]:
         return {"distribution": distribution(points[name])}
     place = name.rpartition(":")[0]
     origin = place if place.endswith(".py") else importlib.util.find_spec(place).origin
-    return {"sha256": hashlib.sha256(Path(origin).read_bytes()).hexdigest()} if origin else {}
+    there = origin is not None and Path(origin).is_file()  # not so for what is built into Python
+    return {"sha256": hashlib.sha256(Path(origin).read_bytes()).hexdigest()} if there else {}
 
 
 def load(

@@ -128,6 +128,11 @@ def test_a_card_that_is_no_json_is_named(wiener):
     assert "Tensor is not JSON serializable" in failures(denoiser)["facts"]
 
 
+def test_a_network_of_one_level_that_is_told_it(wiener):
+    spec = Spec("one level", "sample", value_range=(0.0, 1.0), sigma_min=0.2, sigma_max=0.2, blind=False)
+    assert failures(ResidualDenoiser(Net(wiener, (0.0, 1.0)), spec)) == {}
+
+
 def test_training_mode_is_named(wiener):
     denoiser = ResidualDenoiser(torch.nn.Sequential(torch.nn.Dropout(0.1)), Spec("trains", "sample"))
     found = {row.check: row.remedy for row in check.conformance(denoiser.train(), num=4)}

@@ -348,6 +348,33 @@ def test_a_run_of_a_file_depends_on_its_content(bench, tmp_path):
     assert {run.parent.name for run in runs} == {"mine.py-load"}
 
 
+def test_a_sampler_of_ones_own(bench, tmp_path):
+    """One that says nothing of its steps runs; one that returns no images is named."""
+    signature = "(denoiser, x, sigmas, noise, *, clip=True, callback=None):\n    "
+    (tmp_path / "mine.py").write_text(
+        f"def once{signature}return denoiser(x, sigmas[0].float())\ndef no{signature}return None\npi = 3\n"
+    )
+    status, out, _ = bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:once")
+    assert status == 0
+    facts = json.loads((run_folder(out) / "run.json").read_text())
+    assert (facts["nfe"], facts["out_of_band"]) == (1, 0)
+    assert run_folder(out).name.startswith("mine.py-once-ddpm-4steps")
+    status, _, err = bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:no")
+    assert status == 2
+    assert "the sampler returned NoneType, expected images of shape (40, 1, 32, 32)" in err
+    assert "expected a function" in bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:pi")[2]
+
+
+def test_likelihood(bench):
+    status, out, _ = bench(
+        "gauge", "--denoiser", "mean", "--likelihood", "--dataset", "mnist5k", "--num", "4", "--data-dir", "."
+    )
+    assert status == 0
+    assert "| sigma 50 to 255 |" in out
+    assert bench("gauge", "--denoiser", "mean", "--likelihood", "--num", "1")[0] == 2
+    assert bench("gauge", "--denoiser", "mean", "--likelihood", "--images", ".")[0] == 2
+
+
 def test_a_spliced_run(bench):
     status, out, err = bench("run", "--denoiser", "splice:gaussian,kbnet@0.4", *SMALL)
     assert status == 0

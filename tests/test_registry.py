@@ -56,6 +56,21 @@ def test_functions_classes_and_files(target, tmp_path):
     assert registry.load(target.replace("FILE", str(tmp_path / "mine.py"))).spec.name == "identity"
 
 
+def test_a_file_is_executed_once_for_each_content(tmp_path):
+    path = tmp_path / "counted.py"
+    path.write_text("import denoisers.controls as c\nc.count = getattr(c, 'count', 0) + 1\nx = c.Identity()\n")
+    for _ in range(3):
+        registry.load(f"{path}:x")
+    from denoisers import controls
+
+    assert controls.count == 1
+    del controls.count
+    path.write_text("1 / 0")
+    for _ in range(2):
+        with pytest.raises(ImportError, match="ZeroDivisionError"):
+            registry.load(f"{path}:x")
+
+
 def test_the_source_of_foreign_code_is_recorded(monkeypatch, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("x = 1")
