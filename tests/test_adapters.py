@@ -16,6 +16,7 @@ import denoisers
 from bench import check, gauge, photographs, sampler
 from denoisers import schedule
 from denoisers.adapters import NoiseMap
+from denoisers.wrappers import split_noise
 
 
 @pytest.fixture
@@ -55,16 +56,33 @@ def test_a_third_party_file_that_spandrel_takes_for_another(third_party):
         denoisers.load("spandrel", str(third_party / "ffdnet_gray" / "ffdnet_gray.pth"), sigma_255="0-75")
 
 
-@pytest.fixture
-def mapped(tmp_path):
-    """A network of the FDnCNN kind: image and noise map in, image out."""
-    widths = [2, *[8] * 16, 1]
+def saved(path, channels_in, channels_out):
+    """A plain network of DnCNN's depth with random weights, saved at `path`."""
+    widths = [channels_in, *[8] * 16, channels_out]
     layers = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
     net = nn.ModuleDict({"model": nn.Sequential(*layers[:-1])})
-    torch.save(net.state_dict(), tmp_path / "fdncnn.pth")
-    return tmp_path / "fdncnn.pth", net["model"]
+    torch.save(net.state_dict(), path)
+    return path, net["model"]
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """A network of the FDnCNN kind: image and noise map in, image out."""
+    return saved(tmp_path / "fdncnn.pth", 2, 1)
+
+
+def test_a_colour_network_gets_noise_that_differs_between_its_channels(tmp_path, images):
+    path, net = saved(tmp_path / "colour.pth", 3, 3)
+    denoiser = denoisers.load("spandrel", str(path), sigma_255="25")
+    assert denoiser.spec.in_channels == 3
+    assert denoiser.spec.sigma_max == pytest.approx(25 / 127.5 / 3**0.5)  # splitting makes 25 of it
+    x, sigma = 2 * images - 1, torch.tensor(denoiser.spec.sigma_max)
+    split = (split_noise(x, sigma, 3)[0] + 1) / 2
+    with torch.inference_mode():
+        expected = (split - net(split)).mean(1, keepdim=True)
+        assert torch.allclose((denoiser(x, sigma) + 1) / 2, expected, atol=1e-5)
 
 
 def test_a_noise_map_holds_our_sigma_and_not_spandrels(mapped, images):
