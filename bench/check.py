@@ -318,7 +318,7 @@ def probe() -> tuple[Tensor, Tensor, Denoiser]:
     return x0, noise(0, torch.arange(NUM), 0, digits.shape), gaussian(train=data.to_float(digits.train, digits.pad))
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def conformance(denoiser: Denoiser, num: int = NUM) -> list[Row]:
     """One row per check, on `num` digits; a check in which the denoiser raises has failed."""
     x0, z, wiener = probe()
@@ -331,7 +331,7 @@ def conformance(denoiser: Denoiser, num: int = NUM) -> list[Row]:
     return found
 
 
-def load(name: str, weights: str | None = None, **options: Any) -> Denoiser:
+def load(name: str, /, weights: str | None = None, **options: Any) -> Denoiser:
     """The denoiser called `name`; one that is made from data is made from the embedded digits."""
     digits = functools.cache(lambda: data.load("mnist5k"))
     return denoisers.load(
@@ -343,7 +343,7 @@ def load(name: str, weights: str | None = None, **options: Any) -> Denoiser:
     )
 
 
-def assert_conforms(denoiser: str | Denoiser, weights: str | None = None, num: int = NUM, **options: Any) -> None:
+def assert_conforms(denoiser: str | Denoiser, /, weights: str | None = None, num: int = NUM, **options: Any) -> None:
     """For the tests of a plug-in. Raises AssertionError with what failed, and the remedies."""
     found = load(denoiser, weights, **options) if isinstance(denoiser, str) else denoiser
     failed = [row for row in conformance(found, num) if row.verdict == FAIL]

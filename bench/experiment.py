@@ -20,6 +20,7 @@ from bench.features import Extractor
 from bench.protocol import Protocol
 from bench.runs import Run
 from bench.starts import STARTS, Guess
+from denoisers import weights as weights_
 from denoisers.base import Denoiser
 
 TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
@@ -101,8 +102,9 @@ def resolve(
         "dtype": str(dtype).removeprefix("torch."),
         "noise_version": NOISE_VERSION,
     }
-    if source := denoisers.registry.source(name):
-        images["source"] = source  # code that is not ours
+    if source := denoisers.registry.source(name):  # code that is not ours, and need not say what its weights are
+        given = {key: value for key, value in {"weights": weights, **options}.items() if value is not None}
+        images |= {"source": source, "arguments": {key: weights_.content(value) for key, value in given.items()}}
     scoring = protocol.scoring(dataset_id, f"{extractor.name}@{extractor.digest}", features.judge())
     facts = images | {
         "spec": found.spec.to_json(),

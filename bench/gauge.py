@@ -15,7 +15,7 @@ from denoisers.wrappers import pad
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 80.0)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def gauge(
     denoiser: Denoiser, dataset: Dataset, num: int, sigmas: tuple[float, ...] = SIGMAS, seed: int = 0
 ) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def gauge(
     return pd.DataFrame(rows)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def restore(denoiser: Denoiser, image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """One image, uint8 (H, W), noisy and denoised, both float64 in [0, 1] but unclipped.
 

@@ -42,7 +42,7 @@ def chunks(num: int, batch_size: int) -> list[range]:
     return [range(begin, min(begin + size, num)) for begin in range(0, num, size)]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def generate(
     denoiser: Denoiser,
     ids: range,
@@ -78,6 +78,7 @@ def generate(
             entered = time.perf_counter()
             with torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32):
                 denoised = denoiser(x, sigma)
+                denoised = denoised.to(x.dtype) if isinstance(denoised, Tensor) else denoised
             synchronize(device)
             inside += time.perf_counter() - entered
             return denoised

@@ -44,7 +44,7 @@ def estimates(denoiser: Denoiser, x: Tensor, sigma: float) -> list[Tensor]:
     return [denoised, *(((image + 1) * 127.5).round() / 127.5 - 1 for image in (denoised, x.clamp(-1, 1)))]
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def errors(
     denoiser: Denoiser,
     dataset: Dataset,

@@ -1,6 +1,7 @@
 """What two runs must share before their numbers may stand in one table."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -58,9 +59,9 @@ class Protocol:
             raise LookupError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)} (--start)")
         _ = self.sigmas  # raises for steps and levels the grid does not have
 
-    @property
+    @functools.cached_property
     def named(self) -> Sampler:
-        """The sampler named, or the function at module:attr or path/to/file.py:attr, as it comes."""
+        """The sampler named, or the function at module:attr or path/to/file.py:attr, as it comes; read once."""
         if ":" in self.sampler:
             found = registry.imported(self.sampler, "--sampler")
             if not callable(found):

@@ -15,6 +15,8 @@ from denoisers.base import Spec
 from denoisers.schedule import sigmas_of
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
+OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")  # not f(image) -> image; spandrel wraps their call
+
 
 def extra(package: str, why: str) -> Any:
     """An optional package, imported. Raises ImportError naming the extra that installs it."""
@@ -56,6 +58,8 @@ def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "v
     except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError) as error:
         raise ValueError(f"{weights} is no network that spandrel recognises: {str(error).splitlines()[:1]}") from None
     what = f"{weights}, which spandrel takes for {found.architecture.name},"
+    if found.architecture.id in OTHER_CALLS:
+        raise ValueError(f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)")
     if found.scale != 1 or found.purpose != "Restoration":
         raise ValueError(f"{what} has purpose {found.purpose} and scale {found.scale}; expected Restoration, scale 1")
     if found.input_channels not in (1, 3) or found.input_channels != found.output_channels:
@@ -104,7 +108,7 @@ def load_diffusers(weights: str) -> VPDenoiser:
     config, chain = weights_.read_card(unet / "config.json"), weights_.read_card(scheduler / "scheduler_config.json")
     if config.get("_class_name") != "UNet2DModel" or config.get("class_embed_type") or config.get("num_class_embeds"):
         raise ValueError(f"{unet} holds {config.get('_class_name')}; expected an unconditional UNet2DModel")
-    if not {"beta_schedule", "trained_betas"} & chain.keys():
+    if not (chain.get("beta_schedule") or chain.get("trained_betas")):
         raise ValueError(f"{scheduler} holds {chain.get('_class_name')}; expected a scheduler of a VP chain with betas")
     try:
         net = diffusers.UNet2DModel.from_pretrained(unet, local_files_only=True)
@@ -113,7 +117,7 @@ def load_diffusers(weights: str) -> VPDenoiser:
     abar = diffusers.DDPMScheduler.from_config(chain).alphas_cumprod
     levels = sigmas_of(abar.double())
     levels = levels[levels.isfinite()]
-    digest = hashlib.sha256(json.dumps(chain, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode())
     for path in sorted(unet.glob("diffusion_pytorch_model*")):
         digest.update(path.read_bytes())
     card = {"name": folder.resolve().name, "sha256": digest.hexdigest(), "unet": config, "scheduler": chain}

@@ -137,7 +137,9 @@ def imported(target: str, who: str) -> Any:
     try:
         module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except (Exception, SystemExit) as error:
-        raise ImportError(f"{who} ({target}) does not import: {type(error).__name__}: {error}") from error
+        beside = place.endswith(".py") and isinstance(error, ModuleNotFoundError)
+        hint = "; modules beside the file are found with PYTHONPATH=" + str(Path(place).parent) if beside else ""
+        raise ImportError(f"{who} ({target}) does not import: {type(error).__name__}: {error}{hint}") from error
     found = module
     for part in attribute.split("."):
         found = getattr(found, part, None)
@@ -166,7 +168,7 @@ def from_file(path: Path) -> Any:
 
 
 def source(name: str) -> dict[str, Any]:
-    """Which code is behind a name: empty for a built-in, the distribution, or the digest of the module's file."""
+    """Which code is behind a name: empty for a built-in; else the digest of its file or package."""
     if name.startswith(SPLICE):
         from denoisers.splice import parse
 
@@ -175,15 +177,26 @@ def source(name: str) -> dict[str, Any]:
     if name in BUILT_IN:
         return {}
     if name in (points := plug_ins()):
-        return {"distribution": distribution(points[name])}
-    place = name.rpartition(":")[0]
-    origin = place if place.endswith(".py") else importlib.util.find_spec(place).origin
-    there = origin is not None and Path(origin).is_file()  # not so for what is built into Python
-    return {"sha256": hashlib.sha256(Path(origin).read_bytes()).hexdigest()} if there else {}
+        return {"distribution": distribution(points[name]), "sha256": digest(points[name].module)}
+    return {"sha256": digest(name.rpartition(":")[0])}
+
+
+def digest(place: str) -> str | None:
+    """sha256 of a Python file, or of all Python files of the top-level package of a module; None if it has no file."""
+    from denoisers import weights
+
+    if place.endswith(".py"):
+        return weights.sha256(Path(place))
+    spec = importlib.util.find_spec(place.split(".", maxsplit=1)[0])
+    if spec is not None and spec.submodule_search_locations:
+        return weights.tree(Path(next(iter(spec.submodule_search_locations))), "*.py")
+    there = spec is not None and spec.origin is not None and Path(spec.origin).is_file()
+    return weights.sha256(Path(spec.origin)) if there else None
 
 
 def load(
     name: str,
+    /,
     weights: str | None = None,
     train: "Callable[[], Tensor] | None" = None,
     labels: "Callable[[], Tensor] | None" = None,
@@ -256,5 +269,18 @@ def bind(
     if "weights" in parameters:
         if weights is None and needs(make, "weights"):
             raise TypeError(f"denoiser {name!r} needs --weights: {inspect.getdoc(make).splitlines()[0]}")
-        arguments["weights"] = weights
-    return arguments
+        arguments |= {} if weights is None else {"weights": weights}
+    return {key: typed(name, key, value, parameters.get(key)) for key, value in arguments.items()}
+
+
+def typed(name: str, key: str, value: Any, parameter: inspect.Parameter | None) -> Any:
+    """An option, which a command line gives as text, in the type of the parameter's default."""
+    default = None if parameter is None else parameter.default
+    if not isinstance(value, str) or not isinstance(default, bool | int | float):
+        return value
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        return words[value.lower()] if isinstance(default, bool) else type(default)(value)
+    except (KeyError, ValueError):
+        kind = type(default).__name__
+        raise TypeError(f"option {key!r} of {name!r} must be {kind}; found {value!r} (--option)") from None

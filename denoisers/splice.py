@@ -24,7 +24,8 @@ class SpliceSpec(Spec):
         return (self.above if sigma > self.switch else self.below).in_band(sigma)
 
     def to_json(self) -> dict[str, Any]:
-        return super().to_json() | {"above": self.above.to_json(), "below": self.below.to_json()}
+        facts = super().to_json() | {"above": self.above.to_json(), "below": self.below.to_json()}
+        return facts | {"switch": None if math.isinf(self.switch) else self.switch}
 
 
 class Splice(Denoiser):
@@ -36,8 +37,8 @@ class Splice(Denoiser):
         self.spec = SpliceSpec(
             f"splice:{above.spec.name},{below.spec.name}@{switch:g}",
             "sample",
-            sigma_min=below.spec.sigma_min,
-            sigma_max=above.spec.sigma_max,
+            sigma_min=min(above.spec.sigma_min, below.spec.sigma_min),
+            sigma_max=max(above.spec.sigma_max, below.spec.sigma_max),
             blind=above.spec.blind and below.spec.blind,
             weights=",".join(part.spec.weights for part in (above, below) if part.spec.weights),
             above=above.spec,
@@ -49,12 +50,20 @@ class Splice(Denoiser):
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         high = sigma > self.switch
         if high.all():
-            return self.above(x, sigma)
+            return ask(self.above, x, sigma)
         if not high.any():
-            return self.below(x, sigma)
+            return ask(self.below, x, sigma)
         out = torch.empty_like(x)
-        out[high], out[~high] = self.above(x[high], sigma[high]), self.below(x[~high], sigma[~high])
+        out[high], out[~high] = ask(self.above, x[high], sigma[high]), ask(self.below, x[~high], sigma[~high])
         return out
+
+
+def ask(part: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
+    """D(x; sigma) of one part. A closed form stays float32, as it does by itself, where the other part is a network."""
+    if part.spec.weights:
+        return part(x, sigma).to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return part(x, sigma)
 
 
 def parse(name: str) -> tuple[str, str, float]:

@@ -27,6 +27,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def content(value: str) -> str:
+    """`value` as it is, or the digest of the file, or of the files in the folder, that it names."""
+    path = Path(value)
+    if path.is_file():
+        return sha256(path)
+    return tree(path, "*") if value and path.is_dir() else value
+
+
+def tree(folder: Path, pattern: str) -> str:
+    """Digest of the files below `folder` whose names match, with their names."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def cards(folder: Path) -> list[str]:
     """Names of the cards shipped in `folder`."""
     return sorted(path.stem for path in folder.glob("*.json"))
@@ -55,10 +71,10 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileNotFoundError(f"no weights at {path} (--weights FILE)")
     digest = sha256(path)
     card_path = path.with_suffix(".json")
-    card = read_card(card_path) if card_path.exists() else {"name": path.name, "sha256": digest}
-    if card.get("sha256") != digest:
+    card = {"name": path.name, "sha256": digest} | (read_card(card_path) if card_path.exists() else {})
+    if card["sha256"] != digest:
         raise ValueError(
-            f"{path} is not the file its card describes: expected sha256 {card.get('sha256')}, found {digest}; "
+            f"{path} is not the file its card describes: expected sha256 {card['sha256']}, found {digest}; "
             "restore the file (reinstall, or git checkout), or train it again with `bench train`"
         )
     return read_state(path), card
@@ -75,7 +91,7 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
                 f"{card['name']} has no card that says at which noise it was trained; "
                 "say it in grey levels: --option sigma_255=25, or a range: --option sigma_255=0-50"
             )
-        return card["sigma_min"], card["sigma_max"]
+        return card.get("sigma_min", 0.0), card["sigma_max"]
     try:
         ends = [float(part) / 127.5 for part in sigma_255.split("-")]
         low, high = ends[0], ends[-1]

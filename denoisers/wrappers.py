@@ -71,7 +71,8 @@ class VPDenoiser(Denoiser):
     v_prediction  D = sqrt(abar) x_t - sqrt(1 - abar) f: Salimans & Ho 2022 (arXiv 2202.00512), appendix D
 
     The network gets x_t (B, C, H, W) float32 and t (B,) float32, 0-based; levels between two steps become fractions
-    of t, levels outside the chain its ends. A last level of pure noise (abar = 0) is left out of the chain.
+    of t, levels outside the chain its ends. A last level of pure noise (abar = 0) is left out of the chain. If it was
+    trained on images in another range than [-1, 1], the chain runs in `spec.value_range`.
     """
 
     def __init__(self, net: nn.Module, alphas_cumprod: Tensor, spec: Spec) -> None:
@@ -87,6 +88,14 @@ class VPDenoiser(Denoiser):
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The same for images with as many channels as the network has."""
+        low, high = self.spec.value_range
+        if (low, high) == (-1.0, 1.0):
+            return self.on_chain(x, sigma)
+        half = (high - low) / 2
+        return (self.on_chain((x + 1) * half + low, sigma * half) - low) / half - 1
+
+    def on_chain(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The same for images and noise in the network's own range."""
         s = expand_as(sigma, x)
         t = sigma_to_t(sigma, self.chain.to(sigma.device)).expand(len(x))
         x_t = pad(vp_scale(s) * x, self.spec.multiple_of)
@@ -154,6 +163,8 @@ class ResidualDenoiser(Denoiser):
         super().__init__()
         if coupling not in COUPLINGS:
             raise ValueError(f"unknown coupling {coupling!r}; available: {', '.join(COUPLINGS)} (--option coupling=ve)")
+        if spec.prediction_type != "sample":
+            raise ValueError(f"a restoration network returns the image, 'sample'; found {spec.prediction_type!r}")
         self.net, self.spec, self.coupling = net, spec, COUPLINGS[coupling]
         self.raw_spec = dataclasses.replace(spec, value_range=(-1.0, 1.0))
 

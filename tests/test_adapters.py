@@ -211,6 +211,7 @@ def altered(checkpoints, tmp_path, part, **changes):
             "expected a scheduler of a VP",
         ),
         ("scheduler", {"prediction_type": "flow"}, "found 'flow'"),
+        ("scheduler", {"beta_schedule": ..., "trained_betas": None}, "expected a scheduler of a VP"),
     ],
 )
 def test_other_diffusers_models_are_refused(checkpoints, tmp_path, part, changes, said):
@@ -227,4 +228,7 @@ def test_folders_that_diffusers_did_not_save(tmp_path):
 def test_the_scheduler_is_part_of_the_digest(checkpoints, tmp_path):
     changed = denoisers.load("diffusers", altered(checkpoints, tmp_path, "scheduler", beta_end=0.03))
     assert changed.spec.sigma_max > 157.5
+    shutil.rmtree(tmp_path / "altered")
+    other = denoisers.load("diffusers", altered(checkpoints, tmp_path, "unet", norm_eps=1e-3))
+    assert other.card["sha256"] != denoisers.load("diffusers", **checkpoints["diffusers"]).card["sha256"]
     assert changed.card["sha256"] != denoisers.load("diffusers", **checkpoints["diffusers"]).card["sha256"]

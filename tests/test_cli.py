@@ -348,6 +348,18 @@ def test_a_run_of_a_file_depends_on_its_content(bench, tmp_path):
     assert {run.parent.name for run in runs} == {"mine.py-load"}
 
 
+def test_a_run_of_ones_own_weights_depends_on_their_content(bench, tmp_path):
+    """The load function does not say what they are; the run must know all the same."""
+    (tmp_path / "mine.py").write_text("from denoisers.controls import Identity\ndef load(weights): return Identity()\n")
+    runs = set()
+    for name, content in (("a.pth", "1"), ("b.pth", "2"), ("a.pth", "3")):
+        (tmp_path / name).write_text(content)
+        status, out, _ = bench("run", "--denoiser", "mine.py:load", "--weights", name, *SMALL)
+        assert status == 0
+        runs.add(run_folder(out))
+    assert len(runs) == 3
+
+
 def test_a_sampler_of_ones_own(bench, tmp_path):
     """One that says nothing of its steps runs; one that returns no images is named."""
     signature = "(denoiser, x, sigmas, noise, *, clip=True, callback=None):\n    "

@@ -68,6 +68,20 @@ def test_the_trace_measures_what_it_says(train):
     assert chunk.cost[2] == 6 * 8
 
 
+def test_a_denoiser_may_be_a_gradient_and_may_answer_in_bfloat16():
+    """D = x - grad g(x) with g = |x|^2 / 4, and the same in lower precision: x / 2."""
+
+    def gradient(x, sigma):
+        with torch.enable_grad():
+            y = x.clone().requires_grad_()
+            return x - torch.autograd.grad(y.square().sum() / 4, y)[0]
+
+    expected = images_of(lambda x, s: x / 2, range(4), 4).images
+    assert np.array_equal(images_of(gradient, range(4), 4).images, expected)
+    rounded = images_of(lambda x, s: (x / 2).bfloat16(), range(4), 4).images
+    assert np.abs(rounded.astype(int) - expected).max() <= 4
+
+
 def test_progress_counts_image_steps(train):
     seen = []
     images_of(denoisers.load("identity"), range(10), 4, advance=seen.append)

@@ -78,10 +78,38 @@ def test_the_source_of_foreign_code_is_recorded(monkeypatch, tmp_path):
     first = registry.source(f"{path}:x")
     path.write_text("x = 2")
     assert registry.source(f"{path}:x") != first
-    assert len(registry.source("denoisers.controls:identity")["sha256"]) == 64
+    package = registry.source("denoisers.controls:identity")
+    assert len(package["sha256"]) == 64
+    assert registry.source("denoisers.classical:tv") == package  # all of the package: modules import one another
+    assert registry.source("math:pi") == {"sha256": None} or len(registry.source("math:pi")["sha256"]) == 64
     assert registry.source(f"splice:unet,{path}:x@1") == {f"{path}:x": registry.source(f"{path}:x")}
     plug_in(monkeypatch, "extra", "denoisers.controls:identity")
-    assert registry.source("extra") == {"distribution": "an unknown distribution"}
+    assert registry.source("extra") == {"distribution": "an unknown distribution"} | package
+
+
+LOADS = """
+from denoisers.controls import Identity
+def load(weights="default.pth", width=8, rate=0.5, blind=True, name=None):
+    found = Identity()
+    found.told = (weights, width, rate, blind, name)
+    return found
+"""
+
+
+def test_defaults_are_kept_and_options_take_their_types(tmp_path):
+    (tmp_path / "typed.py").write_text(LOADS)
+    load = lambda **given: registry.load(f"{tmp_path / 'typed.py'}:load", **given).told  # noqa: E731
+    assert load() == ("default.pth", 8, 0.5, True, None)
+    assert load(weights="a", width="16", rate="1e-3", blind="False", name="7") == ("a", 16, 1e-3, False, "7")
+    for wrong in ({"width": "1.5"}, {"rate": "fast"}, {"blind": "maybe"}):
+        with pytest.raises(TypeError, match=r"must be (int|float|bool); found .*--option"):
+            load(**wrong)
+
+
+def test_a_module_beside_a_file_is_asked_for(tmp_path):
+    (tmp_path / "mine.py").write_text("from net7 import A")
+    with pytest.raises(ImportError, match=f"No module named 'net7'; modules beside .*PYTHONPATH={tmp_path}"):
+        registry.load(f"{tmp_path / 'mine.py'}:load")
 
 
 def test_an_option_it_does_not_have():

@@ -1,5 +1,7 @@
 """A splice is its parts, each on its side of the level."""
 
+import json
+
 import pytest
 import torch
 
@@ -57,6 +59,21 @@ def test_what_is_no_splice_is_refused(name):
         parse(name)
     with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
         registry.find(name)
+
+
+def test_bands_that_do_not_meet_and_levels_without_end_are_recorded(load):
+    splice = load("splice:kbnet,median@0.3", **{"above.weights": "gray25"})
+    assert (splice.spec.sigma_min, splice.spec.sigma_max) == (splice.above.spec.sigma_min, float("inf"))
+    json.dumps(splice.spec.to_json(), allow_nan=False)
+    assert load("splice:identity,gaussian@inf").spec.to_json()["switch"] is None
+
+
+@torch.no_grad()
+def test_a_closed_form_beside_a_network_stays_float32(load, x):
+    splice, alone = load("splice:unet,gaussian@0.6"), load("gaussian")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = splice(x, torch.tensor(0.5))
+    assert torch.equal(found, alone(x, torch.tensor(0.5)))
 
 
 def test_wrong_parts_and_options_are_named(load):

@@ -22,6 +22,27 @@ def test_what_is_saved_is_loaded(file):
     assert weights.tag(card) == f"small@{weights.sha256(file)[:8]}"
 
 
+def test_a_card_may_say_no_more_than_the_band(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "x.pth")
+    (tmp_path / "x.json").write_text('{"sigma_max": 0.2}')
+    _, card = weights.read(tmp_path / "x.pth")
+    assert weights.band(card, None) == (0.0, 0.2)
+    assert weights.band(card, "50") == (50 / 127.5, 50 / 127.5)
+    assert weights.tag(card) == f"x.pth@{weights.sha256(tmp_path / 'x.pth')[:8]}"
+
+
+def test_content_is_that_of_files_and_folders(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_text("1")
+    before = weights.content(str(tmp_path / "folder"))
+    assert before == weights.content(str(tmp_path / "folder"))
+    assert weights.content(str(tmp_path / "folder" / "a")) == weights.sha256(tmp_path / "folder" / "a")
+    (tmp_path / "folder" / "a").write_text("2")
+    assert weights.content(str(tmp_path / "folder")) != before
+    assert weights.content("gray25") == "gray25"
+    assert weights.content("") == ""
+
+
 def test_an_altered_file_is_refused_with_both_digests(file):
     expected = weights.sha256(file)
     content = bytearray(file.read_bytes())

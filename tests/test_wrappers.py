@@ -77,6 +77,25 @@ def test_a_conditioned_network_is_told_the_noise_in_its_own_unit(x0, value_range
         assert level.tolist() == pytest.approx([0.75 * scale / (1 if coupling == "scaled" else unit)] * 3)
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_a_chain_on_other_images(x0, eps, prediction):
+    """Trained on [0, 1]: noise of 1.0 there is noise of 2.0 here."""
+    sigma, half = torch.tensor(1.0), 0.5
+    a = schedule.vp_scale(sigma)
+    u0 = (x0 + 1) * half
+    net = Oracle({"epsilon": eps, "sample": u0, "v_prediction": a * eps - sigma * a * u0}[prediction])
+    denoiser = VPDenoiser(net, ABAR, Spec("oracle", prediction, value_range=(0.0, 1.0)))
+    assert torch.allclose(denoiser(x0 + 2 * eps, torch.tensor(2.0)), x0, atol=1e-5)
+    x_t, t = net.asked
+    assert torch.allclose(x_t, a * (u0 + eps), atol=1e-5)
+    assert schedule.sigmas_of(ABAR)[t.round().long()].tolist() == pytest.approx([1.0] * 3, rel=0.01)
+
+
+def test_a_restoration_network_that_says_it_predicts_noise_is_refused():
+    with pytest.raises(ValueError, match="'sample'; found 'epsilon'"):
+        ResidualDenoiser(Oracle(None), Spec("oracle", "epsilon"))
+
+
 def test_a_chain_that_ends_in_pure_noise(x0, eps):
     denoiser = VPDenoiser(Oracle(eps), torch.tensor([0.99, 0.5, 0.0]), Spec("zero terminal SNR", "epsilon"))
     assert torch.isfinite(denoiser(x0 + 80 * eps, torch.tensor(80.0))).all()
