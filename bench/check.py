@@ -334,13 +334,7 @@ def conformance(denoiser: Denoiser, num: int = NUM) -> list[Row]:
 def load(name: str, /, weights: str | None = None, **options: Any) -> Denoiser:
     """The denoiser called `name`; one that is made from data is made from the embedded digits."""
     digits = functools.cache(lambda: data.load("mnist5k"))
-    return denoisers.load(
-        name,
-        weights,
-        train=lambda: data.to_float(digits().train, digits().pad),
-        labels=lambda: torch.from_numpy(digits().train_labels),
-        **options,
-    )
+    return denoisers.load(name, weights, **data.ingredients(digits), **options)
 
 
 def assert_conforms(denoiser: str | Denoiser, /, weights: str | None = None, num: int = NUM, **options: Any) -> None:

@@ -131,11 +131,11 @@ def info(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights =
     import inspect
 
     from bench import check
-    from denoisers import registry
+    from denoisers import registry, splice
 
     complain(name)
     registry.find(name)
-    load = registry.loader(name) if not name.startswith(registry.SPLICE) else None
+    load = splice.load_splice if name.startswith(registry.SPLICE) else registry.loader(name)
     facts: dict = {"name": name, "source": registry.table().get(name, name), "description": inspect.getdoc(load)}
     facts |= {"code": registry.source(name) or "built in"}
     if weights is not None or not registry.needs(load, "weights"):
@@ -179,8 +179,6 @@ def gauge(
     With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it. With --likelihood: the
     bits that a held-out digit costs under the denoiser, by band of noise, from its errors at 97 levels.
     """
-    import torch
-
     import denoisers
     from bench import data, photographs, report
     from bench import gauge as gauge_
@@ -198,13 +196,7 @@ def gauge(
     denoisers.registry.find(denoiser)
     photos = photographs.read(images) if images is not None else None
     digits = functools.cache(lambda: data.load(dataset, data_dir))
-    found = denoisers.load(
-        denoiser,
-        weights,
-        train=lambda: data.to_float(digits().train, digits().pad),
-        labels=lambda: torch.from_numpy(digits().train_labels),
-        **parse_options(option or []),
-    )
+    found = denoisers.load(denoiser, weights, **data.ingredients(digits), **parse_options(option or []))
     if likelihood:
         with ExitStack() as bars:
             bar = progress_bar(bars, 0, len(likelihood_.grid()[0]), "gauging")

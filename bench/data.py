@@ -64,6 +64,14 @@ def to_uint8(x: Tensor, pad: int = 0) -> np.ndarray:
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
+def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Tensor]]:
+    """`train` and `labels`, as `denoisers.load` takes them for denoisers that are made from data; read when called."""
+    return {
+        "train": lambda: to_float(dataset().train, dataset().pad),
+        "labels": lambda: torch.from_numpy(dataset().train_labels),
+    }
+
+
 def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
     """The dataset called `name`.
 

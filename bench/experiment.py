@@ -82,13 +82,7 @@ def resolve(
     dataset = data.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
         raise ValueError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
-    found = denoisers.load(
-        name,
-        weights,
-        train=lambda: data.to_float(dataset.train, dataset.pad),
-        labels=lambda: torch.from_numpy(dataset.train_labels),
-        **options,
-    )
+    found = denoisers.load(name, weights, **data.ingredients(lambda: dataset), **options)
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
     dataset_id = f"{dataset.name}@{dataset.digest}"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from denoisers import weights as weights_
 from denoisers.base import Spec
-from denoisers.schedule import sigmas_of
+from denoisers.schedule import chain_of
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
 OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")  # not f(image) -> image; spandrel wraps their call
@@ -115,8 +115,7 @@ def load_diffusers(weights: str) -> VPDenoiser:
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"{unet} cannot be read as a UNet2DModel: {str(error).splitlines()[0]}") from None
     abar = diffusers.DDPMScheduler.from_config(chain).alphas_cumprod
-    levels = sigmas_of(abar.double())
-    levels = levels[levels.isfinite()]
+    levels = chain_of(abar)
     digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode())
     for path in sorted(unet.glob("diffusion_pytorch_model*")):
         digest.update(path.read_bytes())

@@ -1,7 +1,7 @@
 """Restoration without learning: median, bilateral, total variation, non-local means, BM3D, each by its noise level.
 
 None of them knows digits. They keep the mean of an image at every noise level, which a generative prior must not.
-scikit-image and bm3d, where used, come with the extra `classical`.
+scikit-image comes with the extra `classical`, bm3d with the extra `bm3d`.
 """
 
 from collections.abc import Callable

@@ -30,7 +30,7 @@ class Ideal(Denoiser):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         points = self.points.to(x.dtype)
-        query = (flat(x, self) - self.mean)[:, self.varying]
+        query = (flat(x, self.spec.name, len(self.mean)) - self.mean)[:, self.varying]
         logits = torch.addmm(-self.half_norms.to(x.dtype), query, points.T)  # (B, N)
         weights = logits.div_(expand_as(sigma, logits) ** 2).softmax(1)
         out = self.mean.to(x.dtype).repeat(len(x), 1)
@@ -51,14 +51,14 @@ class Gaussian(Denoiser):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         mu, variances, basis = (tensor.to(x.dtype) for tensor in (self.mean, self.variances, self.basis))
-        modes = (flat(x, self) - mu) @ basis  # (B, CHW)
+        modes = (flat(x, self.spec.name, len(self.mean)) - mu) @ basis  # (B, CHW)
         modes *= variances / (variances + expand_as(sigma, modes) ** 2)
         return (mu + modes @ basis.T).reshape(x.shape)
 
     def sample(self, z: Tensor) -> Tensor:
         """Images of the model itself, mu + V diag(sqrt(l)) z, from z ~ N(0, I) (B, C, H, W)."""
         mu, variances, basis = (tensor.to(z.dtype) for tensor in (self.mean, self.variances, self.basis))
-        return (mu + (flat(z, self) * variances.sqrt()) @ basis.T).reshape(z.shape)
+        return (mu + (flat(z, self.spec.name, len(self.mean)) * variances.sqrt()) @ basis.T).reshape(z.shape)
 
 
 class Mixture(Denoiser):
@@ -78,10 +78,12 @@ class Mixture(Denoiser):
         self.register_buffer("variances", torch.stack([variances.clamp(min=0) for variances, _ in eigen]))
         self.register_buffer("bases", torch.stack([basis.float() for _, basis in eigen]))
         self.register_buffer("logits", torch.tensor([len(part) / len(train) for part in parts]).double().log())
-        self.register_buffer("mean", self.means[0])
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        query, noise = flat(x, self), expand_as(sigma.double(), x.flatten(1).double()) ** 2
+        query, noise = (
+            flat(x, self.spec.name, self.means.shape[1]),
+            expand_as(sigma.double(), x.flatten(1).double()) ** 2,
+        )
         logits, shrunk = [], []
         for mean, variances, basis, prior in zip(self.means, self.variances, self.bases, self.logits, strict=True):
             modes, total = (query - mean.to(x.dtype)) @ basis.to(x.dtype), variances + noise
@@ -99,15 +101,14 @@ class Histogram(Denoiser):
 
     ROWS = 16  # images at once: 256 weights per pixel are 1 MB an image
 
-    def __init__(self, train: Tensor, counts: Tensor) -> None:
+    def __init__(self, pixels: int, counts: Tensor) -> None:
         super().__init__()
-        self.spec = Spec("histogram", "sample", blind=False)
+        self.spec, self.pixels = Spec("histogram", "sample", blind=False), pixels
         self.register_buffer("log_counts", counts.float().log())
         self.register_buffer("levels", torch.arange(256) / 127.5 - 1)
-        self.register_buffer("mean", train.flatten(1).mean(0))
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        query, levels = flat(x, self), self.levels.to(x.dtype)
+        query, levels = flat(x, self.spec.name, self.pixels), self.levels.to(x.dtype)
         precision = expand_as(sigma, query).expand(len(x), 1) ** -2
         rows = []
         for part, scale in zip(query.split(self.ROWS), precision.split(self.ROWS), strict=True):
@@ -117,8 +118,8 @@ class Histogram(Denoiser):
 
     def code_length(self, images: Tensor) -> Tensor:
         """Exact bits of each pixel, like images (N, C, H, W) in [-1, 1]: what the likelihood of its errors must be."""
-        chances = self.log_counts.double().log_softmax(-1).expand(len(self.mean), -1)
-        pixels = torch.arange(len(self.mean))
+        chances = self.log_counts.double().log_softmax(-1).expand(self.pixels, -1)
+        pixels = torch.arange(self.pixels)
         return (-chances[pixels, grey_levels(images)] / math.log(2)).reshape(images.shape)
 
 
@@ -136,7 +137,7 @@ class Constant(Denoiser):
         self.register_buffer("mean", image.flatten())
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        flat(x, self)
+        flat(x, self.spec.name, len(self.mean))
         return self.mean.to(x.dtype).reshape(x.shape[1:]).repeat(len(x), 1, 1, 1)
 
 
@@ -149,12 +150,11 @@ class Identity(Denoiser):
         return x.clone()
 
 
-def flat(x: Tensor, denoiser: Denoiser) -> Tensor:
+def flat(x: Tensor, name: str, pixels: int) -> Tensor:
     """(B, CHW). Raises ValueError for images of another size than those the denoiser was made from."""
-    if x[0].numel() != len(denoiser.mean):
+    if x[0].numel() != pixels:
         raise ValueError(
-            f"{denoiser.spec.name} was made from images of {len(denoiser.mean)} pixels and knows no others; "
-            f"found {tuple(x.shape[1:])}"
+            f"{name} was made from images of {pixels} pixels and knows no others; found {tuple(x.shape[1:])}"
         )
     return x.flatten(1)
 
@@ -195,10 +195,11 @@ def histogram(*, train: Tensor, of: str = "images") -> Histogram:
     if of not in ("images", "pixels"):
         raise ValueError(f"of must be images or pixels; found {of!r} (--option)")
     levels = grey_levels(train)
+    pixels = levels.shape[1]
     if of == "images":
-        return Histogram(train, levels.flatten().bincount(minlength=256)[None])
-    cells = (levels + 256 * torch.arange(levels.shape[1])).flatten()
-    return Histogram(train, cells.bincount(minlength=256 * levels.shape[1]).reshape(-1, 256))
+        return Histogram(pixels, levels.flatten().bincount(minlength=256)[None])
+    cells = (levels + 256 * torch.arange(pixels)).flatten()
+    return Histogram(pixels, cells.bincount(minlength=256 * pixels).reshape(-1, 256))
 
 
 def mean(*, train: Tensor) -> Constant:

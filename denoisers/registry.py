@@ -218,12 +218,9 @@ def load(
         from denoisers.splice import load_splice
 
         return load_splice(name, weights, train=train, labels=labels, **options)
-    make = loader(name)
-    if isinstance(make, Denoiser):
-        found, arguments = make, {}
-        make = lambda: found  # noqa: E731
-    arguments = bind(name, make, weights, {"train": train, "labels": labels}, options)
-    denoiser = make(**arguments)
+    found = loader(name)
+    make = (lambda: found) if isinstance(found, Denoiser) else found
+    denoiser = make(**bind(name, make, weights, {"train": train, "labels": labels}, options))
     if not isinstance(denoiser, Denoiser):
         raise TypeError(
             f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "

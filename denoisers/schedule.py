@@ -40,6 +40,12 @@ def sigmas_of(abar: Tensor) -> Tensor:
     return ((1 - abar) / abar).sqrt()
 
 
+def chain_of(abar: Tensor) -> Tensor:
+    """The rising VE noise levels of a chain, float64, without a last step of pure noise (abar = 0: infinite sigma)."""
+    levels = sigmas_of(abar.double())
+    return levels[levels.isfinite()]
+
+
 def vp_scale(sigma: Tensor) -> Tensor:
     """sqrt(abar) = 1 / sqrt(1 + sigma^2): multiplies VE x to give VP x_t."""
     return (1 + sigma**2).rsqrt()

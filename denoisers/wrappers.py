@@ -8,19 +8,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from denoisers.base import Denoiser, Spec, expand_as
-from denoisers.schedule import sigma_to_t, sigmas_of, vp_scale
+from denoisers.schedule import chain_of, sigma_to_t, vp_scale
+
+
+def to_range(x: Tensor, spec: Spec) -> Tensor:
+    """Range [-1, 1] to `value_range`."""
+    low, high = spec.value_range
+    return (x + 1) * ((high - low) / 2) + low
+
+
+def from_range(y: Tensor, spec: Spec) -> Tensor:
+    """The inverse of `to_range`."""
+    low, high = spec.value_range
+    return (y - low) * (2 / (high - low)) - 1
+
+
+def level_in_range(sigma: Tensor, spec: Spec) -> Tensor:
+    """Standard deviation of noise on [-1, 1] in the unit of `value_range`."""
+    low, high = spec.value_range
+    return sigma * ((high - low) / 2)
 
 
 def fit(x: Tensor, spec: Spec) -> Tensor:
     """Contract to network: range [-1, 1] to `value_range`, reflect-pad to `multiple_of`."""
-    low, high = spec.value_range
-    return pad((x + 1) * ((high - low) / 2) + low, spec.multiple_of)
+    return pad(to_range(x, spec), spec.multiple_of)
 
 
 def unfit(y: Tensor, like: Tensor, spec: Spec) -> Tensor:
     """Network to contract: the inverse of `fit`, cropped to the size of `like`."""
-    low, high = spec.value_range
-    return (y[..., : like.shape[-2], : like.shape[-1]] - low) * (2 / (high - low)) - 1
+    return from_range(y[..., : like.shape[-2], : like.shape[-1]], spec)
 
 
 def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor]:
@@ -80,19 +96,16 @@ class VPDenoiser(Denoiser):
         if spec.prediction_type not in PREDICTIONS:
             raise ValueError(f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}")
         self.net, self.spec = net, dataclasses.replace(spec, blind=False)
-        chain = sigmas_of(alphas_cumprod.double())  # not a buffer: stays float64 when the weights are cast
-        self.chain = chain[chain.isfinite()]
+        self.chain = chain_of(alphas_cumprod)  # not a buffer: stays float64 when the weights are cast
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         return through(self.spec.in_channels, self.denoise, x, sigma)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The same for images with as many channels as the network has."""
-        low, high = self.spec.value_range
-        if (low, high) == (-1.0, 1.0):
+        if self.spec.value_range == (-1.0, 1.0):  # where x is large, there and back would round
             return self.on_chain(x, sigma)
-        half = (high - low) / 2
-        return (self.on_chain((x + 1) * half + low, sigma * half) - low) / half - 1
+        return from_range(self.on_chain(to_range(x, self.spec), level_in_range(sigma, self.spec)), self.spec)
 
     def on_chain(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The same for images and noise in the network's own range."""
@@ -181,5 +194,4 @@ class ResidualDenoiser(Denoiser):
         """The network's answer to an image in its own range that holds noise of std `s` in [-1, 1] units."""
         if spec.blind:
             return self.net(image)
-        low, high = spec.value_range
-        return self.net(image, (s * ((high - low) / 2)).flatten().expand(len(image)))
+        return self.net(image, level_in_range(s, spec).flatten().expand(len(image)))
