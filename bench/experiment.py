@@ -18,7 +18,8 @@ from bench import data, features, figures, generate, machine, protocol, score
 from bench.data import Dataset
 from bench.features import Extractor
 from bench.protocol import Protocol
-from bench.runs import Run
+from bench.reference import Reference
+from bench.runs import SCHEMA_VERSION, Run
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
@@ -105,6 +106,7 @@ def resolve(
         "card": found.card,
         "scoring": scoring,
         "fingerprint": protocol.fingerprint([setting.to_json(), scoring]),
+        "table": protocol.table(setting.num, scoring),
         "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),
@@ -157,8 +159,8 @@ def execute(
         except (FloatingPointError, MemoryError) as error:
             run.update(status="failed", error=str(error))
             raise
-    say("scoring")
-    finish(plan, samples)
+    images = samples["arr_0"][..., 0]
+    finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.facts, say)
     return run
 
 
@@ -172,7 +174,7 @@ def read(run: Run, name: str) -> dict[str, np.ndarray] | None:
 def is_scored(plan: Plan) -> bool:
     """Whether the run is complete under the scoring asked for; the same images may have been scored otherwise."""
     try:
-        return plan.run.read_json("metrics.json").get("fingerprint") == plan.facts["fingerprint"]
+        return bool(plan.run.read_json(f"metrics-{plan.facts['fingerprint']}.json"))
     except ValueError:
         return False
 
@@ -239,14 +241,29 @@ def write_trace(run: Run, trace: np.ndarray) -> None:
     run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))
 
 
-def finish(plan: Plan, samples: dict[str, np.ndarray]) -> None:
-    """Score the images, write the sheets, and `metrics.json` last."""
-    run, images = plan.run, samples["arr_0"][..., 0]
-    scores, rows = score.score(images, samples["noise_std"], plan.dataset, plan.extractor)
-    run.write("per_sample.csv", lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
-    neighbours = plan.dataset.train[rows["nearest"]]
+def finish(
+    run: Run,
+    images: np.ndarray,
+    noise_std: np.ndarray,
+    dataset: Dataset,
+    extractor: Extractor,
+    facts: dict[str, Any],
+    say: Say,
+) -> None:
+    """Score uint8 images (N, H, W), write the sheets, and `metrics-<fingerprint>.json` last.
+
+    facts  `scoring`, `fingerprint` and `table` as `resolve` has them
+    """
+    second = features.load(features.SECOND[extractor.name == features.SECOND[0]])
+    scores, replicates, rows = score.score(
+        images, noise_std, Reference(dataset, extractor), Reference(dataset, second), say
+    )
+    mark = facts["fingerprint"]
+    run.write(f"per_sample-{mark}.csv", lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
+    run.write_npz(f"replicates-{mark}.npz", **{name: values.astype("f4") for name, values in replicates.items()})
     run.write("grid.png", lambda file: figures.grid(images, file))
+    neighbours = dataset.train[rows["nearest"]]
     run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
-    keys = ("scoring", "fingerprint")
-    run.update(status="finished", peak_memory_bytes=machine.peak_memory(), **{key: plan.facts[key] for key in keys})
-    run.write_json("metrics.json", {"fingerprint": plan.facts["fingerprint"], **scores})
+    protocol_ = {key: facts[key] for key in ("scoring", "fingerprint", "table")}
+    run.update(status="finished", peak_memory_bytes=machine.peak_memory(), **protocol_)
+    run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **protocol_, **scores})

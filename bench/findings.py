@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench import report
-from bench.metrics import Estimate, paired_difference
+from bench.uncertainty import Estimate, paired_difference
 
 if TYPE_CHECKING:
     from bench.study import Outcome

@@ -1,4 +1,4 @@
-"""FID, KID and their uncertainty as functions of feature arrays (N, d). No images, no files, no devices."""
+"""Quality as functions of feature arrays (N, d) or class probabilities (N, C). No images, no files, no devices."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,47 +6,109 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
-VERSION = 1  # raise it when KidReference changes: references are cached
+from bench import uncertainty
+from bench.uncertainty import Statistic
+
+VERSION = 2  # raise it when Moments or KidReference change: references are cached
+REPLICATES_BELOW = ((256, 500), (1024, 100), (1e9, 25))  # of FID by the width of the features; each costs width cubed
 BLOCK = 1024  # rows of a kernel matrix held at once; 60 000 columns of them take 250 MB
+SIZES, DRAWS = 15, 4  # of FID at infinity: set sizes from N / 2 to N, random sets of each
 
 
-class Estimate(NamedTuple):
-    """A number and its standard error."""
+class Moments(NamedTuple):
+    """Mean (d,) and unbiased covariance (d, d) of features, and the symmetric root of that covariance; float64."""
 
-    value: float
-    stderr: float
+    mean: np.ndarray
+    cov: np.ndarray
+    root: np.ndarray
 
-    def interval(self, unit: float = 1.0, digits: int = 3) -> str:
-        """value [95 % interval], times `unit`."""
-        low, high = (unit * (self.value + side * 1.96 * self.stderr) for side in (-1, 1))
-        return f"{unit * self.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Moments":
+        """From (N, d). Raises ValueError for fewer than two rows."""
+        if len(features) < 2:
+            raise ValueError(f"FID needs at least 2 images a side; found {len(features)}")
+        mean, cov = weighted(features, np.ones(len(features)))
+        values, vectors = np.linalg.eigh(cov)
+        return cls(mean, cov, vectors * np.sqrt(values.clip(min=0)) @ vectors.T)
 
-    def sign(self) -> int:
-        """1 or -1 if the whole 95 % interval lies on that side of 0, else 0."""
-        return 0 if abs(self.value) <= 1.96 * self.stderr else (1 if self.value > 0 else -1)
+
+def weighted(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and unbiased covariance (d, d), row i counted weights[i] times; in the precision of the features."""
+    if features.dtype != np.float32:
+        features = features.astype(np.float64)
+    n = weights.sum()
+    mean = weights @ features / n
+    centred = features - mean
+    return mean, (centred.T * weights) @ centred / (n - 1)
 
 
-def fid(reference: np.ndarray, generated: np.ndarray) -> float:
-    """Frechet distance between Gaussians fitted to two feature sets, (N, d) each: Heusel et al. 2017.
+def fid(reference: Moments, generated: np.ndarray) -> float:
+    """Frechet distance between the Gaussians fitted to two feature sets: Heusel et al. 2017 (arXiv 1706.08500), eq. 6.
 
-    torchmetrics, given features: float64 sums, unbiased covariances, square root through eigenvalues. Its own image
-    path is avoided; it truncates floats to bytes, wraps bytes, and changed its resizing between versions.
-
-    Raises ValueError for fewer than two rows.
+    generated  raw features (N, d). Raises ValueError for fewer than two rows.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance  # takes two seconds, which most commands need not wait
+    found = Moments.of(generated.astype(np.float64))
+    return frechet(reference, found.mean, found.cov)
 
-    if min(len(reference), len(generated)) < 2:
-        raise ValueError(f"FID needs at least 2 images a side; found {len(reference)} and {len(generated)}")
-    identity = nn.Identity()
-    identity.num_features = reference.shape[1]
-    metric = FrechetInceptionDistance(feature=identity)
-    metric.set_dtype(torch.float64)
-    metric.update(torch.from_numpy(reference).double(), real=True)
-    metric.update(torch.from_numpy(generated).double(), real=False)
-    return metric.compute().item()
+
+def frechet(reference: Moments, mean: np.ndarray, cov: np.ndarray) -> float:
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), the root through eigenvalues of the symmetric R1 C2 R1, R1 R1 = C1.
+
+    Covariances of fewer images than dimensions are singular; their zero eigenvalues come out as rounding of either
+    sign and count as 0.
+    """
+    overlap = np.sqrt(np.linalg.eigvalsh(reference.root @ cov @ reference.root).clip(min=0)).sum()
+    return float(np.square(mean - reference.mean).sum() + np.trace(reference.cov) + np.trace(cov) - 2 * overlap)
+
+
+def fid_replicates(reference: Moments, features: np.ndarray, generated: np.ndarray) -> np.ndarray:
+    """Bootstrap values of FID, float64 (R,): generated rows (N, d) drawn again, those of the reference to first order.
+
+    Resampling raises FID, so that `uncertainty.basic` is the interval to take. R is smaller for wide features.
+    """
+    generated = (generated - reference.mean).astype(np.float32)  # float32 is enough for the spread of replicates
+    number = next(number for width, number in REPLICATES_BELOW if generated.shape[1] <= width)
+    drawn = np.empty(number)
+    centred = reference._replace(mean=np.zeros_like(reference.mean))
+    for r, weights in enumerate(uncertainty.counts(len(generated))[:number]):
+        drawn[r] = frechet(centred, *weighted(generated, weights))
+    change = fid_influence(reference, features, *weighted(generated.astype(np.float64), np.ones(len(generated))))
+    return drawn + uncertainty.resampled_mean(change, stream=1)[:number]
+
+
+def fid_influence(reference: Moments, features: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """How each row of the reference (M, d) moves FID to a set of these moments (mean less the reference's): (M,).
+
+    The derivative of FID by the reference's covariance is I - T, with T = R^-1 (R C R)^1/2 R^-1 the map of optimal
+    transport between the two Gaussians.
+    """
+    values, vectors = np.linalg.eigh(reference.root @ cov @ reference.root)
+    inverse = np.linalg.pinv(reference.root, rcond=1e-6, hermitian=True)
+    transport = inverse @ (vectors * np.sqrt(values.clip(min=0)) @ vectors.T) @ inverse
+    centred = features - reference.mean
+    curvature = np.einsum("ij,ij->i", centred @ (np.eye(len(mean)) - transport), centred)
+    influence = curvature - 2 * centred @ mean
+    return influence - influence.mean()
+
+
+def fid_infinity(reference: Moments, generated: np.ndarray) -> float:
+    """FID of endlessly many images: Chong & Forsyth 2020 (arXiv 1911.07023), section 4.
+
+    FID of n images is biased by c / n, c depending on the generator; a line is fitted to FID against 1 / n for subsets
+    of N / 2 to N of the features (N, d), N >= 4, drawn without replacement from a fixed seed.
+    """
+    if len(generated) < 4:
+        raise ValueError(f"FID at infinity needs at least 4 images; found {len(generated)} (--num)")
+    generator = np.random.default_rng([uncertainty.SEED, len(generated)])
+    generated = (generated - reference.mean).astype(np.float32)
+    centred = reference._replace(mean=np.zeros_like(reference.mean))
+    sizes = np.linspace(len(generated) / 2, len(generated), SIZES).astype(int).repeat(DRAWS)
+    values = []
+    for size in sizes:
+        chosen = generated[generator.permutation(len(generated))[:size]]
+        values.append(frechet(centred, *weighted(chosen, np.ones(size, np.float32))))
+    return float(np.polyfit(1 / sizes, values, 1)[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,30 +147,12 @@ def kernel_sums(x: np.ndarray) -> np.ndarray:
     return total - (np.einsum("ij,ij->i", x, x, dtype=np.float64) / x.shape[1] + 1) ** 3
 
 
-def kid(reference: KidReference, generated: np.ndarray) -> Estimate:
-    """Squared MMD over all pairs, unbiased (so it may be negative), with its jackknife standard error.
+def kid(reference: KidReference, generated: np.ndarray) -> Statistic:
+    """Squared MMD over all pairs, unbiased (so it may be negative), and how each row moves it.
 
     generated  raw features (N, d), N >= 3
     """
-    value, left_out, left_out_reference = kid_without_each(reference, generated)
-    return Estimate(value, float(np.sqrt(jackknife(left_out) + jackknife(left_out_reference))))
-
-
-def kid_difference(reference: KidReference, first: np.ndarray, second: np.ndarray) -> Estimate:
-    """KID of the second minus KID of the first, raw features (N, d) each, row i of both made from the same noise.
-
-    The jackknife leaves out row i of both at once, so that what the pairs share cancels.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"paired sets have as many images; found {len(first)} and {len(second)}")
-    a, b = kid_without_each(reference, first), kid_without_each(reference, second)
-    return Estimate(b[0] - a[0], float(np.sqrt(jackknife(b[1] - a[1]) + jackknife(b[2] - a[2]))))
-
-
-def paired_difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """Mean of second minus first (N,), row by row of the same noise, with its standard error."""
-    change = second - first
-    return Estimate(float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change))))
+    return Statistic.left_out(*kid_without_each(reference, generated))
 
 
 def kid_without_each(reference: KidReference, generated: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -143,7 +187,31 @@ def kid_without_each(reference: KidReference, generated: np.ndarray) -> tuple[fl
     return float(value), left_out, left_out_reference
 
 
-def jackknife(left_out: np.ndarray) -> float:
-    """Variance of a statistic from its leave-one-out values: Efron & Stein 1981."""
-    n = len(left_out)
-    return float((n - 1) / n * np.square(left_out - left_out.mean()).sum())
+def classifier_score(probabilities: np.ndarray) -> Statistic:
+    """exp(mean KL(p(y|x) || p(y))) of class probabilities (N, C), 1 to C: Salimans et al. 2016 (arXiv 1606.03498).
+
+    The Inception score with another classifier, over all images at once.
+    """
+    p = probabilities.astype(np.float64)
+    mean = p.mean(0)
+    entropies = -(p * np.log(p.clip(min=1e-12))).sum(1)
+    surprise = -(p * np.log(mean.clip(min=1e-12))).sum(1)
+    score = float(np.exp((surprise - entropies).mean()))
+    gain = surprise - entropies  # the derivative of the entropy of the mean is the surprise itself, less a constant
+    return Statistic(score, score * (gain - gain.mean()))
+
+
+def class_distance(classes: np.ndarray, number: int = 10) -> Statistic:
+    """Total variation between the histogram of predicted classes (N,) and a uniform one, 0 to 1 - 1 / number."""
+    one_hot = np.eye(number)[classes]
+    departure = one_hot.mean(0) - 1 / number
+    return Statistic(float(np.abs(departure).sum() / 2), (one_hot - one_hot.mean(0)) @ np.sign(departure) / 2)
+
+
+def mifid(fid_: float, cosine: float, threshold: float) -> float:
+    """Memorization-informed FID, Bai et al. 2021 (arXiv 2106.03062): FID / s where s lies below the threshold.
+
+    cosine  s, the mean over *generated* images of the smallest cosine distance to a training image. torchmetrics takes
+            it over training images instead, and rewards copies.
+    """
+    return fid_ / (cosine + 1e-6) if cosine < threshold else fid_

@@ -108,11 +108,18 @@ def scoring(dataset: str, features: str, judge: str) -> dict[str, str]:
         "judge": judge,
         "reference": "train, all",
         "control": "held out, first n of a fixed permutation",
+        "null": "held out, those that are not the control's first half",
         "quantisation": "uint8, rounded",
         "fid": "raw features, float64, eigenvalues",
-        "kid": "standardised features, (x.y/d+1)^3, all pairs, jackknife",
-        "copy": "pixel L2 to all training images, d1/d2 < 1/3",
+        "kid": "standardised features, (x.y/d+1)^3, all pairs",
+        "precision": "raw features, as many training images as samples, at most 10000, k 3; density, coverage k 5",
+        "copy": "L2 to all training images, d1/d2 < 1/3; shifts up to 2 pixels; guard: 3x3 median of both",
     }
+
+
+def table(num: int, scoring: dict[str, str]) -> str:
+    """Fingerprint of what images must share to be compared, however they were made."""
+    return fingerprint([num, scoring])
 
 
 def fingerprint(facts: Any) -> str:

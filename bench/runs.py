@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import files
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,13 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether `metrics.json`, which is written last, is there."""
-        return (self.path / "metrics.json").is_file()
+        """Whether it has been scored: a run's metrics are written last."""
+        return bool(self.metrics)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the files of scores, one per scoring protocol: metrics-<fingerprint>.json."""
+        return sorted(path.name for path in self.path.glob("metrics-*.json"))
 
     @property
     def readable(self) -> bool:
@@ -39,7 +44,8 @@ class Run:
         Raises PermissionError or another OSError if the place cannot be written.
         """
         (self.path / "chunks").mkdir(parents=True, exist_ok=True)
-        (self.path / "metrics.json").unlink(missing_ok=True)
+        for name in self.metrics:
+            (self.path / name).unlink(missing_ok=True)
         self.write_json("run.json", {"schema_version": SCHEMA_VERSION, "status": "started", **facts})
 
     def update(self, **facts: Any) -> None:
@@ -84,11 +90,21 @@ class Run:
     def remove(self) -> None:
         """Remove the run's own files, and the folder if nothing foreign is left in it."""
         self.clear_chunks()
-        for name in FILES:
-            (self.path / name).unlink(missing_ok=True)
+        for pattern in FILES:
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
-FILES = ("metrics.json", "samples.npz", "trace.csv", "per_sample.csv", "grid.png", "nearest.png", "run.json")
+FILES = (  # the last to be written is the first to go
+    "metrics-*.json",
+    "replicates-*.npz",
+    "per_sample-*.csv",
+    "samples.npz",
+    "trace.csv",
+    "grid.png",
+    "nearest.png",
+    "run.json",
+)
 
 
 def find(folder: Path) -> list[Run]:

@@ -1,79 +1,192 @@
-"""Scores of a set of images, each beside the same score of held-out images."""
+"""Scores of a set of images, each beside the same score of the control panel."""
 
+import dataclasses
+import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench import features, memorization, metrics
-from bench.data import Dataset, to_float
-from bench.features import Extractor
-from bench.memorization import Neighbours
+from bench import features, manifold, memorization, metrics, neighbours, panel, reference, uncertainty
+from bench.data import to_float
+from bench.manifold import Balls
+from bench.memorization import Distances
 from bench.noise import level
+from bench.reference import Reference
+from bench.uncertainty import Estimate, Rate, Statistic
+
+VERSION = 1  # raise it when `measure` changes: the scores of the controls are cached
+AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
+SEARCHED = 500  # images of each control, other than held-out ones, whose neighbours are searched
+HIGHER = {"precision": True, "recall": True, "coverage": True, "classifier_score": True, "confidence": True}
+HIGHER |= dict.fromkeys(
+    ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")
+)  # neither is better
 
 Scores = dict[str, Any]
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One set of images: entries by name, bootstrap values by name, one row per image."""
+
+    scores: Scores
+    memorization: dict[str, Scores]
+    class_histogram: list[int]
+    replicates: dict[str, np.ndarray]
+    rows: pd.DataFrame
+    verdict: dict[str, str]
+
+    def to_json(self) -> Scores:
+        """What `metrics.json` holds of it."""
+        names = ("scores", "memorization", "class_histogram", "verdict")
+        return {name: getattr(self, name) for name in names}
 
 
 def score(
-    images: np.ndarray, noise_std: np.ndarray, dataset: Dataset, extractor: Extractor
-) -> tuple[Scores, pd.DataFrame]:
-    """All numbers of uint8 images (N, H, W), and one row per image.
+    images: np.ndarray, noise_std: np.ndarray, against: Reference, second: Reference, say: Say = lambda line: None
+) -> tuple[Scores, dict[str, np.ndarray], pd.DataFrame]:
+    """All numbers of uint8 images (N, H, W), N >= 6: as JSON; their bootstrap values; one row per image.
 
     noise_std  (N,), white noise left in each, as `generate` measured it
+    second     the same dataset seen through another extractor, to tell a finding from an artefact of the first
 
-    The control is as many held-out images, or all of them if there are fewer; its scores have the same names and
-    stand under `controls.held_out`.
+    The controls are sets of as many images, or of all there are; their scores have the same names.
     """
-    control = dataset.held_out[: len(images)]
-    neighbours = memorization.nearest(images, dataset.train)
-    control_neighbours = Neighbours(*(values[: len(control)] for values in features.held_out_neighbours(dataset)))
-    raw, kid_reference = features.reference(dataset, extractor)
+    controls = control_scores(against, len(images), say)
+    say("scoring")
+    found = measure(images, noise_std, against, typical=controls["held_out"]["scores"]["cosine_distance"]["value"])
+    other = second.extractor.features(images)
+    also = {"features": f"{second.extractor.name}@{second.extractor.digest}", **frechet_and_kernel(other, second)[0]}
+    return found.to_json() | {"second": also, "controls": controls}, found.replicates, found.rows
 
-    def measure(
-        images: np.ndarray, neighbours: Neighbours, noise_std: np.ndarray
-    ) -> tuple[Scores, np.ndarray, np.ndarray]:
-        found = extractor.features(images)
-        kid = metrics.kid(kid_reference, found)
-        classes, confidence = features.classify(images)
-        copies = memorization.copy_rate(neighbours)
-        n = len(images)
-        values = {
-            "fid": entry(metrics.fid(raw, found), n, higher_is_better=False),
-            "kid": entry(kid.value, n, stderr=kid.stderr, higher_is_better=False),
-            "confidence": entry(
-                confidence.mean(), n, stderr=confidence.std(ddof=1) / np.sqrt(n), higher_is_better=True
-            ),
-            "copy_rate": entry(copies.value, n, ci95=(copies.low, copies.high), higher_is_better=False),
-            "noise_std": entry(np.median(noise_std), n, higher_is_better=False),
-            "d1_median": entry(np.median(neighbours.d1), n, higher_is_better=None),
-            "class_histogram": np.bincount(classes, minlength=10).tolist(),
-        }
-        return values, classes, confidence
 
-    scores, classes, confidence = measure(images, neighbours, noise_std)
-    control_noise = level(to_float(control, dataset.pad)).numpy()
-    scores["controls"] = {"held_out": measure(control, control_neighbours, control_noise)[0]}
-    rows = pd.DataFrame(
-        {"id": np.arange(len(images)), "class": classes, "confidence": confidence, "nearest": neighbours.index}
+def control_scores(against: Reference, n: int, say: Say = lambda line: None) -> dict[str, Scores]:
+    """The control panel at n images: made and measured once, then read from the cache."""
+    versions = f"{VERSION}-{panel.VERSION}-{reference.VERSION}-{metrics.VERSION}-{neighbours.VERSION}"
+
+    def compute() -> dict[str, np.ndarray]:
+        found: dict[str, Scores] = {}
+        for name, control in panel.CONTROLS.items():
+            say(f"measuring the control {name} (kept for the next run)")
+            images = control(against.dataset, n)
+            noise_std = level(to_float(images, against.dataset.pad)).numpy()
+            searched = held_back(n, len(against.dataset.held_out)) if name == "held_out" else SEARCHED
+            typical = found["held_out"]["scores"]["cosine_distance"]["value"] if found else None
+            found[name] = measure(images, noise_std, against, typical=typical, searched=searched).to_json()
+        return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
+
+    key = f"panel-{versions}-{against.key}-{features.judge().replace('@', '-')}-{n}"
+    return json.loads(reference.cached(key, compute)["json"].tobytes())
+
+
+def measure(
+    images: np.ndarray,
+    noise_std: np.ndarray,
+    against: Reference,
+    *,
+    typical: float | None,
+    searched: int | None = None,
+) -> Measured:
+    """Quality and memorization of uint8 images (N, H, W).
+
+    typical   cosine_distance of held-out images, below half of which MiFID punishes; None while it is being found
+    searched  how many images' neighbours are searched; all of them by default
+    """
+    probabilities = features.classify(images)
+    classes = probabilities.argmax(1)
+    found = against.extractor.features(images)
+    scores, replicates = frechet_and_kernel(found, against)
+    overlap = manifold.overlap(against.balls(len(images)), Balls.of(found))
+    confidence = probabilities.max(1)
+    statistics = overlap | {
+        "classifier_score": metrics.classifier_score(probabilities),
+        "class_distance": metrics.class_distance(classes),
+        "confidence": Statistic.mean(confidence),
+        "ambiguous": Statistic.mean(confidence < AMBIGUOUS),
+    }
+    scores |= {name: entry(name, value.estimate, len(images)) for name, value in statistics.items()}
+    distances = against.distances(images[:searched], classes=classes[:searched], found=found[:searched])
+    cosine = float(against.cosine(found).mean())
+    mifid = metrics.mifid(scores["fid"]["value"], cosine, (cosine if typical is None else typical) / 2)
+    scores |= {
+        "cosine_distance": entry("cosine_distance", cosine, len(images)),
+        "mifid": entry("mifid", mifid, len(images)),
+        "noise_std": entry("noise_std", float(np.median(noise_std)), len(images)),
+    }
+    statistics |= {f"copy_rate_{space}": Statistic.mean(part.copies) for space, part in distances.items()}
+    replicates |= {name: value.replicates() for name, value in statistics.items()}
+    spaces = memorized(distances, against.null, len(images))
+    return Measured(
+        scores,
+        {
+            space: {name: entry(name, v, len(distances[space].d1)) for name, v in part.items()}
+            for space, part in spaces.items()
+        },
+        np.bincount(classes, minlength=10).tolist(),
+        replicates,
+        per_image(classes, confidence, distances, noise_std),
+        memorization.verdict(spaces),
     )
-    return scores, rows.assign(d1=neighbours.d1, d2=neighbours.d2, ratio=neighbours.ratio, noise_std=noise_std)
+
+
+def frechet_and_kernel(found: np.ndarray, against: Reference) -> tuple[Scores, dict[str, np.ndarray]]:
+    """FID, FID at infinity and KID of features (N, d), and the bootstrap values of FID and KID."""
+    fid, kid = metrics.fid(against.moments, found), metrics.kid(against.kid, found)
+    replicates = metrics.fid_replicates(against.moments, against.features, found)
+    interval = uncertainty.basic(fid, replicates)
+    n = len(found)
+    scores = {
+        "fid": entry("fid", Estimate(fid, float(replicates.std(ddof=1))), n, ci95=interval),
+        "fid_infinity": entry("fid_infinity", metrics.fid_infinity(against.moments, found), n),
+        "kid": entry("kid", kid.estimate, n),
+    }
+    return scores, {"fid": replicates, "kid": kid.replicates()}
+
+
+def memorized(distances: dict[str, Distances], null: dict[str, Distances], n: int) -> dict[str, dict[str, Any]]:
+    """The statistics of each space, against held-out images that are not the control's: see `apart`."""
+    apart = slice(held_back(n, len(null["pixels"].d1)), None)
+    return {
+        space: memorization.statistics(found, null[space].part(apart) if space in null else None)
+        for space, found in distances.items()
+    }
+
+
+def held_back(n: int, held_out: int) -> int:
+    """How many held-out images serve as the control of n images; the others are the null that all are compared with."""
+    return min(n, held_out // 2)
+
+
+def per_image(
+    classes: np.ndarray, confidence: np.ndarray, distances: dict[str, Distances], noise_std: np.ndarray
+) -> pd.DataFrame:
+    """One row per image; those that were not searched have no distances."""
+    rows = pd.DataFrame({"id": np.arange(len(classes)), "class": classes, "confidence": confidence})
+    pixels, shifted = distances["pixels"], distances["shifted"]
+    near = {"nearest": pixels.index, "d1": pixels.d1, "d2": pixels.d2, "ratio": pixels.ratio}
+    near |= {"shifted_d1": shifted.d1, "shifted_ratio": shifted.ratio}
+    return rows.join(pd.DataFrame(near)).assign(noise_std=noise_std)
 
 
 def entry(
-    value: float,
-    n: int,
-    *,
-    higher_is_better: bool | None,
-    stderr: float | None = None,
-    ci95: tuple[float, float] | None = None,
-) -> Scores:
-    """A number with its conditions; the interval follows from the standard error unless it is given."""
-    if stderr is not None and ci95 is None:
-        ci95 = (value - 1.96 * stderr, value + 1.96 * stderr)
+    name: str, value: Estimate | Rate | float | None, n: int, *, ci95: tuple[float, float] | None = None
+) -> Scores | None:
+    """A number with its conditions; its interval is that of its standard error unless it has one of its own."""
+    if value is None:
+        return None
+    if isinstance(value, Rate):
+        number, stderr, ci95 = value.value, None, (value.low, value.high)
+    elif isinstance(value, Estimate):
+        number, stderr, ci95 = value.value, value.stderr, ci95 or value.ci95
+    else:
+        number, stderr = value, None
     return {
-        "value": float(value),
+        "value": float(number),
         "stderr": None if stderr is None else float(stderr),
         "ci95": None if ci95 is None else [float(bound) for bound in ci95],
         "n": n,
-        "higher_is_better": higher_is_better,
+        "higher_is_better": HIGHER.get(name, False),
     }

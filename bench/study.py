@@ -15,9 +15,10 @@ import pandas as pd
 from bench import data, experiment, features, figures, findings, metrics
 from bench.experiment import Progress, Say
 from bench.findings import confidence_change
-from bench.metrics import Estimate
 from bench.protocol import Protocol
+from bench.reference import Reference
 from bench.runs import Run
+from bench.uncertainty import Estimate
 
 SHOWN = 16  # images of each rung in the picture
 BAND = 50 / 127.5  # the noise that restoration networks are trained on ends here
@@ -118,11 +119,12 @@ def ladder(
             outcomes[rung.name] = read(experiment.execute(plan, say=say, progress=progress), plan)
         except FloatingPointError as error:  # a finding, not an accident: naive rungs may diverge
             failures[rung.name] = str(error)
-    _, reference = features.reference(data.load(dataset, data_dir), features.load("lenet-a"))
+    reference = Reference(data.load(dataset, data_dir), features.load("lenet-a"))
 
     @functools.cache
     def kid_change(first: str, second: str) -> Estimate:
-        return metrics.kid_difference(reference, outcomes[first].features, outcomes[second].features)
+        before, after = (metrics.kid(reference.kid, outcomes[name].features) for name in (first, second))
+        return after.minus(before).estimate
 
     frame = table(outcomes, failures, kid_change)
     study.write("ladder.csv", lambda file: frame.to_csv(file, index=False))
@@ -136,9 +138,10 @@ def read(run: Run, plan: experiment.Plan) -> Outcome:
     """What the study needs of a finished run."""
     samples = run.read_npz("samples.npz")
     images = samples["arr_0"][..., 0]
-    rows = pd.read_csv(run.path / "per_sample.csv")
-    scores, facts = run.read_json("metrics.json"), run.read_json("run.json")
-    return Outcome(scores, facts, plan.extractor.features(images), rows, images[:SHOWN])
+    mark = plan.facts["fingerprint"]
+    rows = pd.read_csv(run.path / f"per_sample-{mark}.csv")
+    scores, facts = run.read_json(f"metrics-{mark}.json"), run.read_json("run.json")
+    return Outcome(scores["scores"], facts, plan.extractor.features(images), rows, images[:SHOWN])
 
 
 def table(

@@ -1,0 +1,88 @@
+"""Precision, recall, density and coverage: how two feature sets overlap, by balls around their points.
+
+The ball of a point reaches to its k-th nearest neighbour in its own set. Points on the rim are inside, so that
+identical sets overlap wholly even where points coincide.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.uncertainty import Statistic
+
+K_PRECISION = 3  # Kynkaanniemi et al. 2019 (arXiv 1904.06991)
+K_DENSITY = 5  # Naeem et al. 2020 (arXiv 2002.09797)
+BLOCK = 2**23  # distances held at once; 64 MB
+SLACK = 1e-12  # of the squared norms: the rounding of a squared distance
+
+
+class Balls(NamedTuple):
+    """Points (N, d) and the squared radius of the ball around each for both k, float64 (N,)."""
+
+    points: np.ndarray
+    precision: np.ndarray
+    density: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "Balls":
+        """From (N, d), N >= 6."""
+        if len(features) <= K_DENSITY:
+            raise ValueError(
+                f"precision, recall, density and coverage need at least {K_DENSITY + 1} images a side; "
+                f"found {len(features)} (--num)"
+            )
+        x = torch.from_numpy(features).double()
+        nearest = [block.topk(K_DENSITY + 1, largest=False).values for block in squared_distances(x, x)]
+        sorted_ = torch.cat(nearest).numpy()  # the first is the point itself
+        return cls(features, sorted_[:, K_PRECISION].clip(min=0), sorted_[:, K_DENSITY].clip(min=0))
+
+
+def overlap(real: Balls, generated: Balls) -> dict[str, Statistic]:
+    """The four numbers, with influences of the generated and of the real points.
+
+    precision  share of generated points inside a real ball
+    recall     share of real points inside a generated ball
+    density    number of real balls that hold a generated point, over k, mean
+    coverage   share of real balls that hold a generated point
+    """
+    x, y = (torch.from_numpy(balls.points).double() for balls in (generated, real))
+    slack = SLACK * (x.square().sum(1).max() + y.square().sum(1).max())
+    radii = [torch.from_numpy(r) for r in (real.precision, real.density, generated.precision)]
+    parts = []
+    start = 0
+    for block in squared_distances(x, y):
+        own = radii[2][start : start + len(block), None]
+        parts.append([(block <= limit + slack) for limit in (radii[0], radii[1], own)])
+        start += len(block)
+    in_real, in_dense, in_generated = (torch.cat(column) for column in zip(*parts, strict=True))
+    per_generated, per_real = (in_dense.sum(axis, dtype=torch.float64).numpy() / K_DENSITY for axis in (1, 0))
+    density = Statistic(
+        float(per_generated.mean()),
+        per_generated - per_generated.mean(),
+        len(per_real) / len(per_generated) * (per_real - per_real.mean()),
+    )
+    precision, recall, coverage = hit(in_real), hit(in_generated.T), hit(in_dense.T)
+    return {"precision": precision, "recall": swapped(recall), "density": density, "coverage": swapped(coverage)}
+
+
+def hit(inside: Tensor) -> Statistic:
+    """Share of rows of bool (N, M) with an entry; a column moves it by the rows that it alone hits."""
+    number = inside.sum(1)
+    share = Statistic.mean((number > 0).numpy())
+    alone = inside[number == 1].sum(0, dtype=torch.float64).numpy() * (inside.shape[1] - 1) / inside.shape[0]
+    return share._replace(reference=alone - alone.mean())
+
+
+def swapped(statistic: Statistic) -> Statistic:
+    """Of a share of real points, the generated points are the columns."""
+    return Statistic(statistic.value, statistic.reference, statistic.influence)
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    """Between all rows of (N, d) and (M, d), in blocks of rows, float64."""
+    own = y.square().sum(1)
+    for block in x.split(max(1, BLOCK // len(y))):
+        yield torch.addmm(own, block, y.T, alpha=-2).add_(block.square().sum(1, keepdim=True))

@@ -1,0 +1,128 @@
+"""Exact nearest neighbours, found fast: a lower bound on every distance leaves few candidates to measure.
+
+In an orthonormal basis of few directions, with p the projection of a vector and r the norm of what is left of it,
+|q - x|^2 >= |p_q - p_x|^2 + (r_q - r_x)^2: one matrix product of that many columns bounds all distances from below. The
+candidates with the smallest bounds are measured in float64; where the next bound does not exceed the distance found,
+more of them are. A query may come in several variants (the shifts of an image); its distance is that of the nearest.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VERSION = 2  # raise it when results change: some are cached
+DIRECTIONS = 128  # of the basis; fewer leave more candidates, more cost more per bound
+BASIS_ROWS = 5000  # points that the basis is fitted to; any basis gives the same neighbours
+SPARE = 4  # measured in float64 beyond the k nearest in float32
+CELLS = 2**24  # of bounds, and of vectors to be measured, held at once; 64 and 128 MB
+SLACK = 1e-5  # of the squared norms: beyond what float32 rounds in a bound
+
+
+class Neighbours(NamedTuple):
+    """The k nearest points of N queries, by rising distance: index int64 (N, k), distance float64 (N, k)."""
+
+    index: np.ndarray
+    distance: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """Points float32 (M, D), and what bounds the distance to them.
+
+    basis    float32 (D, d), orthonormal columns
+    columns  float32 (M, d + 3), so that rows(q) @ columns.T is minus half the bound
+    """
+
+    points: Tensor
+    norms: Tensor  # float64 (M,), squared
+    mean: Tensor
+    basis: Tensor
+    columns: Tensor
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> "Index":
+        """From (M, D), M >= 2: grey levels (distances are then exact) or features."""
+        x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+        fitted = x[:: max(1, len(x) // BASIS_ROWS)]
+        mean = fitted.mean(0)
+        _, vectors = torch.linalg.eigh(torch.cov(fitted.T.double()))
+        basis = vectors.flip(1)[:, :DIRECTIONS].float()
+        bounding, half = projected(x - mean, basis)
+        return cls(x, x.double().square().sum(1), mean, basis, torch.cat([bounding, -half, torch.ones_like(half)], 1))
+
+    def nearest(self, queries: np.ndarray, k: int, *, own: np.ndarray | None = None) -> Neighbours:
+        """The k nearest points of (N, D), or of (N, S, D), S variants each.
+
+        own  (N,), the index of each query among the points, if it is one of them: it is then no neighbour of itself
+        """
+        if own is not None:
+            return without(self.nearest(queries, k + 1), own)
+        if not k <= len(self.points):
+            raise ValueError(f"{k} neighbours need as many points; found {len(self.points)}")
+        queries = queries.reshape(len(queries), -1, self.points.shape[1])
+        size = max(1, CELLS // (len(self.points) * queries.shape[1]))
+        found = [self.block(torch.from_numpy(queries[i : i + size]).float(), k) for i in range(0, len(queries), size)]
+        return Neighbours(*(torch.cat(parts).numpy() for parts in zip(*found, strict=True)))
+
+    def block(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """`nearest` for as many (B, S, D) as the bounds of all points fit into memory for."""
+        bounds, slack = self.bounds(queries)
+        index = torch.empty(len(queries), k, dtype=torch.int64)
+        squared = torch.empty(len(queries), k, dtype=torch.float64)
+        left, count = torch.arange(len(queries)), 24 + 4 * k
+        while len(left):
+            count = min(count, len(self.points))
+            smallest = bounds[left].topk(count, largest=True)
+            index[left], squared[left] = self.measured(queries[left], smallest.indices, k)
+            if count == len(self.points):
+                break
+            beyond = -2 * smallest.values[:, -1].double() - slack[left]  # nothing unmeasured is nearer than this
+            left, count = left[squared[left, -1] > beyond], 8 * count
+        return index, squared.clamp(min=0).sqrt()
+
+    def bounds(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Minus half the lower bound on the squared distance of (B, S, D) to every point, (B, M); its slack (B,)."""
+        bounding, half = projected(queries.flatten(0, 1) - self.mean, self.basis)
+        product = torch.cat([bounding, torch.ones_like(half), -half], 1) @ self.columns.T
+        best = product.view(*queries.shape[:2], -1).amax(1) if queries.shape[1] > 1 else product
+        largest = half.view(queries.shape[:2]).amax(1) - self.columns[:, -2].min()
+        return best, SLACK * largest.double()
+
+    def measured(self, queries: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k nearest of the candidates (B, m) of (B, S, D): index (B, k), squared distance (B, k).
+
+        All of them in float32 first; what may be among the k then in float64, where grey levels are not rounded.
+        """
+        size = max(1, CELLS // (candidates.shape[1] * queries.shape[2]))
+        parts = []
+        for query, chosen in zip(queries.split(size), candidates.split(size), strict=True):
+            rough = self.squared(query, chosen)
+            places = rough.topk(min(k + SPARE, chosen.shape[1]), largest=False, sorted=False).indices
+            few = chosen.gather(1, places)
+            values, places = self.squared(query.double(), few).topk(k, largest=False)
+            parts.append((few.gather(1, places), values))
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+    def squared(self, queries: Tensor, chosen: Tensor) -> Tensor:
+        """Squared distances of (B, S, D) to the points `chosen` (B, m), the smallest over S: (B, m), in their dtype."""
+        points = self.points[chosen].to(queries.dtype)
+        own = queries.square().sum(2)[..., None]
+        return self.norms[chosen].to(queries.dtype) + torch.baddbmm(own, queries, points.mT, alpha=-2).amin(1)
+
+
+def projected(x: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates of (N, D) and the norm of what is left, (N, d + 1); half the squared norm, (N, 1)."""
+    coordinates, squared = x @ basis, x.square().sum(1, keepdim=True)
+    rest = (squared - coordinates.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    return torch.cat([coordinates, rest], 1), squared / 2
+
+
+def without(found: Neighbours, own: np.ndarray) -> Neighbours:
+    """Each row without `own` (N,); without its last, where so many others are as near that `own` is not among them."""
+    keep = found.index != own[:, None]
+    keep[keep.all(1), -1] = False
+    shape = len(own), -1
+    return Neighbours(found.index[keep].reshape(shape), found.distance[keep].reshape(shape))

@@ -1,0 +1,133 @@
+"""Errors, intervals and tests: what turns two numbers into a difference. Functions of arrays; knows no scores."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import binomtest
+
+REPLICATES = 500
+SEED = 20261121  # replicate r draws the same rows of any two sets of n images: their difference is then paired
+
+
+class Estimate(NamedTuple):
+    """A number and its standard error."""
+
+    value: float
+    stderr: float
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """The interval of a normal error."""
+        return self.value - 1.96 * self.stderr, self.value + 1.96 * self.stderr
+
+    def interval(self, unit: float = 1.0, digits: int = 3) -> str:
+        """value [95 % interval], times `unit`."""
+        low, high = (unit * bound for bound in self.ci95)
+        return f"{unit * self.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+    def sign(self) -> int:
+        """1 or -1 if the whole 95 % interval lies on that side of 0, else 0."""
+        return 0 if abs(self.value) <= 1.96 * self.stderr else (1 if self.value > 0 else -1)
+
+
+class Rate(NamedTuple):
+    """A share of n images, with its exact 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Statistic(NamedTuple):
+    """A number made from n images, and how each of them moves it: the infinitesimal jackknife (Efron 1982, chapter 6).
+
+    influence  float64 (n,), mean 0: to first order, drawing the images again changes the value by the mean influence
+               of those drawn
+    reference  float64 (m,), the same for the reference set; None where that is not a sample
+    """
+
+    value: float
+    influence: np.ndarray
+    reference: np.ndarray | None = None
+
+    @classmethod
+    def mean(cls, values: np.ndarray) -> "Statistic":
+        """The mean of (n,)."""
+        values = values.astype(np.float64)
+        return cls(float(values.mean()), values - values.mean())
+
+    @classmethod
+    def left_out(cls, value: float, left_out: np.ndarray, reference: np.ndarray) -> "Statistic":
+        """From its values without each image (n,) and without each row of the reference (m,)."""
+        return cls(value, *((len(values) - 1) * (values.mean() - values) for values in (left_out, reference)))
+
+    @property
+    def stderr(self) -> float:
+        """Of n and m as they are, both independent samples."""
+        parts = [self.influence] if self.reference is None else [self.influence, self.reference]
+        return float(np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts if len(part) > 1)))
+
+    @property
+    def estimate(self) -> Estimate:
+        """Without the influences."""
+        return Estimate(self.value, self.stderr)
+
+    def minus(self, other: "Statistic") -> "Statistic":
+        """The difference from another; image i of both was made from the same noise, and what they share cancels."""
+        if len(self.influence) != len(other.influence):
+            raise ValueError(f"paired sets have as many images; found {len(other.influence)} and {len(self.influence)}")
+        reference = None if self.reference is None else self.reference - other.reference
+        return Statistic(self.value - other.value, self.influence - other.influence, reference)
+
+    def replicates(self) -> np.ndarray:
+        """Bootstrap values, float64 (REPLICATES,), to first order."""
+        change = resampled_mean(self.influence)
+        return self.value + (change if self.reference is None else change + resampled_mean(self.reference, stream=1))
+
+
+def rate(hits: int, n: int) -> Rate:
+    """hits / n with its Clopper-Pearson interval."""
+    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="exact")
+    return Rate(hits / n, float(interval.low), float(interval.high), n)
+
+
+@functools.lru_cache(maxsize=4)
+def counts(n: int, *, stream: int = 0) -> np.ndarray:
+    """How often each of n rows is drawn in each bootstrap replicate: float32 (REPLICATES, n), each row's sum n.
+
+    stream  0 for the images scored; others for sets that are resampled independently of them
+    """
+    generator = np.random.default_rng([SEED, stream, n])
+    return np.stack([np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(REPLICATES)]).astype("f4")
+
+
+def resampled_mean(values: np.ndarray, *, stream: int = 0) -> np.ndarray:
+    """Mean of (n,) in each replicate: float64 (REPLICATES,)."""
+    return (counts(len(values), stream=stream) @ values.astype(np.float32)).astype(np.float64) / len(values)
+
+
+def basic(value: float, replicates: np.ndarray) -> tuple[float, float]:
+    """The 95 % basic (reverse percentile) interval, 2 value - quantile: Davison & Hinkley 1997, equation 5.6.
+
+    Where resampling moves a statistic by a bias, as it raises FID, this interval moves the other way.
+    """
+    low, high = np.quantile(replicates, (0.025, 0.975))
+    return float(2 * value - high), float(2 * value - low)
+
+
+def p_value(difference: float, replicates: np.ndarray) -> float:
+    """Two-sided p of "no difference", by inverting the basic interval; at least 2 / (replicates + 1)."""
+    beyond = 2 * difference - replicates
+    tail = min((beyond <= 0).sum(), (beyond >= 0).sum())
+    return min(1.0, 2 * float(tail + 1) / (len(replicates) + 1))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values (m,) corrected for being m: Holm 1979. Reject at 5 % where the result is below 0.05."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = stepped.clip(max=1)
+    return corrected
