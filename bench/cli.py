@@ -1,6 +1,7 @@
 """The command line: parse, call, print. The only file that imports typer; everything slow is imported by commands."""
 
 import functools
+import itertools
 import json
 import math
 import os
@@ -8,9 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bench.runs import Run
 
 app = typer.Typer(
     help="I have a denoiser: is it a generative prior, and if not, where does it fail?",
@@ -66,7 +70,7 @@ def run(
     """
     import dataclasses
 
-    from bench import experiment, report
+    from bench import experiment
     from bench.protocol import PROTOCOLS, SETTINGS
 
     check_choice("--protocol", protocol, PROTOCOLS)
@@ -96,12 +100,7 @@ def run(
         finished = experiment.execute(
             plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
         )
-    frame, unfinished = report.collect(finished.path)
-    if json_:
-        typer.echo(json.dumps(finished.read_json("metrics.json"), indent=2))
-    else:
-        typer.echo(report.tables(frame, unfinished))
-    typer.echo(finished.path)
+    show(finished, plan.facts["fingerprint"], json_)
 
 
 @app.command()
@@ -113,6 +112,54 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Pat
     report.write(folder, frame, unfinished)
     typer.echo(report.tables(frame, unfinished))
     typer.echo(folder / "report.md")
+
+
+@app.command()
+def score(
+    path: Annotated[Path, typer.Argument(help="npz with arr_0, folder of PNGs, or file saved by torch.")],
+    name: Annotated[str | None, typer.Option(help="In tables and paths; the file's own by default.")] = None,
+    num: Annotated[int | None, typer.Option(help="The first so many images; all by default.")] = None,
+    dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
+    data_dir: DataDir = None,
+    features: Annotated[str, typer.Option(help="Extractor of FID and KID: lenet-a, lenet-b or pixels.")] = "lenet-a",
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
+    json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
+) -> None:
+    """Score images made elsewhere, so that a GAN, a VAE or another tool's samples stand in the same table.
+
+    They join every table of as many images scored in the same way.
+    """
+    from bench import scoring
+
+    options = {"dataset_name": dataset, "data_dir": data_dir, "extractor_name": features}
+    show(*scoring.score_path(path, name=name, num=num, **options, out=out, say=say), json_)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Two or more run folders, or folders of runs that differ in seed.")
+    ],
+    features: Annotated[str | None, typer.Option(help="Extractor, where runs are scored with several.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of the table.")] = False,
+) -> None:
+    """Say which differences between runs are real: paired bootstrap intervals, p-values, ties.
+
+    p is corrected for all rows (Holm). A tie: corrected p above 5 %, or a difference inside the held-out floor.
+    """
+    from bench import compare as compare_
+    from bench import report
+
+    if len(runs) < 2:
+        raise ValueError(f"compare takes two runs or more; found {len(runs)}")
+    found = [compare_.load(run, features) for run in runs]
+    frame = compare_.compare(found)
+    if json_:
+        typer.echo(frame.to_json(orient="records", indent=2))
+        return
+    for first, second in itertools.combinations(found, 2):
+        say(compare_.pairing(first, second))
+    typer.echo(report.markdown(compare_.shown(frame)))
 
 
 @app.command(name="list")
@@ -262,6 +309,17 @@ def train(
         path = train_.train(network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say)
     typer.echo(path.with_suffix(".json").read_text().rstrip())
     typer.echo(path)
+
+
+def show(run: "Run", fingerprint: str, json_: bool) -> None:
+    """The table of a run, or its scores as JSON; and where it is."""
+    from bench import report
+
+    if json_:
+        typer.echo(json.dumps(run.read_json(f"metrics-{fingerprint}.json"), indent=2))
+    else:
+        typer.echo(report.tables(*report.collect(run.path)))
+    typer.echo(run.path)
 
 
 def listing(kind: str) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -14,12 +13,12 @@ import pandas as pd
 import torch
 
 import denoisers
-from bench import data, features, figures, generate, machine, protocol, score
+from bench import data, features, generate, machine, protocol, runs, scoring
 from bench.data import Dataset
 from bench.features import Extractor
 from bench.protocol import Protocol
-from bench.reference import Reference
-from bench.runs import SCHEMA_VERSION, Run
+from bench.runs import Run
+from bench.score import Say
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
@@ -28,7 +27,6 @@ TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
 
-Say = Callable[[str], None]
 Progress = Callable[[int, int], Callable[[int], None]]
 
 
@@ -100,13 +98,10 @@ def resolve(
     if source := denoisers.registry.source(name):  # code that is not ours, and need not say what its weights are
         given = {key: value for key, value in {"weights": weights, **options}.items() if value is not None}
         images |= {"source": source, "arguments": {key: weights_.content(value) for key, value in given.items()}}
-    scoring = protocol.scoring(dataset_id, f"{extractor.name}@{extractor.digest}", features.judge())
     facts = images | {
         "spec": found.spec.to_json(),
         "card": found.card,
-        "scoring": scoring,
-        "fingerprint": protocol.fingerprint([setting.to_json(), scoring]),
-        "table": protocol.table(setting.num, scoring),
+        **scoring.protocol_of(dataset, extractor, setting.num, setting.to_json()),
         "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),
@@ -117,15 +112,10 @@ def resolve(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     short = protocol.fingerprint(images)
-    run_id = f"{slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
+    run_id = f"{runs.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
-    run = Run(out / slug(name) / run_id)
+    run = Run(out / runs.slug(name) / run_id)
     return Plan(found, dataset, extractor, setting, seed, device, dtype, min(size, setting.num), facts, run)
-
-
-def slug(name: str) -> str:
-    """A name as part of a path: paths, modules and splices have signs that folders should not."""
-    return re.sub(r"[^\w.=,@+-]+", "-", name).strip("-.")
 
 
 def execute(
@@ -149,7 +139,7 @@ def execute(
     if overwrite == "always":
         run.remove()
     samples = read(run, "samples.npz") if run.readable else None
-    if samples is not None and is_scored(plan):
+    if samples is not None and scoring.is_scored(run, plan.facts):
         say(f"complete: {run.path}")
         return run
     if samples is None:
@@ -160,7 +150,7 @@ def execute(
             run.update(status="failed", error=str(error))
             raise
     images = samples["arr_0"][..., 0]
-    finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.facts, say)
+    scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.facts, say)
     return run
 
 
@@ -169,14 +159,6 @@ def read(run: Run, name: str) -> dict[str, np.ndarray] | None:
     arrays = run.read_npz(name)
     known = arrays is not None and "noise_std" in arrays and arrays.get("trace", np.zeros((0, 7))).shape[1] == 7
     return arrays if known else None
-
-
-def is_scored(plan: Plan) -> bool:
-    """Whether the run is complete under the scoring asked for; the same images may have been scored otherwise."""
-    try:
-        return bool(plan.run.read_json(f"metrics-{plan.facts['fingerprint']}.json"))
-    except ValueError:
-        return False
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
@@ -239,31 +221,3 @@ def write_trace(run: Run, trace: np.ndarray) -> None:
     columns = (sigma, np.sqrt(residual), correlation, mean, std, clipped)
     frame = pd.DataFrame(dict(zip(TRACE, columns, strict=True)))
     run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))
-
-
-def finish(
-    run: Run,
-    images: np.ndarray,
-    noise_std: np.ndarray,
-    dataset: Dataset,
-    extractor: Extractor,
-    facts: dict[str, Any],
-    say: Say,
-) -> None:
-    """Score uint8 images (N, H, W), write the sheets, and `metrics-<fingerprint>.json` last.
-
-    facts  `scoring`, `fingerprint` and `table` as `resolve` has them
-    """
-    second = features.load(features.SECOND[extractor.name == features.SECOND[0]])
-    scores, replicates, rows = score.score(
-        images, noise_std, Reference(dataset, extractor), Reference(dataset, second), say
-    )
-    mark = facts["fingerprint"]
-    run.write(f"per_sample-{mark}.csv", lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
-    run.write_npz(f"replicates-{mark}.npz", **{name: values.astype("f4") for name, values in replicates.items()})
-    run.write("grid.png", lambda file: figures.grid(images, file))
-    neighbours = dataset.train[rows["nearest"]]
-    run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
-    protocol_ = {key: facts[key] for key in ("scoring", "fingerprint", "table")}
-    run.update(status="finished", peak_memory_bytes=machine.peak_memory(), **protocol_)
-    run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **protocol_, **scores})

@@ -92,14 +92,15 @@ def fid_influence(reference: Moments, features: np.ndarray, mean: np.ndarray, co
     return influence - influence.mean()
 
 
-def fid_infinity(reference: Moments, generated: np.ndarray) -> float:
+def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
     """FID of endlessly many images: Chong & Forsyth 2020 (arXiv 1911.07023), section 4.
 
     FID of n images is biased by c / n, c depending on the generator; a line is fitted to FID against 1 / n for subsets
-    of N / 2 to N of the features (N, d), N >= 4, drawn without replacement from a fixed seed.
+    of N / 2 to N of the features (N, d), drawn without replacement from a fixed seed. None for N < 4 d, where the bias
+    has no such form.
     """
-    if len(generated) < 4:
-        raise ValueError(f"FID at infinity needs at least 4 images; found {len(generated)} (--num)")
+    if len(generated) < 4 * generated.shape[1]:
+        return None
     generator = np.random.default_rng([uncertainty.SEED, len(generated)])
     generated = (generated - reference.mean).astype(np.float32)
     centred = reference._replace(mean=np.zeros_like(reference.mean))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,3 +116,8 @@ def find(folder: Path) -> list[Run]:
     studies = {path.parent for path in folder.rglob("study.json")} - {folder}
     found = (path.parent for path in sorted(folder.rglob("run.json")))
     return [Run(path) for path in found if studies.isdisjoint(path.parents)]
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: paths, modules and splices have signs that folders should not."""
+    return re.sub(r"[^\w.=,@+-]+", "-", name).strip("-.")

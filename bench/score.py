@@ -20,9 +20,8 @@ VERSION = 1  # raise it when `measure` changes: the scores of the controls are c
 AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
 SEARCHED = 500  # images of each control, other than held-out ones, whose neighbours are searched
 HIGHER = {"precision": True, "recall": True, "coverage": True, "classifier_score": True, "confidence": True}
-HIGHER |= dict.fromkeys(
-    ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")
-)  # neither is better
+NEITHER = ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")  # is better
+HIGHER |= dict.fromkeys(NEITHER)
 
 Scores = dict[str, Any]
 Say = Callable[[str], None]

@@ -1,0 +1,241 @@
+"""Differences between scored runs: with interval and p-value, corrected for their number, and ties called ties.
+
+Reads what runs have written. The bootstrap of every run draws the same rows in the same replicate, and image i of runs
+of one seed was made from the same noise: the difference of two replicates is a replicate of the paired difference.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from bench import uncertainty
+from bench.runs import Run
+
+SCORES = (  # that are compared; each has bootstrap values
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "classifier_score",
+    "class_distance",
+    "confidence",
+    "ambiguous",
+)
+COPIES = tuple(f"copy_rate_{space}" for space in ("pixels", "shifted", "guarded", "features"))
+LEVEL = 0.05
+CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagree
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One run, or several that differ in their seed alone, under one scoring protocol."""
+
+    name: str
+    seeds: tuple[int, ...]
+    facts: dict[str, Any]  # run.json of the first
+    metrics: dict[str, Any]  # metrics-<fingerprint>.json of the first
+    values: dict[str, float]
+    replicates: dict[str, np.ndarray]
+
+    @property
+    def num(self) -> int:
+        """Images of each run."""
+        return self.metrics["scores"]["kid"]["n"]
+
+    def margin(self, score: str) -> float:
+        """Half the 95 % range of the held-out floor: what separates two honest sets of this size by chance."""
+        if score in COPIES:
+            return 0.0
+        return 1.96 * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
+
+
+def load(path: Path, features: str | None = None) -> Scored:
+    """A run folder; or the folder above several, combined if they differ in their seed alone.
+
+    features  the extractor, where the images have been scored with several
+
+    Raises FileNotFoundError, or ValueError naming what does not fit.
+    """
+    paths = [path] if (path / "run.json").is_file() else sorted(found.parent for found in path.glob("*/run.json"))
+    if not paths:
+        raise FileNotFoundError(f"no run in {path}: expected run.json in it, or in folders below it")
+    return combined([load_one(Run(found), features) for found in paths], path)
+
+
+def load_one(run: Run, features: str | None) -> Scored:
+    """One run folder."""
+    facts = run.read_json("run.json")
+    found = [metrics for name in run.metrics if (metrics := run.read_json(name))]
+    known = {metrics["scoring"]["features"].split("@")[0]: metrics for metrics in found}
+    if features is not None and features not in known:
+        raise ValueError(f"{run.path} is not scored with {features!r}; found {', '.join(known) or 'no scores'}")
+    if not known:
+        raise ValueError(f"{run.path} has no scores; the same `bench run` or `bench score` command writes them")
+    metrics = known.get(features or "lenet-a") or found[0]
+    replicates = run.read_npz(f"replicates-{metrics['fingerprint']}.npz")
+    if replicates is None:
+        raise ValueError(
+            f"{run.path}/replicates-{metrics['fingerprint']}.npz is missing or damaged; remove the metrics file beside "
+            "it and score again with the same command"
+        )
+    values = {name: metrics["scores"][name]["value"] for name in SCORES}
+    values |= {name: metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"] for name in COPIES}
+    return Scored(label(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
+
+
+def label(facts: dict[str, Any]) -> str:
+    """What was run: denoiser, card and options; or the name of images made elsewhere."""
+    if facts.get("kind") == "images":
+        return facts["name"]
+    options = "".join(f" {key}={value}" for key, value in facts["options"].items())
+    return f"{facts['denoiser']} {facts['weights'].split('@')[0]}".rstrip() + options
+
+
+def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:
+    """Runs of several seeds as one: means of values and of bootstrap values, whose spread falls with their number.
+
+    Raises ValueError, naming the fields, if they differ in more than the seed.
+    """
+    first = parts[0]
+    for other in parts[1:]:
+        if fields := [*differing(first, other), *generated_otherwise(first, other)]:
+            raise ValueError(
+                f"the runs in {path} differ in more than their seed: {'; '.join(fields)}; name one of them"
+            )
+    return dataclasses.replace(
+        first,
+        seeds=tuple(seed for part in parts for seed in part.seeds),
+        values={name: float(np.mean([part.values[name] for part in parts])) for name in first.values},
+        replicates={name: np.mean([part.replicates[name] for part in parts], 0) for name in first.replicates},
+    )
+
+
+def differing(first: Scored, second: Scored) -> list[str]:
+    """What keeps the numbers of two runs apart, field by field; empty if they compare."""
+    fields = [("images", first.num, second.num)]
+    rules = [part.metrics["scoring"] for part in (first, second)]
+    fields += [(name, rules[0].get(name), rules[1].get(name)) for name in sorted(rules[0].keys() | rules[1].keys())]
+    return [f"{name} {a} and {b}" for name, a, b in fields if a != b]
+
+
+def generated_otherwise(first: Scored, second: Scored) -> list[str]:
+    """In what two runs were made differently, besides the seed: denoiser, weights, options, sampler."""
+    names = ("denoiser", "weights", "options", "sampler", "dtype", "digest")
+    pairs = [(name, first.facts.get(name), second.facts.get(name)) for name in names]
+    return [f"{name} {a} and {b}" for name, a, b in pairs if a != b]
+
+
+def compare(runs: Sequence[Scored]) -> pd.DataFrame:
+    """Every score of every pair: columns score, first, second, difference (second - first), low, high, p, holm, better.
+
+    low, high  95 % basic interval of the paired bootstrap
+    holm       p corrected for all rows of the table
+    better     name of the better run, "tie" where the corrected p is above 5 % or the difference is inside the held-out
+               floor, "" where more is neither better nor worse
+
+    Raises ValueError, naming the fields, for runs whose numbers do not compare.
+    """
+    rows = []
+    for first, second in itertools.combinations(runs, 2):
+        if fields := differing(first, second):
+            raise ValueError(
+                f"{first.name} and {second.name} are not scored alike and cannot be ranked: {'; '.join(fields)}"
+            )
+        rows += [difference(first, second, score) for score in (*SCORES, *COPIES)]
+    frame = pd.DataFrame(rows)
+    frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
+    frame["better"] = [better(row) for row in frame.itertuples()]
+    return frame.drop(columns=["margin", "higher"])
+
+
+def pairing(first: Scored, second: Scored) -> str:
+    """In words, what two runs share and where they differ."""
+    images = "images" in (first.facts.get("kind"), second.facts.get("kind"))
+    shared = not images and first.seeds == second.seeds
+    noise = "made from the same noise" if shared else "independent: their noise differs"
+    sampler = [part.facts.get("sampler") for part in (first, second)]
+    also = "" if images or sampler[0] == sampler[1] else f"; samplers differ: {described(*sampler)}"
+    return f"{first.name} and {second.name}: {noise}{also}"
+
+
+def described(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """The settings in which two samplers differ."""
+    names = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    return ", ".join(f"{name} {first.get(name)} and {second.get(name)}" for name in names)
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `compare` as text."""
+    interval = [f"{row.difference:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in frame.itertuples()]
+    columns = {"score": frame["score"], "first": frame["first"], "second": frame["second"]}
+    columns |= {"second - first": interval, "p": [f"{p:.3f}" for p in frame["p"]]}
+    return pd.DataFrame(columns | {"Holm": [f"{p:.3f}" for p in frame["holm"]], "better": frame["better"]})
+
+
+def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
+    """One row of `compare`, before the correction."""
+    change = second.values[score] - first.values[score]
+    drawn = paired(first.replicates[score], second.replicates[score])
+    low, high = uncertainty.basic(change, drawn)
+    rates = first.metrics["memorization"]
+    found = rates["pixels"]["copy_rate"] if score in COPIES else first.metrics["scores"][score]
+    return {
+        "score": score,
+        "first": first.name,
+        "second": second.name,
+        "difference": change,
+        "low": low,
+        "high": high,
+        "p": uncertainty.p_value(change, drawn),
+        "margin": max(first.margin(score), second.margin(score)),
+        "higher": found["higher_is_better"],
+    }
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Replicates of the difference; of wide features some scores have fewer."""
+    number = min(len(first), len(second))
+    return second[:number].astype(np.float64) - first[:number]
+
+
+def better(row: Any) -> str:
+    """Which of two runs a corrected row prefers."""
+    if row.higher is None:
+        return ""
+    if row.holm >= LEVEL or abs(row.difference) <= row.margin:
+        return "tie"
+    return row.second if (row.difference > 0) == row.higher else row.first
+
+
+def ranks(runs: Sequence[Scored], score: str = "kid") -> list[str]:
+    """The place of each run by a score of which less is better, "1", "2=", ...: one more than the runs surely better.
+
+    Surely: the Holm-corrected p over all pairs is below 5 % and the difference exceeds the held-out floor.
+    """
+    pairs = list(itertools.combinations(range(len(runs)), 2))
+    rows = [difference(runs[i], runs[j], score) for i, j in pairs]
+    corrected = uncertainty.holm(np.array([row["p"] for row in rows]))
+    beaten = [0] * len(runs)
+    for (i, j), row, p in zip(pairs, rows, corrected, strict=True):
+        if p < LEVEL and abs(row["difference"]) > row["margin"]:
+            beaten[j if row["difference"] > 0 else i] += 1
+    return [f"{place + 1}{'=' if beaten.count(place) > 1 else ''}" for place in beaten]
+
+
+def concordance(runs: Sequence[Scored], score: str = "kid") -> float | None:
+    """Kendall's tau-b between the orders in which two extractors put the runs; None for fewer than three runs."""
+    if len(runs) < 3:
+        return None
+    orders = [
+        [run.metrics["scores"][score]["value"] for run in runs],
+        [run.metrics["second"][score]["value"] for run in runs],
+    ]
+    return float(kendalltau(*orders).statistic)
