@@ -26,8 +26,13 @@ app = typer.Typer(
 KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
 
 DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA."
+FEATURES = "Extractor of FID and KID (`bench list features`)."
 Weights = Annotated[str | None, typer.Option(help="Card, file or folder; the denoiser's default card otherwise.")]
 Options = Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")]
+FeaturesWeights = Annotated[
+    Path | None,
+    typer.Option("--features-weights", "--inception-weights", help="File of weights for timm:MODEL and inception."),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds MNIST/raw/, as torchvision lays it out.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
@@ -52,7 +57,8 @@ def run(
     seed: Annotated[int, typer.Option(help="Image i depends on (seed, i) alone.")] = 0,
     dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
     data_dir: DataDir = None,
-    features: Annotated[str, typer.Option(help="Extractor of FID and KID: lenet-a, lenet-b or pixels.")] = "lenet-a",
+    features: Annotated[str, typer.Option(help=FEATURES)] = "lenet-a",
+    features_weights: FeaturesWeights = None,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help="Of the network: auto, float32 or bfloat16.")] = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Images at once; default 128, on cuda 1024.")] = None,
@@ -90,6 +96,7 @@ def run(
         dataset_name=dataset,
         data_dir=data_dir,
         extractor_name=features,
+        extractor_weights=features_weights,
         device=device,
         dtype_name=dtype,
         batch_size=batch_size,
@@ -121,7 +128,8 @@ def score(
     num: Annotated[int | None, typer.Option(help="The first so many images; all by default.")] = None,
     dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
     data_dir: DataDir = None,
-    features: Annotated[str, typer.Option(help="Extractor of FID and KID: lenet-a, lenet-b or pixels.")] = "lenet-a",
+    features: Annotated[str, typer.Option(help=FEATURES)] = "lenet-a",
+    features_weights: FeaturesWeights = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
     json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
 ) -> None:
@@ -132,6 +140,7 @@ def score(
     from bench import scoring
 
     options = {"dataset_name": dataset, "data_dir": data_dir, "extractor_name": features}
+    options |= {"extractor_weights": features_weights}
     show(*scoring.score_path(path, name=name, num=num, **options, out=out, say=say), json_)
 
 

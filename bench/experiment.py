@@ -56,6 +56,7 @@ def resolve(
     dataset_name: str = "mnist",
     data_dir: Path | None = None,
     extractor_name: str = "lenet-a",
+    extractor_weights: Path | None = None,
     device: str = "auto",
     dtype_name: str = "auto",
     batch_size: int | None = None,
@@ -63,7 +64,8 @@ def resolve(
 ) -> Plan:
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
-    options  keywords of the denoiser's load function
+    options            keywords of the denoiser's load function
+    extractor_weights  file for a network trained on photographs, as `features.load` takes it
 
     Raises LookupError (unknown name), TypeError (option), FileNotFoundError, ValueError, OSError (`out`).
     """
@@ -73,8 +75,8 @@ def resolve(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1; found {batch_size}")
     denoisers.registry.find(name)
-    extractor = features.load(extractor_name)
     device = machine.choose_device(device)
+    extractor = features.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
     if device == "cpu":
         machine.limit_memory()

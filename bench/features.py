@@ -1,12 +1,14 @@
 """Feature extractors: images to the vectors that quality is measured in."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from bench import lenet
+from bench import lenet, pretrained
 from bench.data import to_float
 
 SECOND = ("lenet-b", "lenet-a")  # the extractor beside the one asked for; the latter if that is the former
@@ -18,29 +20,63 @@ class Extractor:
     """uint8 images (N, H, W) to float32 features (N, d)."""
 
     name: str
-    digest: str  # of the weights; part of every fingerprint
+    digest: str  # of weights and preprocessing; part of every fingerprint
     features: Callable[[np.ndarray], np.ndarray]
+    preprocessing: str = "grey levels as they are"
 
 
-def classifier(name: str) -> Extractor:
+def classifier(name: str, weights: Path | None, device: str) -> Extractor:
     """The last hidden layer of a shipped MNIST classifier, (N, 128)."""
-    net, card = lenet.load(name)
+    net, card = lenet.load(name)  # small enough for the CPU, whose features are the same everywhere
     return Extractor(name, card["sha256"][:16], lambda images: batched(net.features, images))
 
 
-def pixels(name: str) -> Extractor:
+def pixels(name: str, weights: Path | None, device: str) -> Extractor:
     """The grey levels themselves in [0, 1], (N, H W): a Gaussian model of the pixels scores well, by construction."""
     return Extractor(name, "1", lambda images: images.reshape(len(images), -1).astype(np.float32) / 255)
 
 
-EXTRACTORS: dict[str, Callable[[str], Extractor]] = {"lenet-a": classifier, "lenet-b": classifier, "pixels": pixels}
+def timm_model(name: str, weights: Path | None, device: str) -> Extractor:
+    """Pooled features of any model of timm's, trained on photographs; resized as it was evaluated, not cropped."""
+    return from_network(name, pretrained.timm_model(name.removeprefix("timm:"), weights), device)
 
 
-def load(name: str) -> Extractor:
-    """The extractor called `name`. Raises LookupError for an unknown one."""
-    if name not in EXTRACTORS:
+def inception(name: str, weights: Path | None, device: str) -> Extractor:
+    """The 2015 network of FID, (N, 2048), resized as TensorFlow 1 did; or inception:half-pixel, inception:bicubic."""
+    if name not in INCEPTIONS:
+        raise LookupError(f"unknown features {name!r}; available: {', '.join(INCEPTIONS)} (--features)")
+    return from_network(name, pretrained.inception(INCEPTIONS[name], weights), device)
+
+
+def from_network(name: str, network: pretrained.Network, device: str) -> Extractor:
+    """An extractor that runs a network trained on photographs on `device`."""
+    net, prepare = network
+    digest, net = pretrained.digest(net, prepare), net.to(device)
+    return Extractor(name, digest, functools.partial(pretrained.features, net, prepare, device), str(prepare))
+
+
+INCEPTIONS = {"inception": "tf1", "inception:half-pixel": "half-pixel", "inception:bicubic": "bicubic"}
+SHIPPED = ("lenet-a", "lenet-b", "pixels")
+EXTRACTORS: dict[str, Callable[[str, Path | None, str], Extractor]] = {
+    "lenet-a": classifier,
+    "lenet-b": classifier,
+    "pixels": pixels,
+    "timm:MODEL": timm_model,
+    "inception": inception,
+}
+
+
+def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extractor:
+    """The extractor called `name`, with its weights from a file if it is one of a network trained on photographs.
+
+    Raises LookupError for an unknown one, FileNotFoundError or ValueError for weights that are missing or do not fit.
+    """
+    family = {"timm": "timm:MODEL", "inception": "inception"}.get(name.partition(":")[0], name)
+    if family not in EXTRACTORS:
         raise LookupError(f"unknown features {name!r}; available: {', '.join(EXTRACTORS)} (--features)")
-    return EXTRACTORS[name](name)
+    if weights is not None and name in SHIPPED:
+        raise ValueError(f"{name} is complete as it is; --features-weights is for timm:MODEL and inception")
+    return EXTRACTORS[family](name, weights, device)
 
 
 def judge() -> str:

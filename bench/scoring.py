@@ -27,7 +27,7 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
     )
     table = protocol.table(num, rules)
     mark = table if sampler is None else protocol.fingerprint([sampler, rules])
-    return {"scoring": rules, "fingerprint": mark, "table": table}
+    return {"scoring": rules, "fingerprint": mark, "table": table, "preprocessing": extractor.preprocessing}
 
 
 def is_scored(run: Run, facts: dict[str, Any]) -> bool:
@@ -61,7 +61,7 @@ def finish(
     run.write("grid.png", lambda file: figures.grid(images, file))
     neighbours = dataset.train[rows["nearest"]]
     run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
-    protocol_ = {key: facts[key] for key in ("scoring", "fingerprint", "table")}
+    protocol_ = {key: facts[key] for key in ("scoring", "fingerprint", "table", "preprocessing")}
     run.update(status="finished", peak_memory_bytes=machine.peak_memory(), **protocol_)
     run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **protocol_, **scores})
 
@@ -74,6 +74,7 @@ def score_path(
     dataset_name: str = "mnist",
     data_dir: Path | None = None,
     extractor_name: str = "lenet-a",
+    extractor_weights: Path | None = None,
     out: Path = Path("results"),
     say: Say = lambda line: None,
 ) -> tuple[Run, str]:
@@ -86,7 +87,7 @@ def score_path(
 
     Raises LookupError (unknown name), FileNotFoundError, ValueError, OSError (`out`).
     """
-    extractor = features.load(extractor_name)
+    extractor = features.load(extractor_name, extractor_weights)
     machine.check_writable(out)
     dataset = data.load(dataset_name, data_dir)
     images = imported.read(path, dataset)
