@@ -111,14 +111,32 @@ def run(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("results")) -> None:
-    """Print one table per protocol for all runs below a folder; write report.md and report.csv into it."""
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("results"),
+    format_: Annotated[
+        str, typer.Option("--format", help="Files to write, of html, md, csv, tex and json.")
+    ] = "html,md,csv",
+    open_: Annotated[bool, typer.Option("--open", help="Show report.html in the browser.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print all as JSON; write nothing.")] = False,
+) -> None:
+    """Print one table per protocol for all runs below a folder, and write the report: one page, to look at or send."""
     from bench import report
 
-    frame, unfinished = report.collect(folder)
-    report.write(folder, frame, unfinished)
-    typer.echo(report.tables(frame, unfinished))
-    typer.echo(folder / "report.md")
+    formats = tuple(dict.fromkeys(format_.split(",")))
+    for name in formats:
+        check_choice("--format", name, report.FORMATS)
+    if open_ and "html" not in formats:
+        raise ValueError(f"--open shows report.html; add html to --format {format_}")
+    entries, absent = report.collect(folder)
+    if json_:
+        typer.echo(report.as_json(folder, entries, absent), nl=False)
+        return
+    paths = report.write(folder, entries, absent, formats)
+    typer.echo(report.tables(entries, absent))
+    for path in paths:
+        typer.echo(path)
+    if open_:
+        typer.launch(str((folder / "report.html").resolve()))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 SCALE = 2  # screen pixels per image pixel
 GAP = 4
 CAPTION = 14
+BACKGROUND = 96
 
 
 def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
@@ -15,10 +16,40 @@ def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
     images = images[: columns * columns]
     height, width = (side * SCALE + GAP for side in images.shape[1:])
     rows = -(-len(images) // columns)
-    sheet = Image.new("L", (min(columns, len(images)) * width + GAP, rows * height + GAP), 96)
+    sheet = Image.new("L", (min(columns, len(images)) * width + GAP, rows * height + GAP), BACKGROUND)
     for i, image in enumerate(images):
         sheet.paste(enlarged(image), (i % columns * width + GAP, i // columns * height + GAP))
     sheet.save(file, format="PNG")
+
+
+def images_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
+    """The images of a `grid` of images `side` pixels wide, uint8 (n, side, side); empty places are left out.
+
+    Raises ValueError for a sheet of another size.
+    """
+    return tiles(sheet, (side * SCALE, side * SCALE), (side * SCALE + GAP, side * SCALE + GAP))
+
+
+def pairs_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
+    """The pairs of a `nearest` sheet without their captions, uint8 (n, 2, side, side), by rising d1/d2.
+
+    Raises ValueError for a sheet of another size.
+    """
+    wide = 2 * side * SCALE + 1
+    found = tiles(sheet, (side * SCALE, wide), (side * SCALE + CAPTION + GAP, wide - 1 + 3 * GAP))
+    # One pixel of frame is between the two: after every second was taken, column `side`.
+    return found if not len(found) else np.stack([found[:, :, :side], found[:, :, side + 1 :]], axis=1)
+
+
+def tiles(sheet: np.ndarray, size: tuple[int, int], pitch: tuple[int, int]) -> np.ndarray:
+    """Every SCALE-th pixel of the tiles of a sheet, uint8 (n, H, W), up to the first that was left empty."""
+    rows, columns = ((length - GAP) // step for length, step in zip(sheet.shape, pitch, strict=True))
+    if rows < 1 or columns < 1 or sheet.shape != (rows * pitch[0] + GAP, columns * pitch[1] + GAP):
+        raise ValueError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} pixels is none of ours")
+    places = [(GAP + row * pitch[0], GAP + column * pitch[1]) for row in range(rows) for column in range(columns)]
+    found = np.stack([sheet[top : top + size[0], left : left + size[1]] for top, left in places])
+    drawn = (found != BACKGROUND).any(axis=(1, 2))
+    return found[drawn, ::SCALE, ::SCALE]
 
 
 def nearest(images: np.ndarray, neighbours: np.ndarray, ratio: np.ndarray, file: BinaryIO, columns: int = 8) -> None:
@@ -29,7 +60,7 @@ def nearest(images: np.ndarray, neighbours: np.ndarray, ratio: np.ndarray, file:
     order = np.argsort(ratio, kind="stable")[: columns * 8]
     height, width = images.shape[1] * SCALE + CAPTION + GAP, images.shape[2] * SCALE * 2 + 3 * GAP
     rows = -(-len(order) // columns)
-    sheet = Image.new("L", (min(columns, len(order)) * width + GAP, rows * height + GAP), 96)
+    sheet = Image.new("L", (min(columns, len(order)) * width + GAP, rows * height + GAP), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for place, i in enumerate(order):
         left, top = place % columns * width + GAP, place // columns * height + GAP
@@ -43,7 +74,7 @@ def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: 
     """Rows noisy | denoised of float images (H, W) in [0, 1], clipped; each pixel drawn scale x scale. PNG."""
     height = sum(noisy.shape[0] * scale + GAP for noisy, _ in pairs) + GAP
     width = 2 * max(noisy.shape[1] * scale + GAP for noisy, _ in pairs) + GAP
-    sheet, top = Image.new("L", (width, height), 96), GAP
+    sheet, top = Image.new("L", (width, height), BACKGROUND), GAP
     for noisy, denoised in pairs:
         for place, image in enumerate((noisy, denoised)):
             drawn = enlarged((image.clip(0, 1) * 255).round().astype(np.uint8), scale)
@@ -60,7 +91,9 @@ def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
 def strips(rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290) -> None:
     """One row of uint8 images (N, H, W) per label, the label in front. PNG."""
     height, width = (side * SCALE + GAP for side in rows[0][1].shape[1:])
-    sheet = Image.new("L", (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP), 96)
+    sheet = Image.new(
+        "L", (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP), BACKGROUND
+    )
     draw = ImageDraw.Draw(sheet)
     for row, (text, images) in enumerate(rows):
         top = row * height + GAP

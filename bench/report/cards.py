@@ -1,0 +1,196 @@
+"""One card per entry: what is wrong with it, its images, what happened on the way, and how to make it again."""
+
+import math
+import shlex
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench import figures
+from bench.report import diagnosis, inline, pictures, tables
+from bench.report.collect import Entry, Number
+from bench.report.diagnosis import Finding
+
+SHOWN = 64  # samples of a card
+PAIRS = 16
+CHAINS = 3  # trajectories of a card
+GREYS = 16  # levels of the strips: x_t is mostly noise, which does not compress
+
+
+class Pair(NamedTuple):
+    """A sample beside its nearest training image."""
+
+    picture: str
+    id: int
+    nearest: int
+    d1: float
+    ratio: float
+
+
+class Strips(NamedTuple):
+    """The ten noise levels, real digits noised to them, and samples on the way down them."""
+
+    sigmas: list[str]
+    forward: str
+    backward: str
+    chains: int
+
+
+class Card(NamedTuple):
+    """What the page shows of one entry; a part that is missing is empty or None."""
+
+    entry: Entry
+    findings: list[Finding]
+    outside: str
+    warnings: list[str]
+    samples: str
+    pairs: list[Pair]
+    strips: Strips | None
+    panels: list[inline.Panel]
+    bars: list[inline.Bar]
+    scores: list[tuple[str, Number, Number | None]]
+    facts: list[tuple[str, str]]
+    card: list[tuple[str, str]]
+    command: str
+
+
+def card(entry: Entry, *, pictured: bool) -> Card:
+    """A card, with or without its pictures. Files that cannot be read leave a warning."""
+    images = pictures.samples(entry.run)
+    findings = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
+    warnings = warn(entry, images is not None, findings)
+    trace, said = read_trace(entry)
+    argv = entry.facts.get("argv")
+    return Card(
+        entry=entry,
+        findings=findings,
+        outside=diagnosis.outside(entry),
+        warnings=warnings + said,
+        samples=pictures.sheet(images[:SHOWN], 16) if pictured and images is not None else "",
+        pairs=pairs(entry) if pictured else [],
+        strips=strips(entry) if pictured else None,
+        panels=trace,
+        bars=inline.bars(entry.measured.histogram, diagnosis.held_out(entry).histogram),
+        scores=scores(entry),
+        facts=facts(entry),
+        card=weight_card(entry),
+        command="bench " + shlex.join(map(str, argv)) if argv else "",
+    )
+
+
+def warn(entry: Entry, pictured: bool, findings: list[Finding]) -> list[str]:
+    """What a reader should know before believing the numbers."""
+    said = [str(line) for line in entry.facts.get("warnings") or []]
+    if not pictured:
+        said.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
+    confidence = entry.score("confidence")
+    if findings[0].verdict == diagnosis.FAILS and confidence is not None and confidence.value > 0.9:
+        said.append(f"a mean confidence of {confidence.value:.3f} is no proof of digits: KID and precision decide")
+    if "-dirty" in str(entry.facts.get("commit")):
+        said.append(f"made from a working tree with uncommitted changes ({entry.facts['commit']})")
+    if str(entry.facts.get("dataset", "")).startswith("mnist5k"):
+        said.append("of the 5 000 embedded digits, not of the full MNIST")
+    return said
+
+
+def read_trace(entry: Entry) -> tuple[list[inline.Panel], list[str]]:
+    """The plots of trace.csv, or the reason why there are none. Images that were given have no trace."""
+    if not entry.is_run:
+        return [], []
+    try:
+        return inline.panels(pd.read_csv(entry.run.path / "trace.csv"), entry.band()), []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [], [f"no trace: {error}"]
+
+
+def pairs(entry: Entry) -> list[Pair]:
+    """The samples most like a training image, most alike first; empty if a file is missing or does not fit."""
+    sheet = pictures.read_sheet(entry.run, "nearest.png")
+    try:
+        rows = pd.read_csv(entry.run.path / f"per_sample-{entry.fingerprint}.csv")
+        images = figures.pairs_of(sheet) if sheet is not None else []
+        order = np.argsort(rows["ratio"].to_numpy(dtype=float), kind="stable")[: min(PAIRS, len(images))]
+        return [
+            Pair(
+                pictures.sheet(images[place], 2),
+                int(row["id"]),
+                int(row["nearest"]),
+                float(row["d1"]),
+                float(row["ratio"]),
+            )
+            for place, (_, row) in enumerate(rows.iloc[order].iterrows())
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def strips(entry: Entry) -> Strips | None:
+    """Forward and backward strips out of trajectory.npz; None if it is missing or holds something else."""
+    stored = entry.run.read_npz("trajectory.npz")
+    try:
+        sigmas, forward, x, denoised = (stored[key] for key in ("sigma", "forward", "x", "denoised"))
+        if not (x.shape == denoised.shape and x.shape[1] == forward.shape[1] == len(sigmas)):
+            return None
+        levels, count = len(sigmas), min(CHAINS, len(x))
+        rows = [image for chain in range(count) for image in (*x[chain], *denoised[chain])]
+        return Strips(
+            [tables.short(sigma, 2) for sigma in sigmas.tolist()],
+            pictures.sheet(np.concatenate(list(forward[:2])), levels, levels=GREYS),
+            pictures.sheet(np.stack(rows), levels, levels=GREYS),
+            count,
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return None
+
+
+def scores(entry: Entry) -> list[tuple[str, Number, Number | None]]:
+    """Every number that was measured, beside the held-out digits' own."""
+    usual, mine = diagnosis.held_out(entry), entry.measured
+    found = [(name, mine.scores[name], usual.scores.get(name)) for name in tables.SCORES if name in mine.scores]
+    for distance in tables.DISTANCES:
+        theirs = usual.memorization.get(distance, {})
+        values = mine.memorization.get(distance, {})
+        found += [
+            (f"{name}, {distance}", values[name], theirs.get(name)) for name in tables.MEMORIZATION if name in values
+        ]
+    space = entry.second.get("features", "second features")
+    found += [(f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Number)]
+    return found
+
+
+def facts(entry: Entry) -> list[tuple[str, str]]:
+    """What was run, where, at which cost, and how it was scored."""
+    known, cost = entry.facts, entry.facts.get("cost") or {}
+    sampler = known.get("sampler") or {}
+    band = entry.band()
+    rows = {
+        "folder": entry.run.path.as_posix(),
+        "source": known.get("source"),
+        "protocol": f"{entry.fingerprint}: {entry.protocol}",
+        "seed": known.get("seed"),
+        "sampler": ", ".join(f"{key} {value}" for key, value in sampler.items()),
+        "trained noise levels": band
+        and f"sigma {band[0]:.3g} to {'infinity' if math.isinf(band[1]) else f'{band[1]:.4g}'}",
+        "arithmetic": known.get("dtype"),
+        "device": known.get("device"),
+        "seconds": cost.get("seconds")
+        and f"{cost['seconds']:.4g}, of which {cost.get('seconds_in_denoiser', 0):.4g} in the denoiser",
+        "started": known.get("started"),
+        "commit": known.get("commit"),
+        "versions": ", ".join(f"{key} {value}" for key, value in (known.get("versions") or {}).items()),
+    }
+    rows |= {f"scoring: {key}": value for key, value in (known.get("scoring") or {}).items()}
+    return [(key, str(value)) for key, value in rows.items() if value not in (None, "")]
+
+
+def weight_card(entry: Entry) -> list[tuple[str, str]]:
+    """The card of the weights; empty for closed forms."""
+    return [(str(key).replace("_", " "), said(value)) for key, value in (entry.facts.get("card") or {}).items()]
+
+
+def said(value: Any) -> str:
+    """A value of a card as a line."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {said(inner)}" for key, inner in value.items())
+    return ", ".join(map(said, value)) if isinstance(value, list) else str(value)

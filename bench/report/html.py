@@ -1,0 +1,104 @@
+"""The page: one file, offline, every string from a result escaped, nothing but its own script allowed to run."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import bench
+from bench.report import board, cards, diagnosis, tables
+from bench.report.cards import Card
+from bench.report.collect import Absent, Entry, Group
+from bench.report.glossary import GLOSSARY
+
+PICTURED = 24  # cards with pictures; further ones have text and plots only, so that the page stays small
+
+
+class Verdict(NamedTuple):
+    """One sentence of the answer."""
+
+    key: str
+    name: str
+    where: str
+    kind: str
+    verdict: str
+    because: str
+
+
+def render(
+    folder: Path,
+    groups: list[Group],
+    absent: list[Absent],
+    *,
+    figures: list[Any],
+    studies: list[dict[str, Any]],
+) -> str:
+    """The whole page.
+
+    figures  of `plots`; their SVG was drawn there, with its strings escaped
+    studies  name, text lines, picture (data URI) and table of each study
+    """
+    entries = {entry.key: entry for group in groups for entry in in_order(group)}
+    made = [cards.card(entry, pictured=place < PICTURED) for place, entry in enumerate(entries.values())]
+    words = {card.entry.key: (card.findings[0].kind, card.findings[0].verdict) for card in made}
+    environment = Environment(
+        loader=PackageLoader("bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"short": tables.short, "whole": tables.whole, "percent": tables.percent}
+    style, script = (environment.loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    return environment.get_template("page.html").render(
+        folder=folder.resolve().name,
+        when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=bench.__version__,
+        boards=[(group, board.columns(frame), board.rows(frame, words)) for group, frame in framed(groups)],
+        cards=made,
+        verdicts=verdicts(made),
+        absent=absent,
+        figures=figures,
+        studies=studies,
+        unpictured=max(0, len(made) - PICTURED),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        glossary=GLOSSARY,
+    )
+
+
+def framed(groups: list[Group]) -> list[tuple[Group, Any]]:
+    """Each group with its frame."""
+    return [(group, tables.frame(group)) for group in groups]
+
+
+def in_order(group: Group) -> list[Entry]:
+    """The entries as the leaderboard shows them: by rising KID, those without at the end."""
+    return sorted(group.entries, key=lambda entry: (entry.score("kid") is None, entry.score("kid") or (0,)))
+
+
+def verdicts(made: list[Card]) -> dict[str, list[Verdict]]:
+    """The answer: which denoisers generate, which memorize, which do neither, each with the reason."""
+    found: dict[str, list[Verdict]] = {}
+    for card in made:
+        first = card.findings[0]
+        because = "; ".join(finding.because for finding in card.findings[:2])
+        if card.outside and first.verdict == diagnosis.FAILS:
+            because += f". {card.outside}"
+        where = size(card.entry)
+        said = Verdict(card.entry.key, card.entry.title, where, first.kind, first.verdict, because)
+        found.setdefault(first.verdict, []).append(said)
+    order = (diagnosis.GENERATES, diagnosis.MEMORIZES, diagnosis.FAILS)
+    return {verdict: found[verdict] for verdict in order if verdict in found}
+
+
+def size(entry: Entry) -> str:
+    """Number of images and of steps, to tell runs of one denoiser apart."""
+    counts = [number.n for number in entry.measured.scores.values() if number.n]
+    steps = (entry.facts.get("sampler") or {}).get("steps")
+    return f"{max(counts, default='?')} images" + (f", {steps} steps" if steps else "")

@@ -1,0 +1,205 @@
+"""Entries as tables: numbers in a frame, and the frame as text for a terminal, Markdown and LaTeX."""
+
+import textwrap
+from typing import Any
+
+import pandas as pd
+
+from bench.report.collect import Absent, Entry, Group, Measured, Number, groups
+
+NAME_WIDTH = 22  # of a terminal table; longer names continue on the next line
+SCORES = (
+    "fid",
+    "fid_infinity",
+    "kid",
+    "mifid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "classifier_score",
+    "class_distance",
+    "confidence",
+    "ambiguous",
+    "noise_std",
+)
+MEMORIZATION = ("copy_rate", "relative", "authpct", "excess_1", "excess_5", "auc", "ct", "d1_median")
+DISTANCES = ("pixels", "shifted", "guarded", "features")
+CONTROLS = {
+    "held_out": "held-out digits",
+    "copies": "training digits",
+    "copies_noise_0.05": "training digits, noise 0.05",
+    "copies_noise_0.1": "training digits, noise 0.1",
+    "copies_noise_0.2": "training digits, noise 0.2",
+    "copies_shifted": "training digits, shifted",
+    "midpoints": "midpoints of two digits",
+    "gaussian": "Gaussian model",
+}
+COLUMNS = ("", "denoiser", "N", "FID", "KID x 1e3", "conf", "copies", "out", "NFE", "s/im")
+
+
+def frame(group: Group) -> pd.DataFrame:
+    """One row per control and entry of a group, by rising KID, in full precision; what was not measured is missing.
+
+    rank  a place within the group as text, "1" or "2=" for a tie; empty where no ranking was made
+    kind  "control", "run" or "images"
+    """
+    rows = [control_row(name, measured) for name, measured in group.controls.items()]
+    rows += [entry_row(entry) for entry in group.entries]
+    found = pd.DataFrame(rows)
+    found.insert(0, "rank", "")
+    found.insert(0, "fingerprint", group.fingerprint)
+    if "kid" in found:
+        found = found.sort_values("kid", kind="stable", na_position="last")
+    return found.reset_index(drop=True)
+
+
+def control_row(name: str, measured: Measured) -> dict[str, Any]:
+    """A control: scores without cost."""
+    return {"kind": "control", "name": CONTROLS.get(name, name), **flat(measured)}
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    """A run or image set: scores, memorization, cost."""
+    facts = entry.facts
+    cost = facts.get("cost") or {}
+    return {
+        "kind": "run" if entry.is_run else "images",
+        "name": entry.name,
+        "seed": entry.seed,
+        **flat(entry.measured),
+        "memorization": entry.verdict.get("memorization"),
+        "out_of_band": facts.get("out_of_band"),
+        "nfe": facts.get("nfe"),
+        "seconds_per_image": cost.get("seconds_per_image"),
+        "peak_memory_bytes": facts.get("peak_memory_bytes"),
+        "parameters": facts.get("parameters"),
+        "path": entry.run.path.as_posix(),
+        "key": entry.key,
+    }
+
+
+def flat(measured: Measured) -> dict[str, Any]:
+    """Numbers in one level: name, name_stderr, name_low, name_high; memorization as distance_name."""
+    counts = [number.n for number in measured.scores.values() if number.n]
+    row: dict[str, Any] = {"n": max(counts, default=None)}
+    named = dict(measured.scores)
+    for distance, scores in measured.memorization.items():
+        named |= {f"{distance}_{name}": number for name, number in scores.items()}
+    for name, number in named.items():
+        row |= {name: number.value, f"{name}_stderr": number.stderr, f"{name}_low": number.low}
+        row[f"{name}_high"] = number.high
+    return row
+
+
+def number_of(row: pd.Series, name: str) -> Number | None:
+    """A score of a row of a frame, or None."""
+    parts = [row.get(key) for key in (name, f"{name}_stderr", f"{name}_low", f"{name}_high")]
+    value, *rest = (None if part is None or pd.isna(part) else float(part) for part in parts)
+    return None if value is None else Number(value, *rest)
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """Three significant digits, no exponent below a million; empty for what is missing."""
+    if value is None or pd.isna(value):
+        return ""
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{max(0, digits - len(f'{abs(value):.0f}'))}f}" if abs(value) >= 1 else f"{value:.{digits}g}"
+    return f"{value:.2g}"
+
+
+def whole(value: float | None) -> str:
+    """A count, or a mean of counts; empty for what is missing."""
+    return "" if value is None or pd.isna(value) else f"{value:.6g}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share in percent; empty for what is missing."""
+    return "" if value is None or pd.isna(value) else f"{value:.{digits}%}"
+
+
+def thousandths(number: Number | None) -> str:
+    """A KID in thousandths with its standard error; empty for what is missing."""
+    if number is None:
+        return ""
+    value, error = 1e3 * number.value, None if number.stderr is None else 1e3 * number.stderr
+    digits = 1 if abs(value) < 1000 else 0
+    return f"{value:.{digits}f}" + ("" if error is None else f" ±{error:.{digits}f}")
+
+
+def cells(row: pd.Series) -> list[str]:
+    """A row of a frame as the cells of COLUMNS."""
+    seed = f" (seed {row['seed']:.0f})" if row.get("seed", 0) > 0 else ""
+    copied = row.get("pixels_copy_rate")
+    return [
+        row["rank"],
+        f"{row['name']}{seed}",
+        whole(row["n"]),
+        short(row.get("fid")),
+        thousandths(number_of(row, "kid")),
+        short(row.get("confidence")),
+        percent(copied, 0 if copied in (0, 1) else 1),
+        percent(row.get("out_of_band")),
+        whole(row.get("nfe")),
+        short(row.get("seconds_per_image"), 2),
+    ]
+
+
+def printed(found: pd.DataFrame) -> pd.DataFrame:
+    """A frame as the text that tables show, of the controls the first; a column without anything is left out."""
+    shown = found[(found["kind"] != "control") | (found["name"] == CONTROLS["held_out"])]
+    text = pd.DataFrame([cells(row) for _, row in shown.iterrows()], columns=COLUMNS)
+    return text[[column for column in text if text[column].any()]]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of text that reads as well in a terminal as in a rendered page."""
+    lines = [list(table.columns), *table.to_numpy().tolist()]
+    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
+    """A table of text for 80 columns: names continue on the next line, numbers stand to the right."""
+    lines: list[list[str]] = []
+    for line in table.to_numpy().tolist():
+        where = list(table.columns).index("denoiser")
+        first, *more = textwrap.wrap(line[where], NAME_WIDTH, subsequent_indent="  ") or [""]
+        lines.append([*line[:where], first, *line[where + 1 :]])
+        lines += [["" if i != where else part for i in range(len(line))] for part in more]
+    lines = [list(table.columns), *lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
+    rule = ["-" * width for width in widths]
+    adjust = [str.ljust if column in left else str.rjust for column in table.columns]
+    return "\n".join(
+        " ".join(put(cell, width) for put, cell, width in zip(adjust, line, widths, strict=True)).rstrip()
+        for line in [lines[0], rule, *lines[1:]]
+    )
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A booktabs table."""
+    names = {"±": r"$\pm$", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+    special = str.maketrans(names | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
+    lines = [[str(cell).translate(special) for cell in line] for line in [table.columns, *table.to_numpy().tolist()]]
+    body = [" & ".join(line) + r" \\" for line in lines]
+    columns = "".join("l" if column in ("", "denoiser") else "r" for column in table.columns)
+    head, foot = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"], [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*head, body[0], r"\midrule", *body[1:], *foot])
+
+
+def tables(entries: list[Entry], absent: list[Absent]) -> str:
+    """What `bench report` prints: a table per protocol, then what is not shown."""
+    parts = []
+    for group in groups(entries):
+        head = textwrap.fill(f"Protocol {group.fingerprint}: {group.protocol}", 80)
+        parts.append(f"{head}\n\n{terminal(printed(frame(group)))}")
+    if not parts:
+        parts.append("No finished runs.")
+    if absent:
+        parts.append("Not shown:\n\n" + "\n".join(f"- {item.path}: {item.reason}" for item in absent))
+    return "\n\n".join(parts) + "\n"
