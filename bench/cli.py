@@ -245,6 +245,7 @@ def gauge(
     figure: Annotated[Path | None, typer.Option(help="PNG to draw noisy | denoised into; with --images.")] = None,
     likelihood: Annotated[bool, typer.Option("--likelihood", help="Bits per pixel instead of errors.")] = False,
     num: Annotated[int, typer.Option(help="Held-out digits.")] = 1000,
+    out: Annotated[Path | None, typer.Option(help="Folder of runs; keeps the errors for its report.")] = None,
     dataset: str = "mnist",
     data_dir: DataDir = None,
 ) -> None:
@@ -266,6 +267,8 @@ def gauge(
         raise ValueError(f"--likelihood needs --num 2 or more for its standard error; found {num}")
     if figure is not None and images is None:
         raise ValueError("--figure draws photographs; say which: --images FOLDER")
+    if out is not None and (likelihood or images is not None):
+        raise ValueError("--out keeps squared errors on digits; leave out --likelihood and --images")
     complain(denoiser)
     denoisers.registry.find(denoiser)
     photos = photographs.read(images) if images is not None else None
@@ -278,6 +281,10 @@ def gauge(
     else:
         frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos)
     typer.echo(report.markdown(frame.map(lambda value: value if isinstance(value, str) else f"{value:.4g}")))
+    if out is not None:
+        name = " ".join([denoiser, found.spec.weights.split("@")[0], *(option or [])]).replace("  ", " ").strip()
+        typer.echo(gauge_.keep(frame, name, digits(), num, out))
+        gauge_.bounds(digits(), num, out, say)
     if figure is not None:
         gauge_.draw(found, photos, figure)
         typer.echo(figure)

@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 
 import denoisers
-from bench import data, features, generate, machine, protocol, runs, scoring
+from bench import data, features, files, generate, machine, protocol, scoring, trajectory
 from bench.data import Dataset
 from bench.features import Extractor
 from bench.protocol import Protocol
 from bench.runs import Run
+from bench.sampler import Step
 from bench.score import Say
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
@@ -114,9 +115,9 @@ def resolve(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     short = protocol.fingerprint(images)
-    run_id = f"{runs.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
+    run_id = f"{files.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
-    run = Run(out / runs.slug(name) / run_id)
+    run = Run(out / files.slug(name) / run_id)
     return Plan(found, dataset, extractor, setting, seed, device, dtype, min(size, setting.num), facts, run)
 
 
@@ -151,6 +152,8 @@ def execute(
         except (FloatingPointError, MemoryError) as error:
             run.update(status="failed", error=str(error))
             raise
+    if not (run.path / "trajectory.npz").exists():
+        write_trajectory(plan)
     images = samples["arr_0"][..., 0]
     scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.facts, say)
     return run
@@ -172,8 +175,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     if done:
         say(f"resuming: {done} of {num} images are on disk")
     advance = progress(done * steps, num * steps)
-    start = plan.protocol.start
-    guess = None if start == "noise" or done == num else STARTS[start](plan.dataset, plan.seed)
+    guess = None if done == num else start_guess(plan)
     for ids in ranges:
         if stored[ids] is None:
             stored[ids] = machine.in_memory(plan.batch_size, functools.partial(make_chunk, plan, ids, guess, advance))
@@ -195,7 +197,18 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     return samples
 
 
-def make_chunk(plan: Plan, ids: range, guess: Guess | None, advance: Callable[[int], None]) -> dict[str, np.ndarray]:
+def start_guess(plan: Plan) -> Guess | None:
+    """What the images begin from under noise; None for pure noise."""
+    return None if plan.protocol.start == "noise" else STARTS[plan.protocol.start](plan.dataset, plan.seed)
+
+
+def make_chunk(
+    plan: Plan,
+    ids: range,
+    guess: Guess | None,
+    advance: Callable[[int], None] = lambda images: None,
+    watch: Callable[[Step], None] = lambda step: None,
+) -> dict[str, np.ndarray]:
     """The images `ids`, with trace and cost."""
     chunk = generate.generate(
         plan.denoiser,
@@ -211,8 +224,18 @@ def make_chunk(plan: Plan, ids: range, guess: Guess | None, advance: Callable[[i
         dtype=plan.dtype,
         guess=guess,
         advance=advance,
+        watch=watch,
     )
     return chunk._asdict()
+
+
+def write_trajectory(plan: Plan) -> None:
+    """The first images once more, as they depend on (seed, id) alone, with what lay on their way."""
+    ids, guess = range(min(trajectory.IDS, plan.protocol.num)), start_guess(plan)
+    again = functools.partial(make_chunk, plan, ids, guess)
+    found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.protocol.steps, plan.seed)
+    if found:
+        plan.run.write_npz("trajectory.npz", **found)
 
 
 def write_trace(run: Run, trace: np.ndarray) -> None:

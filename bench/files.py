@@ -1,6 +1,7 @@
-"""Files that are either absent or whole: every write is temporary, then renamed."""
+"""Files that are either absent or whole: every write is temporary, then renamed. And what they may be called."""
 
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,3 +35,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray] | None:
             return dict(file)
     except UNREADABLE:
         return None
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: paths, modules and splices have signs that folders should not."""
+    return re.sub(r"[^\w.=,@+-]+", "-", name).strip("-.")

@@ -1,5 +1,6 @@
 """How good a denoiser is as a denoiser: its squared error against the noise level."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from bench import figures, files
 from bench.data import Dataset, to_float
 from bench.noise import noise
+from denoisers import controls
 from denoisers.base import Denoiser
 from denoisers.wrappers import pad
 
@@ -43,6 +45,27 @@ def gauge(
         mse = total / len(images)
         rows.append({"sigma": sigma, "std": sigma / 2, "mse": mse, "mse_mean": baseline, "psnr": -10 * np.log10(mse)})
     return pd.DataFrame(rows)
+
+
+def keep(frame: pd.DataFrame, name: str, dataset: Dataset, num: int, folder: Path) -> Path:
+    """The curve of `name` into `folder`/gauge, where `bench report` finds it; its path. Raises OSError."""
+    path = folder / "gauge" / f"{files.slug(name)}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    named = frame.assign(denoiser=name, dataset=f"{dataset.name}@{dataset.digest}", num=num)
+    files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"))
+    return path
+
+
+def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None]) -> None:
+    """The curves that others are read against, unless they are there: the best linear denoiser, and the exact one.
+
+    `ideal` is exact for the training images: on held-out ones a denoiser that generalises has a lower error.
+    """
+    train = to_float(dataset.train, dataset.pad)
+    for name, load in {"gaussian": controls.gaussian, "ideal": controls.ideal}.items():
+        if not (folder / "gauge" / f"{name}.csv").exists():
+            say(f"gauging {name}, to compare with")
+            keep(gauge(load(train=train), dataset, num), name, dataset, num, folder)
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something

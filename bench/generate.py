@@ -58,6 +58,7 @@ def generate(
     dtype: torch.dtype = torch.float32,
     guess: Guess | None = None,
     advance: Callable[[int], None] = lambda images: None,
+    watch: Callable[[Step], None] = lambda step: None,
 ) -> Chunk:
     """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
 
@@ -66,6 +67,7 @@ def generate(
     guess    x0 to begin from, under noise; None for pure noise
     dtype    of the network's arithmetic (autocast); the state between steps stays float32
     advance  called after every step with the number of images that made it
+    watch    called at every step with what the sampler says of it
     """
     images, left, inside, calls, began = [], [], 0.0, 0, time.perf_counter()
     trace = np.zeros((len(sigmas) - 1, 7))
@@ -91,6 +93,7 @@ def generate(
             means = [sigma, *(value.mean(dtype=torch.float64).item() for value in seen)]
             trace[step.index] += len(step.x) * np.array([1.0, *means])
             advance(n)
+            watch(step)
 
         def fresh(step: int, index: Tensor = index) -> Tensor:
             return noise(seed, index, step + 1, shape)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,6 +103,7 @@ FILES = (  # the last to be written is the first to go
     "trace.csv",
     "grid.png",
     "nearest.png",
+    "trajectory.npz",
     "run.json",
 )
 
@@ -116,8 +116,3 @@ def find(folder: Path) -> list[Run]:
     studies = {path.parent for path in folder.rglob("study.json")} - {folder}
     found = (path.parent for path in sorted(folder.rglob("run.json")))
     return [Run(path) for path in found if studies.isdisjoint(path.parents)]
-
-
-def slug(name: str) -> str:
-    """A name as part of a path: paths, modules and splices have signs that folders should not."""
-    return re.sub(r"[^\w.=,@+-]+", "-", name).strip("-.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import data, features, figures, imported, machine, protocol, runs, score
+from bench import data, features, figures, files, imported, machine, protocol, score
 from bench.data import Dataset, to_float
 from bench.features import Extractor
 from bench.noise import level
@@ -107,7 +107,7 @@ def score_path(
         "argv": sys.argv[1:],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    run = Run(out / runs.slug(facts["name"]) / f"images-n{len(images)}-{facts['digest'][:8]}")
+    run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{facts['digest'][:8]}")
     if run.readable and is_scored(run, facts):
         say(f"complete: {run.path}")
         return run, facts["fingerprint"]

@@ -12,9 +12,9 @@ from bench.report import diagnosis, inline, pictures, tables
 from bench.report.collect import Entry, Number
 from bench.report.diagnosis import Finding
 
-SHOWN = 64  # samples of a card
+SHOWN = 96  # samples of a card
 PAIRS = 16
-CHAINS = 3  # trajectories of a card
+CHAINS = 2  # trajectories of a card
 GREYS = 16  # levels of the strips: x_t is mostly noise, which does not compress
 
 

@@ -130,23 +130,31 @@ def quality_and_cost(axes: Axes, folder: Path, group: Group) -> bool:
 
 def error_and_noise(axes: Axes, folder: Path, group: Group) -> bool:
     """Mean squared error against sigma, over the error of the mean image, of every denoiser that was gauged."""
-    curves = []
-    for path in sorted((folder / "gauge").glob("*.csv")):
-        try:
-            frame = pd.read_csv(path)
-            curves.append((str(frame["denoiser"].iloc[0]), frame[["sigma", "mse"]].astype(float), frame["mse_mean"]))
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            continue
+    curves = gauged(folder)
     if not curves:
         return False
-    for name, frame, _ in curves[:LABELLED]:
+    for name, frame in curves[:LABELLED]:
         bound = name in BOUNDS
         style = {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if bound else {}
         axes.loglog(frame["sigma"], frame["mse"], label=shown_label(name), **style)
-    axes.axhline(float(curves[0][2].iloc[0]), color=INK, linewidth=0.6, linestyle=":", label="mean image")
+    axes.axhline(curves[0][1]["mse_mean"].iloc[0], color=INK, linewidth=0.6, linestyle=":", label="mean image")
     axes.set(xlabel="σ, images in [−1, 1]", ylabel="squared error per pixel")
     axes.legend()
     return True
+
+
+def gauged(folder: Path) -> list[tuple[str, pd.DataFrame]]:
+    """Name and curve of every denoiser that `bench gauge --out` measured on the digits most were measured on."""
+    found: dict[str, list[tuple[str, pd.DataFrame]]] = {}
+    for path in sorted((folder / "gauge").glob("*.csv")):
+        try:
+            frame = pd.read_csv(path)
+            name, dataset, num = (str(frame[key].iloc[0]) for key in ("denoiser", "dataset", "num"))
+            curve = frame[["sigma", "mse", "mse_mean"]].astype(float)
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            continue
+        found.setdefault(f"{dataset} {num}", []).append((name, curve))
+    return max(found.values(), key=len, default=[])
 
 
 BOUNDS = {"gaussian": "--", "ideal": "-."}
