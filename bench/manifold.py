@@ -41,7 +41,10 @@ class Balls(NamedTuple):
 
 
 def overlap(real: Balls, generated: Balls) -> dict[str, Statistic]:
-    """The four numbers, with influences of the generated and of the real points.
+    """The four numbers, and how the generated points move them, given the real ones.
+
+    By simulation the error of recall is 1.1 to 1.5 times, that of coverage 1.4 to 1.8 times what it should be: to leave
+    out a point costs its ball, which another point drawn in its place would have closed.
 
     precision  share of generated points inside a real ball
     recall     share of real points inside a generated ball
@@ -58,27 +61,19 @@ def overlap(real: Balls, generated: Balls) -> dict[str, Statistic]:
         parts.append([(block <= limit + slack) for limit in (radii[0], radii[1], own)])
         start += len(block)
     in_real, in_dense, in_generated = (torch.cat(column) for column in zip(*parts, strict=True))
-    per_generated, per_real = (in_dense.sum(axis, dtype=torch.float64).numpy() / K_DENSITY for axis in (1, 0))
-    density = Statistic(
-        float(per_generated.mean()),
-        per_generated - per_generated.mean(),
-        len(per_real) / len(per_generated) * (per_real - per_real.mean()),
-    )
-    precision, recall, coverage = hit(in_real), hit(in_generated.T), hit(in_dense.T)
-    return {"precision": precision, "recall": swapped(recall), "density": density, "coverage": swapped(coverage)}
+    return {
+        "precision": Statistic.mean(in_real.any(1).numpy()),
+        "recall": hit(in_generated),
+        "density": Statistic.mean(in_dense.sum(1).numpy() / K_DENSITY),
+        "coverage": hit(in_dense),
+    }
 
 
 def hit(inside: Tensor) -> Statistic:
-    """Share of rows of bool (N, M) with an entry; a column moves it by the rows that it alone hits."""
-    number = inside.sum(1)
-    share = Statistic.mean((number > 0).numpy())
-    alone = inside[number == 1].sum(0, dtype=torch.float64).numpy() * (inside.shape[1] - 1) / inside.shape[0]
-    return share._replace(reference=alone - alone.mean())
-
-
-def swapped(statistic: Statistic) -> Statistic:
-    """Of a share of real points, the generated points are the columns."""
-    return Statistic(statistic.value, statistic.reference, statistic.influence)
+    """Share of columns of bool (N, M) that a row hits; without a row, those are lost that it alone hits."""
+    number = inside.sum(0)
+    alone = inside[:, number == 1].sum(1, dtype=torch.float64).numpy() * (len(inside) - 1) / inside.shape[1]
+    return Statistic(float((number > 0).double().mean()), alone - alone.mean())
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Iterator[Tensor]:

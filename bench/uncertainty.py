@@ -87,6 +87,11 @@ class Statistic(NamedTuple):
         return self.value + (change if self.reference is None else change + resampled_mean(self.reference, stream=1))
 
 
+def paired_difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Mean of second minus first (N,), row by row of the same noise, with its standard error."""
+    return Statistic.mean(second).minus(Statistic.mean(first)).estimate
+
+
 def rate(hits: int, n: int) -> Rate:
     """hits / n with its Clopper-Pearson interval."""
     interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="exact")

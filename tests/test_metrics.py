@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from bench import metrics
-from bench.metrics import KidReference
+from bench.metrics import KidReference, Moments
+from bench.uncertainty import basic
 
 
 def whitened(rng, n, mean, cov):
@@ -15,11 +17,15 @@ def whitened(rng, n, mean, cov):
     return x @ np.linalg.cholesky(cov).T + mean
 
 
+def fid(x, y):
+    return metrics.fid(Moments.of(x), y)
+
+
 def test_fid_of_gaussians_is_the_closed_form(rng):
     a, b = np.diag([1.0, 4.0, 9.0]), np.diag([4.0, 4.0, 1.0])
     x, y = whitened(rng, 500, np.zeros(3), a), whitened(rng, 400, np.array([1.0, 0, 2.0]), b)
     expected = 5 + np.square(np.sqrt(np.diag(a)) - np.sqrt(np.diag(b))).sum()
-    assert metrics.fid(x, y) == pytest.approx(expected, rel=1e-9)
+    assert fid(x, y) == pytest.approx(expected, rel=1e-9)
 
 
 def test_fid_with_covariances_that_do_not_commute(rng):
@@ -28,19 +34,19 @@ def test_fid_with_covariances_that_do_not_commute(rng):
     x, y = whitened(rng, 300, np.zeros(4), a), whitened(rng, 300, np.zeros(4), b)
     root = np.sqrt(a)
     expected = np.trace(a + b) - 2 * np.sqrt(np.linalg.eigvalsh(root @ b @ root)).sum()
-    assert metrics.fid(x, y) == pytest.approx(expected, rel=1e-9)
+    assert fid(x, y) == pytest.approx(expected, rel=1e-9)
 
 
 def test_fid_of_a_set_with_itself_is_zero_and_it_is_symmetric(rng):
     x, y = rng.normal(size=(200, 5)), rng.normal(size=(100, 5)) + 1
-    assert metrics.fid(x, x) == pytest.approx(0, abs=1e-8)
-    assert metrics.fid(x, y) == pytest.approx(metrics.fid(y, x))
+    assert fid(x, x) == pytest.approx(0, abs=1e-8)
+    assert fid(x, y) == pytest.approx(fid(y, x))
 
 
 def test_fid_survives_features_that_never_vary(rng):
     x, y = rng.normal(size=(50, 6)), rng.normal(size=(50, 6))
     x[:, 3] = y[:, 3] = 0
-    assert np.isfinite(metrics.fid(x, y))
+    assert np.isfinite(fid(x, y))
 
 
 def brute_kid(x, y):
@@ -71,7 +77,8 @@ def test_kid_is_the_full_u_statistic(pair):
 def test_kid_in_blocks_is_the_same(pair, monkeypatch):
     whole = metrics.kid(KidReference.of(pair[0]), pair[1])
     monkeypatch.setattr(metrics, "BLOCK", 7)
-    assert metrics.kid(KidReference.of(pair[0]), pair[1]) == pytest.approx(whole, rel=1e-6)
+    parts = metrics.kid(KidReference.of(pair[0]), pair[1])
+    assert parts.estimate == pytest.approx(whole.estimate, rel=1e-6)
 
 
 def test_its_error_is_the_jackknife(pair):
@@ -103,13 +110,13 @@ def test_kid_sees_a_shift_and_a_collapse(rng):
 def test_kid_survives_features_that_never_vary(rng):
     x, y = rng.normal(size=(50, 6)), rng.normal(size=(50, 6))
     x[:, 3] = y[:, 3] = 0
-    assert np.isfinite(metrics.kid(KidReference.of(x), y)).all()
+    assert np.isfinite(metrics.kid(KidReference.of(x), y).estimate).all()
 
 
 def test_too_few_images_are_refused_in_words(rng):
     x = rng.normal(size=(50, 3))
-    with pytest.raises(ValueError, match="at least 2 images a side; found 50 and 1"):
-        metrics.fid(x, x[:1])
+    with pytest.raises(ValueError, match="at least 2 images a side; found 1"):
+        fid(x, x[:1])
     with pytest.raises(ValueError, match="at least 3 images a side; found 50 and 2"):
         metrics.kid(KidReference.of(x), x[:2])
 
@@ -119,18 +126,97 @@ def test_a_paired_difference_is_exact_and_surer_than_two_errors(rng):
     z = y + 0.05 * rng.normal(size=y.shape) + 0.1
     reference = KidReference.of(x)
     a, b = metrics.kid(reference, y), metrics.kid(reference, z)
-    change = metrics.kid_difference(reference, y, z)
+    change = b.minus(a).estimate
     assert change.value == pytest.approx(b.value - a.value)
     assert 0 < change.stderr < 0.5 * np.hypot(a.stderr, b.stderr)
-    assert change.sign() == 1
-    assert metrics.kid_difference(reference, z, y).sign() == -1
-    assert metrics.kid_difference(reference, y, y) == (0, 0)
-    with pytest.raises(ValueError, match="paired"):
-        metrics.kid_difference(reference, y, z[:-1])
+    assert (change.sign(), a.minus(b).estimate.sign(), a.minus(a).estimate) == (1, -1, (0, 0))
 
 
-def test_interval_of_a_paired_mean():
-    change = metrics.paired_difference(np.array([0.0, 1, 2, 3]), np.array([1.0, 2, 3, 6]))
-    assert change.value == 1.5
-    assert change.stderr == pytest.approx(0.5)
-    assert change.interval(10, 1) == "15.0 [5.2, 24.8]"
+@pytest.fixture
+def features(rng):
+    """Of a reference and of a generator that misses it a little, correlated and skewed like a network's."""
+    mix = rng.normal(size=(8, 8))
+    return np.abs(rng.normal(size=(1000, 8)) @ mix), np.abs(rng.normal(size=(300, 8)) @ mix + 0.2)
+
+
+def test_fid_and_kid_equal_those_of_torch_fidelity(features):
+    """Its FID on the same features; its KID where a subset is all of them, on the same standardised features."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    x, y = (torch.from_numpy(part) for part in features)
+    theirs = fid_statistics_to_metric(fid_features_to_statistics(x), fid_features_to_statistics(y), verbose=False)
+    assert fid(*features) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    x, y = features[0][:300], features[1]
+    whole = {"kid_subsets": 1, "kid_subset_size": 300, "verbose": False}
+    theirs = kid_features_to_metric(*(torch.from_numpy(standard(part, x)) for part in (x, y)), **whole)
+    ours = metrics.kid(KidReference.of(x), y)
+    assert ours.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+
+
+def test_error_of_fid_is_the_spread_over_new_samples_of_both_sets(rng):
+    """Resampled FIDs lie above the FID they come from, and the basic interval below them."""
+    values, errors = [], []
+    for i in range(40):
+        x, y = rng.normal(size=(400, 4)), rng.normal(size=(200, 4)) * 1.3
+        moments = Moments.of(x)
+        values.append(metrics.fid(moments, y))
+        if i < 6:
+            replicates = metrics.fid_replicates(moments, x, y)
+            errors.append(replicates.std())
+            low, high = basic(values[-1], replicates)
+            assert replicates.mean() > values[-1]
+            assert (low + high) / 2 < values[-1]
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.3)
+
+
+def test_influence_of_the_reference_on_fid_is_its_derivative(features):
+    reference, generated = features
+    moments = Moments.of(reference)
+    mean, cov = metrics.weighted(generated - moments.mean, np.ones(len(generated)))
+    influence = metrics.fid_influence(moments, reference, mean, cov)
+    weights = np.ones(len(reference))
+    weights[:40] += 0.01
+    moved_mean, moved_cov = metrics.weighted(reference, weights)
+    values, vectors = np.linalg.eigh(moved_cov)
+    moved = Moments(moved_mean, moved_cov, vectors * np.sqrt(values) @ vectors.T)
+    change = metrics.fid(moved, generated) - metrics.fid(moments, generated)
+    assert change == pytest.approx(0.01 * influence[:40].sum() / len(reference), rel=0.05)
+
+
+def test_fid_at_infinity_has_no_bias(rng):
+    """For samples of the reference's own distribution FID is c / N, and at infinity 0."""
+    moments = Moments.of(rng.normal(size=(50_000, 8)))
+    plain, corrected = zip(
+        *(
+            (metrics.fid(moments, x), metrics.fid_infinity(moments, x))
+            for x in (rng.normal(size=(200, 8)) for _ in range(30))
+        ),
+        strict=True,
+    )
+    assert np.mean(plain) > 0.1
+    assert abs(np.mean(corrected)) < 0.15 * np.mean(plain)
+    assert metrics.fid_infinity(moments, rng.normal(size=(31, 8))) is None
+
+
+def test_classifier_score_runs_from_one_to_the_number_of_classes(rng):
+    assert metrics.classifier_score(np.eye(10)[np.arange(200) % 10]).value == pytest.approx(10)
+    assert metrics.classifier_score(np.full((50, 10), 0.1)).value == pytest.approx(1)
+    assert metrics.classifier_score(np.eye(10)[np.zeros(50, int)]).value == pytest.approx(1)
+
+
+def test_errors_of_class_scores_are_those_of_new_samples(rng):
+    draws = [rng.dirichlet(np.linspace(0.1, 0.6, 10), 300) for _ in range(60)]
+    for statistic in (metrics.classifier_score, lambda p: metrics.class_distance(p.argmax(1))):
+        found = [statistic(draw) for draw in draws]
+        spread = np.std([f.value for f in found])
+        assert np.mean([f.stderr for f in found]) == pytest.approx(spread, rel=0.3)
+
+
+def test_class_distance():
+    assert metrics.class_distance(np.arange(100) % 10).value == pytest.approx(0)
+    assert metrics.class_distance(np.zeros(100, int)).value == pytest.approx(0.9)
+
+
+def test_mifid_punishes_what_lies_near_training_images():
+    assert metrics.mifid(3.0, 0.0, 0.01) > 1e6 > metrics.mifid(3.0, 0.001, 0.01) > metrics.mifid(3.0, 0.02, 0.01) == 3
