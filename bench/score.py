@@ -106,24 +106,18 @@ def measure(
         "confidence": Statistic.mean(confidence),
         "ambiguous": Statistic.mean(confidence < AMBIGUOUS),
     }
-    scores |= {name: entry(name, value.estimate, len(images)) for name, value in statistics.items()}
+    scores |= entries({name: value.estimate for name, value in statistics.items()}, len(images))
     distances = against.distances(images[:searched], classes=classes[:searched], found=found[:searched])
     cosine = float(against.cosine(found).mean())
     mifid = metrics.mifid(scores["fid"]["value"], cosine, (cosine if typical is None else typical) / 2)
-    scores |= {
-        "cosine_distance": entry("cosine_distance", cosine, len(images)),
-        "mifid": entry("mifid", mifid, len(images)),
-        "noise_std": entry("noise_std", float(np.median(noise_std)), len(images)),
-    }
+    plain = {"cosine_distance": cosine, "mifid": mifid, "noise_std": float(np.median(noise_std))}
+    scores |= entries(plain, len(images))
     statistics |= {f"copy_rate_{space}": Statistic.mean(part.copies) for space, part in distances.items()}
     replicates |= {name: value.replicates() for name, value in statistics.items()}
     spaces = memorized(distances, against.null, len(images))
     return Measured(
         scores,
-        {
-            space: {name: entry(name, v, len(distances[space].d1)) for name, v in part.items()}
-            for space, part in spaces.items()
-        },
+        {space: entries(part, len(distances[space].d1)) for space, part in spaces.items()},
         np.bincount(classes, minlength=10).tolist(),
         replicates,
         per_image(classes, confidence, distances, noise_std),
@@ -136,13 +130,9 @@ def frechet_and_kernel(found: np.ndarray, against: Reference) -> tuple[Scores, d
     fid, kid = metrics.fid(against.moments, found), metrics.kid(against.kid, found)
     replicates = metrics.fid_replicates(against.moments, against.features, found)
     interval = uncertainty.basic(fid, replicates)
-    n = len(found)
-    scores = {
-        "fid": entry("fid", Estimate(fid, float(replicates.std(ddof=1))), n, ci95=interval),
-        "fid_infinity": entry("fid_infinity", metrics.fid_infinity(against.moments, found), n),
-        "kid": entry("kid", kid.estimate, n),
-    }
-    return scores, {"fid": replicates, "kid": kid.replicates()}
+    values = {"fid_infinity": metrics.fid_infinity(against.moments, found), "kid": kid.estimate}
+    scores = {"fid": entry("fid", Estimate(fid, float(replicates.std(ddof=1))), len(found), ci95=interval)}
+    return scores | entries(values, len(found)), {"fid": replicates, "kid": kid.replicates()}
 
 
 def memorized(distances: dict[str, Distances], null: dict[str, Distances], n: int) -> dict[str, dict[str, Any]]:
@@ -170,12 +160,13 @@ def per_image(
     return rows.join(pd.DataFrame(near)).assign(noise_std=noise_std)
 
 
-def entry(
-    name: str, value: Estimate | Rate | float | None, n: int, *, ci95: tuple[float, float] | None = None
-) -> Scores | None:
+def entries(values: dict[str, Estimate | Rate | float | None], n: int) -> Scores:
+    """An entry for each value that there is."""
+    return {name: entry(name, value, n) for name, value in values.items() if value is not None}
+
+
+def entry(name: str, value: Estimate | Rate | float, n: int, *, ci95: tuple[float, float] | None = None) -> Scores:
     """A number with its conditions; its interval is that of its standard error unless it has one of its own."""
-    if value is None:
-        return None
     if isinstance(value, Rate):
         number, stderr, ci95 = value.value, None, (value.low, value.high)
     elif isinstance(value, Estimate):

@@ -1,75 +1,119 @@
-"""The copy meter must ring for copies, stay silent for held-out digits, and be exact."""
+"""The statistics must ring for copies and be at their null for held-out digits; each against its definition."""
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from bench import memorization
+from bench.memorization import Distances
 
 
-@pytest.fixture(scope="module")
-def sets(digits):
-    return digits.train[:1500], digits.held_out[:300]
+def described(d1, d2=None, groups=None, **others):
+    d1 = np.asarray(d1, float)
+    groups = np.zeros(len(d1), int) if groups is None else groups
+    return Distances(d1, d1 + 1 if d2 is None else np.asarray(d2, float), groups, **others)
 
 
-def test_copies_ring_every_time(sets):
-    train, _ = sets
-    found = memorization.nearest(train[:100], train)
-    assert (found.index == np.arange(100)).all()
-    assert (found.d1 == 0).all()
-    assert memorization.copy_rate(found).value == 1
+def test_copies_are_what_is_far_nearer_to_one_image_than_to_any_other():
+    found = described([0, 0.9, 1.1, 0], [3, 3, 3, 0])
+    assert found.ratio.tolist() == pytest.approx([0, 0.3, 1.1 / 3, 0])
+    assert found.copies.tolist() == [True, True, False, True]  # the last copies an image that occurs twice
 
 
-def test_held_out_digits_never_ring(sets):
-    train, held_out = sets
-    assert memorization.copy_rate(memorization.nearest(held_out, train)).value == 0
+def test_shifts_are_all_those_within_reach(digits):
+    images = digits.train[:3]
+    views = memorization.shifted(images, 2).reshape(3, 25, 28, 28)
+    assert np.array_equal(views[:, 12], images)
+    right = views[:, 11]
+    assert np.array_equal(right[:, :, 1:], images[:, :, :-1])
+    assert (right[:, :, 0] == 0).all()
+    assert len(np.unique(views[0], axis=0)) == 25
 
 
-def test_the_arguments_are_not_interchangeable(sets):
-    """100 copies among 200 queries: half of them ring. Asked the other way round, 100 of 1500 training images do."""
-    train, held_out = sets
-    queries = np.concatenate([train[:100], held_out[:100]])
-    assert memorization.copy_rate(memorization.nearest(queries, train)).value == 0.5
-    assert memorization.copy_rate(memorization.nearest(train, queries)).value == pytest.approx(100 / 1500)
+def test_the_guard_takes_away_little_noise_and_leaves_digits(digits, rng):
+    images = digits.train[:20]
+    noisy = (images + rng.normal(0, 13, images.shape)).clip(0, 255).round().astype(np.uint8)
+    before = np.square(noisy - images.astype(float)).sum()
+    after = np.square(memorization.guarded(noisy) - memorization.guarded(images).astype(float)).sum()
+    assert after < 0.5 * before
+    assert (memorization.guarded(images) > 0).any((1, 2)).all()
 
 
-def test_distances_are_exact(sets):
-    train, held_out = sets
-    found = memorization.nearest(held_out[:20], train)
-    for i, image in enumerate(held_out[:20].astype(np.int64)):
-        squared = np.square(train.astype(np.int64) - image).sum((1, 2))
-        first, second = np.sort(squared)[:2]
-        assert found.d1[i] == pytest.approx(np.sqrt(first) / 255, rel=1e-12)
-        assert found.d2[i] == pytest.approx(np.sqrt(second) / 255, rel=1e-12)
-        assert squared[found.index[i]] == first
+def test_auc_of_one_class_is_mann_whitney(rng):
+    ours, theirs = rng.normal(1, 1, 80).round(1), rng.normal(1.4, 1, 120).round(1)
+    found = memorization.auc(described(ours), described(theirs))
+    expected = 1 - mannwhitneyu(ours, theirs).statistic / (80 * 120)
+    assert found.value == pytest.approx(expected)
 
 
-def test_a_copy_of_a_digit_that_occurs_twice_counts(sets):
-    train = np.concatenate([sets[0], sets[0][:1]])
-    found = memorization.nearest(train[:1], train)
-    assert (found.d1, found.d2, found.ratio) == (0, 0, 0)
-    assert memorization.copy_rate(found).value == 1
+def test_error_of_auc_is_the_spread_over_new_samples(rng):
+    found = [memorization.auc(described(rng.normal(size=100)), described(rng.normal(0.3, 1, 150))) for _ in range(200)]
+    assert np.mean([f.stderr for f in found]) == pytest.approx(np.std([f.value for f in found]), rel=0.2)
 
 
-def test_what_the_rule_does_not_see(sets):
-    """Copies moved by one pixel pass: stated in the report, so that no one takes 0 % for novelty."""
-    train, _ = sets
-    moved = np.roll(train[:100], 1, axis=2)
-    assert memorization.copy_rate(memorization.nearest(moved, train)).value < 0.05
+def test_auc_is_not_moved_by_a_generator_that_likes_easy_classes(rng):
+    """Ones lie nearer to the training set than eights; making more of them is not copying."""
+    classes = np.repeat([0, 1], [900, 100])
+    d1 = rng.normal(np.where(classes == 0, 2.0, 5.0), 0.5)
+    null_classes = np.repeat([0, 1], [500, 500])
+    null = described(rng.normal(np.where(null_classes == 0, 2.0, 5.0), 0.5), groups=null_classes)
+    fair = memorization.auc(described(d1, groups=classes), null)
+    pooled = memorization.auc(described(d1), described(null.d1))
+    assert abs(fair.value - 0.5) < 3 * fair.stderr
+    assert pooled.value > 0.6
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [(0, 2000, 0, 0.0018427), (0, 10, 0, 0.3084971), (10, 10, 0.6915029, 1), (5, 100, 0.0164319, 0.1128349)],
-)
-def test_interval_is_clopper_pearson(hits, n, low, high):
-    found = memorization.rate(hits, n)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=2e-6)
-    assert found.low <= found.value <= found.high
+def test_excess_is_the_share_below_the_quantile_less_the_quantile(rng):
+    null = described(np.arange(1000) + 0.5)
+    found = memorization.excess(described(np.repeat([3.0, 500.0], [30, 70])), null, 0.05)
+    assert found.value == pytest.approx(0.30 - 0.05)
+    few = described(np.arange(15.0))
+    assert memorization.excess(described(np.zeros(5)), few, 0.05) is None
 
 
-@pytest.mark.mnist
-def test_nearest_neighbour_null_of_mnist(mnist):
-    """Median distance of test digits to 60 000 training digits, and no false alarm among them."""
-    found = memorization.nearest(mnist.held_out[:500], mnist.train)
-    assert np.median(found.d1) == pytest.approx(4.33, abs=0.25)
-    assert memorization.copy_rate(found).value == 0
+def test_excess_of_alike_sets_covers_zero(rng):
+    inside = 0
+    for _ in range(200):
+        found = memorization.excess(described(rng.normal(size=300)), described(rng.normal(size=500)), 0.05)
+        inside += found.sign() == 0
+    assert 0.9 < inside / 200 <= 1
+
+
+def test_ct_is_the_mean_score_over_cells(rng):
+    ours, theirs = rng.normal(size=90), rng.normal(0.5, 1, 160)
+    cells, null_cells = np.arange(90) % 2, np.arange(160) % 4 % 2
+    found = memorization.ct(described(ours, cells=cells), described(theirs, cells=null_cells))
+    scores = []
+    for cell in (0, 1):
+        a, b = ours[cells == cell], theirs[null_cells == cell]
+        u = mannwhitneyu(a, b).statistic
+        scores.append((u - len(a) * len(b) / 2) / np.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12))
+    assert found == pytest.approx(np.mean(scores))
+    assert found < -1
+    assert memorization.ct(described(ours[:5], cells=cells[:5]), described(theirs, cells=null_cells)) is None
+
+
+def test_ct_of_alike_sets_is_a_standard_score(rng):
+    cells = np.arange(120) % 3
+    found = [
+        memorization.ct(described(rng.normal(size=120), cells=cells), described(rng.normal(size=120), cells=cells))
+        for _ in range(200)
+    ]
+    assert abs(np.mean(found)) < 0.2
+    assert np.std(found) < 1.1
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(0, "no evidence"), (3, "no evidence"), (40, "memorizing")])
+def test_the_verdict_needs_more_than_chance(copies, expected):
+    d1 = np.where(np.arange(2000) < copies, 0.1, 5.0)
+    spaces = {"pixels": memorization.statistics(described(d1), described(np.full(1000, 5.0)))}
+    found = memorization.verdict(spaces)
+    assert found["memorization"] == expected
+    assert "novel" not in " ".join(found.values())
+
+
+def test_copies_in_feature_space_alone_are_no_verdict():
+    copied = memorization.statistics(described(np.zeros(100)), None)
+    clean = memorization.statistics(described(np.full(100, 5.0)), None)
+    assert memorization.verdict({"pixels": clean, "features": copied})["memorization"] == "no evidence"
+    assert memorization.verdict({"pixels": clean, "shifted": copied})["memorization"] == "memorizing"
