@@ -64,7 +64,7 @@ def run(
     batch_size: Annotated[int | None, typer.Option(help="Images at once; default 128, on cuda 1024.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
     overwrite: Annotated[str, typer.Option(help="only-missing (resume), always or never.")] = "only-missing",
-    json_: Annotated[bool, typer.Option("--json", help="Print metrics.json instead of the table.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
 ) -> None:
     """Generate images with a denoiser, score them, and write a run folder; again to resume.
 

@@ -72,9 +72,13 @@ def control_scores(against: Reference, n: int, say: Say = lambda line: None) -> 
             say(f"measuring the control {name} (kept for the next run)")
             images = control(against.dataset, n)
             noise_std = level(to_float(images, against.dataset.pad)).numpy()
-            searched = held_back(n, len(against.dataset.held_out)) if name == "held_out" else SEARCHED
-            typical = found["held_out"]["scores"]["cosine_distance"]["value"] if found else None
-            found[name] = measure(images, noise_std, against, typical=typical, searched=searched).to_json()
+            if name == "held_out":
+                part = measure(images, noise_std, against, searched=held_back(n, len(against.dataset.held_out)))
+                typical = part.scores["cosine_distance"]["value"]
+            else:
+                options = {"typical": typical, "searched": SEARCHED, "bootstrap": False}
+                part = measure(images, noise_std, against, **options)
+            found[name] = part.to_json()
         return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
 
     key = f"panel-{versions}-{against.key}-{features.judge().replace('@', '-')}-{n}"
@@ -86,18 +90,20 @@ def measure(
     noise_std: np.ndarray,
     against: Reference,
     *,
-    typical: float | None,
+    typical: float | None = None,
     searched: int | None = None,
+    bootstrap: bool = True,
 ) -> Measured:
     """Quality and memorization of uint8 images (N, H, W).
 
-    typical   cosine_distance of held-out images, below half of which MiFID punishes; None while it is being found
-    searched  how many images' neighbours are searched; all of them by default
+    typical    cosine_distance of held-out images, below half of which MiFID punishes; None for these themselves
+    searched   how many images' neighbours are searched; all of them by default
+    bootstrap  whether FID gets an error; it costs more than all the rest
     """
     probabilities = features.classify(images)
     classes = probabilities.argmax(1)
     found = against.extractor.features(images)
-    scores, replicates = frechet_and_kernel(found, against)
+    scores, replicates = frechet_and_kernel(found, against, bootstrap=bootstrap)
     overlap = manifold.overlap(against.balls(len(images)), Balls.of(found))
     confidence = probabilities.max(1)
     statistics = overlap | {
@@ -125,14 +131,19 @@ def measure(
     )
 
 
-def frechet_and_kernel(found: np.ndarray, against: Reference) -> tuple[Scores, dict[str, np.ndarray]]:
+def frechet_and_kernel(
+    found: np.ndarray, against: Reference, *, bootstrap: bool = True
+) -> tuple[Scores, dict[str, np.ndarray]]:
     """FID, FID at infinity and KID of features (N, d), and the bootstrap values of FID and KID."""
     fid, kid = metrics.fid(against.moments, found), metrics.kid(against.kid, found)
-    replicates = metrics.fid_replicates(against.moments, against.features, found)
-    interval = uncertainty.basic(fid, replicates)
-    values = {"fid_infinity": metrics.fid_infinity(against.moments, found), "kid": kid.estimate}
-    scores = {"fid": entry("fid", Estimate(fid, float(replicates.std(ddof=1))), len(found), ci95=interval)}
-    return scores | entries(values, len(found)), {"fid": replicates, "kid": kid.replicates()}
+    values = {"fid": fid, "fid_infinity": metrics.fid_infinity(against.moments, found), "kid": kid.estimate}
+    scores = entries(values, len(found))
+    if not bootstrap:
+        return scores, {"kid": kid.replicates()}
+    drawn = metrics.fid_replicates(against.moments, against.features, found)
+    error = Estimate(fid, float(drawn.std(ddof=1)))
+    scores["fid"] = entry("fid", error, len(found), ci95=uncertainty.basic(fid, drawn))
+    return scores, {"fid": drawn, "kid": kid.replicates()}
 
 
 def memorized(distances: dict[str, Distances], null: dict[str, Distances], n: int) -> dict[str, dict[str, Any]]:

@@ -63,24 +63,27 @@ def finished(tmp_path_factory):
 def test_a_run_writes_what_the_design_says(finished):
     for name in NAMES:
         (folder,) = (finished / name).iterdir()
+        facts = json.loads((folder / "run.json").read_text())
+        mark = facts["fingerprint"]
         assert sorted(path.name for path in folder.iterdir()) == [
             "grid.png",
-            "metrics.json",
+            f"metrics-{mark}.json",
             "nearest.png",
-            "per_sample.csv",
+            f"per_sample-{mark}.csv",
+            f"replicates-{mark}.npz",
             "run.json",
             "samples.npz",
             "trace.csv",
+            "trajectory.npz",
         ]
         samples = np.load(folder / "samples.npz")
         assert samples["arr_0"].shape == (40, 28, 28, 1)
         assert samples["arr_0"].dtype == np.uint8
         assert samples["ids"].tolist() == list(range(40))
-        facts = json.loads((folder / "run.json").read_text())
         assert facts["status"] == "finished"
-        assert facts["schema_version"] == 1
+        assert facts["schema_version"] == 2
         assert facts["cost"]["seconds"] > facts["cost"]["seconds_in_denoiser"] > 0
-        rows = read_csv(folder / "per_sample.csv")
+        rows = read_csv(folder / f"per_sample-{mark}.csv")
         assert len(rows) == 40
         assert all(0 <= float(row["ratio"]) <= 1 for row in rows)
         trace = read_csv(folder / "trace.csv")
@@ -89,24 +92,28 @@ def test_a_run_writes_what_the_design_says(finished):
 
 
 def scores(finished, name):
-    (folder,) = (finished / name).iterdir()
-    return json.loads((folder / "metrics.json").read_text())
+    (path,) = (finished / name).glob("*/metrics-*.json")
+    return json.loads(path.read_text())
 
 
 def test_every_number_stands_beside_its_control(finished):
     found = scores(finished, "unet")
-    control = found["controls"]["held_out"]
-    for name in ("fid", "kid", "confidence", "copy_rate"):
-        assert found[name]["n"] == control[name]["n"] == 40
-        assert found[name].keys() == {"value", "stderr", "ci95", "n", "higher_is_better"}
-    assert control["copy_rate"]["value"] == 0
+    for control in found["controls"].values():
+        assert control["scores"].keys() == found["scores"].keys()
+        assert control["memorization"].keys() == found["memorization"].keys()
+    held_out = found["controls"]["held_out"]
+    for name, entry in found["scores"].items():
+        assert entry["n"] == held_out["scores"][name]["n"] == 40
+        assert entry.keys() == {"value", "stderr", "ci95", "n", "higher_is_better"}
+    assert held_out["memorization"]["pixels"]["copy_rate"]["value"] == 0
     assert sum(found["class_histogram"]) == 40
 
 
 def test_the_controls_say_what_is_known_of_them(finished):
-    assert scores(finished, "ideal")["copy_rate"]["value"] == 1
-    assert scores(finished, "gaussian")["copy_rate"]["value"] == 0
-    fid = {name: scores(finished, name)["fid"]["value"] for name in NAMES}
+    verdicts = {name: scores(finished, name)["verdict"]["memorization"] for name in ("ideal", "gaussian")}
+    assert verdicts == {"ideal": "memorizing", "gaussian": "no evidence"}
+    assert scores(finished, "ideal")["memorization"]["pixels"]["copy_rate"]["value"] == 1
+    fid = {name: scores(finished, name)["scores"]["fid"]["value"] for name in NAMES}
     assert fid["identity"] > fid["gaussian"] > 2 * fid["unet"]
     assert fid["gaussian"] > 2 * fid["ideal"]
 
@@ -186,8 +193,10 @@ def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
     assert status == 0
     assert run_folder(out) == folder
     assert (folder / "samples.npz").read_bytes() == samples
-    assert json.loads("\n".join(out.splitlines()[:-1])) == json.loads((folder / "metrics.json").read_text())
-    assert scores(results, "unet")["fid"] != scores(finished, "unet")["fid"]
+    assert len(list(folder.glob("metrics-*.json"))) == 2  # the first scores stay
+    printed = json.loads("\n".join(out.splitlines()[:-1]))
+    assert printed == json.loads((folder / f"metrics-{printed['fingerprint']}.json").read_text())
+    assert printed["scores"]["fid"] == pytest.approx(scores(finished, "unet")["second"]["fid"])
 
 
 KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]

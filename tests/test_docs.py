@@ -42,7 +42,7 @@ def test_its_commands(command, folder, checkpoints):
     assert done.returncode == (1 if untrained else 0), done.stderr
     assert "Traceback" not in done.stderr
     if words[0] == "run":
-        page = (Path(folder) / done.stdout.splitlines()[-1] / "metrics.json").read_text()
+        (page,) = (path.read_text() for path in (Path(folder) / done.stdout.splitlines()[-1]).glob("metrics-*.json"))
         assert '"fid"' in page
 
 

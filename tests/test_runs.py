@@ -18,7 +18,7 @@ def run(tmp_path):
 def test_a_new_run_is_started_and_not_complete(run):
     assert run.read_json("run.json")["status"] == "started"
     assert not run.complete
-    run.write_json("metrics.json", {})
+    run.write_json("metrics-0123abcd.json", {})
     assert run.complete
 
 

@@ -63,6 +63,9 @@ def test_p_value_and_interval_say_the_same(rng):
     for shift in (0.0, 1.0, 1.7, 2.3, 5.0):
         low, high = uncertainty.basic(shift, shift + noise)
         assert (uncertainty.p_value(shift, shift + noise) < 0.05) == (not low <= 0 <= high), shift
+    assert uncertainty.p_value(8.0, 8.0 + noise) < 1e-9
+    assert uncertainty.p_value(0.0, np.zeros(500)) == 1
+    assert uncertainty.p_value(1.0, np.ones(500)) == 0
 
 
 def test_p_values_of_no_difference_are_uniform(rng):
