@@ -74,7 +74,8 @@ def features(net: nn.Module, prepare: Preprocessing, device: str, images: np.nda
     size = (
         256 if device.startswith("cuda") else 32
     )  # 299 x 299 pixels each: 32 take 0.4 GB on the way through Inception
-    with torch.backends.cudnn.flags(allow_tf32=False):  # TF32 would move the features by a thousandth
+    # TF32 keeps 10 bits of each factor: the same images would have other features on a GPU than on a CPU.
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         batches = torch.from_numpy(np.ascontiguousarray(images))[:, None].split(size)
         return torch.cat([net(prepare(batch.to(device))).float().cpu() for batch in batches]).numpy()
 
