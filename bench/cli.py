@@ -129,7 +129,7 @@ def report(
         raise ValueError(f"--open shows report.html; add html to --format {format_}")
     entries, absent = report.collect(folder)
     if json_:
-        typer.echo(report.as_json(folder, entries, absent), nl=False)
+        typer.echo(report.as_json(report.prepare(folder, entries, absent)), nl=False)
         return
     paths = report.write(folder, entries, absent, formats)
     typer.echo(report.tables(entries, absent))

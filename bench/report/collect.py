@@ -260,6 +260,12 @@ def groups(entries: list[Entry]) -> list[Group]:
     return [Group(group[0].fingerprint, group[0].protocol, group, group[0].controls) for group in ranked]
 
 
+def in_order(group: Group) -> list[Entry]:
+    """The entries as tables show them: by rising KID, those without one at the end."""
+    kids = {entry.key: entry.score("kid") for entry in group.entries}
+    return sorted(group.entries, key=lambda entry: math.inf if kids[entry.key] is None else kids[entry.key].value)
+
+
 def foreign(folder: Path, found: list[Run]) -> Iterator[Absent]:
     """Files below `folder` that belong to no run, study, gauge or report; the first few by name."""
     studies = {path.parent for path in folder.rglob("study.json")} - {folder}

@@ -1,18 +1,41 @@
-"""The same data as files: report.html, .md, .csv, .tex, .json, and the figures."""
+"""The same data as files: report.html, .md, .csv, .tex and .json."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from bench import files
 from bench.report import diagnosis, html, pictures, plots, studies, tables
-from bench.report.collect import Absent, Entry, groups
+from bench.report.collect import Absent, Entry, Group, groups
+from bench.report.diagnosis import Finding
 from bench.report.glossary import GLOSSARY
 
-FORMATS = ("html", "md", "csv", "tex", "json")
 DEFAULT = ("html", "md", "csv")
+
+
+class Report(NamedTuple):
+    """What every format shows.
+
+    findings  key of an entry -> its diagnosis
+    """
+
+    folder: Path
+    entries: list[Entry]
+    groups: list[Group]
+    absent: list[Absent]
+    findings: dict[str, list[Finding]]
+
+
+def prepare(folder: Path, entries: list[Entry], absent: list[Absent]) -> Report:
+    """Group the entries and look at their images, once for all formats."""
+    findings = {}
+    for entry in entries:
+        images = pictures.samples(entry.run)
+        findings[entry.key] = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
+    return Report(folder, entries, groups(entries), absent, findings)
 
 
 def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tuple[str, ...] = DEFAULT) -> list[Path]:
@@ -20,93 +43,92 @@ def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tup
 
     Raises OSError if they cannot be written.
     """
-    written = []
+    report, written = prepare(folder, entries, absent), []
     for name in formats:
-        path = folder / f"report.{name}"
-        text = WRITERS[name](folder, entries, absent)
+        path, text = folder / f"report.{name}", FORMATS[name](report)
         files.write(path, lambda file, text=text: file.write(text.encode()))
         written.append(path)
     return written
 
 
-def page(folder: Path, entries: list[Entry], absent: list[Absent]) -> str:
-    """The HTML page; its figures go into `folder/figures` as PNG and SVG."""
-    found, missing = studies.read(folder)
-    drawn = plots.draw(folder, groups(entries), save=folder / "figures" if entries else None)
-    return html.render(folder, groups(entries), absent + missing, figures=drawn, studies=found)
+def page(report: Report) -> str:
+    """The HTML page; its figures go into `figures` as PNG and SVG."""
+    found, missing = studies.read(report.folder)
+    drawn = plots.draw(report.folder, report.groups)
+    absent = report.absent + missing
+    return html.render(report.folder, report.groups, absent, report.findings, figures=drawn, studies=found)
 
 
-def frame(folder: Path, entries: list[Entry], absent: list[Absent]) -> pd.DataFrame:
+def frame(report: Report) -> pd.DataFrame:
     """All groups below each other, in full precision, with the diagnosis of each entry."""
-    words = {entry.key: found[0].kind for entry, found in diagnosed(entries)}
-    frames = [tables.frame(group) for group in groups(entries)]
-    joined = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["fingerprint", "rank", "kind"])
-    if "key" in joined:
-        joined.insert(4, "diagnosis", joined["key"].map(words))
-    return joined.drop(columns="key", errors="ignore")
+    frames = [tables.frame(group) for group in report.groups]
+    if not frames:
+        return pd.DataFrame(columns=["fingerprint", "rank", "kind"])
+    joined = pd.concat(frames, ignore_index=True)
+    words = {key: found[0].kind for key, found in report.findings.items()}
+    joined.insert(4, "diagnosis", joined["key"].map(words))
+    return joined.drop(columns="key")
 
 
-def csv(folder: Path, entries: list[Entry], absent: list[Absent]) -> str:
+def csv(report: Report) -> str:
     """One row per control, run and image set."""
-    return frame(folder, entries, absent).to_csv(index=False)
+    return frame(report).to_csv(index=False)
 
 
-def tex(folder: Path, entries: list[Entry], absent: list[Absent]) -> str:
+def tex(report: Report) -> str:
     """One booktabs table per protocol, which a comment names."""
-    parts = [
-        f"% {g.protocol} ({g.fingerprint})\n{tables.latex(tables.printed(tables.frame(g)))}" for g in groups(entries)
-    ]
+    parts = []
+    for group in report.groups:
+        parts.append(f"% {group.protocol} ({group.fingerprint})\n{tables.latex(tables.printed(tables.frame(group)))}")
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(folder: Path, entries: list[Entry], absent: list[Absent]) -> str:
-    """Everything that tables show, for machines; strict JSON."""
-    content = {
-        "schema_version": 1,
-        "rows": [plain(row) for row in frame(folder, entries, absent).to_dict("records")],
-        "diagnoses": {
-            f"{entry.run.path.as_posix()}#{entry.fingerprint}": [finding._asdict() for finding in found]
-            for entry, found in diagnosed(entries)
-        },
-        "not_shown": [item._asdict() for item in absent],
-    }
+def as_json(report: Report) -> str:
+    """Everything that tables show, for machines; strict JSON, without what was not measured."""
+    rows = [
+        {key: value for key, value in row.items() if not pd.isna(value)} for row in frame(report).to_dict("records")
+    ]
+    diagnoses = [
+        {
+            "path": entry.run.path.as_posix(),
+            "fingerprint": entry.fingerprint,
+            "name": entry.title,
+            "verdict": report.findings[entry.key][0].verdict,
+            "findings": [finding._asdict() for finding in report.findings[entry.key]],
+        }
+        for entry in report.entries
+    ]
+    absent = [item._asdict() for item in report.absent]
+    content: dict[str, Any] = {"schema_version": 1, "rows": rows, "diagnoses": diagnoses, "not_shown": absent}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
-def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without what was not measured."""
-    return {key: value for key, value in row.items() if not pd.isna(value)}
-
-
-def diagnosed(entries: list[Entry]) -> list[tuple[Entry, list[diagnosis.Finding]]]:
-    """What is wrong with each entry."""
-    looked = [(entry, pictures.samples(entry.run)) for entry in entries]
-    return [
-        (entry, diagnosis.diagnose(entry, None if found is None else pictures.look(found))) for entry, found in looked
-    ]
-
-
-def md(folder: Path, entries: list[Entry], absent: list[Absent]) -> str:
+def md(report: Report) -> str:
     """The tables, each entry with its diagnosis and sheets, and the glossary, as Markdown."""
     pages = ["# Report"]
-    for group in groups(entries):
+    for group in report.groups:
         table = tables.markdown(tables.printed(tables.frame(group)))
-        pages.append(f"## Protocol {group.fingerprint}\n\n{group.protocol}\n\n{table}")
-    if not entries:
+        pages.append(f"## Protocol {group.fingerprint}\n\n{escaped(group.protocol)}\n\n{table}")
+    if not report.groups:
         pages.append("No finished runs.")
-    for entry, found in diagnosed(entries):
-        path = entry.run.path.relative_to(folder).as_posix()
-        said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in found)
-        sheets = [name for name in ("grid.png", "nearest.png") if (entry.run.path / name).exists()]
-        shown = " ".join(f"![{name.removesuffix('.png')}]({path}/{name})" for name in sheets)
-        pages.append(f"## {escaped(entry.title)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip())
-    for study in sorted(folder.rglob("study.json")):
-        name, path = study.parent.name, study.parent.relative_to(folder).as_posix()
+    pages += [section(report, entry) for entry in report.entries]
+    for study in sorted(report.folder.rglob("study.json")):
+        name, path = study.parent.name, study.parent.relative_to(report.folder).as_posix()
         pages.append(f"## Study: [{name}]({path}/{name}.md)\n\n![{name}]({path}/{name}.png)")
-    if absent:
-        pages.append("## Not shown\n\n" + "\n".join(f"- {escaped(f'{item.path}: {item.reason}')}" for item in absent))
+    if report.absent:
+        lines = [f"- {escaped(f'{item.path}: {item.reason}')}" for item in report.absent]
+        pages.append("## Not shown\n\n" + "\n".join(lines))
     pages.append("## Words\n\n" + "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items()))
     return "\n\n".join(pages) + "\n"
+
+
+def section(report: Report, entry: Entry) -> str:
+    """One entry in Markdown."""
+    path = entry.run.path.relative_to(report.folder).as_posix()
+    said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in report.findings[entry.key])
+    sheets = [name for name in ("grid.png", "nearest.png") if (entry.run.path / name).exists()]
+    shown = " ".join(f"![{name.removesuffix('.png')}](<{path}/{name}>)" for name in sheets)
+    return f"## {escaped(entry.title)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip()
 
 
 def escaped(text: str) -> str:
@@ -114,4 +136,4 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-WRITERS = {"html": page, "md": md, "csv": csv, "tex": tex, "json": as_json}
+FORMATS: dict[str, Callable[[Report], str]] = {"html": page, "md": md, "csv": csv, "tex": tex, "json": as_json}

@@ -12,7 +12,8 @@ from markupsafe import Markup
 import bench
 from bench.report import board, cards, diagnosis, tables
 from bench.report.cards import Card
-from bench.report.collect import Absent, Entry, Group
+from bench.report.collect import Absent, Entry, Group, in_order
+from bench.report.diagnosis import Finding
 from bench.report.glossary import GLOSSARY
 
 PICTURED = 24  # cards with pictures; further ones have text and plots only, so that the page stays small
@@ -33,6 +34,7 @@ def render(
     folder: Path,
     groups: list[Group],
     absent: list[Absent],
+    findings: dict[str, list[Finding]],
     *,
     figures: list[Any],
     studies: list[dict[str, Any]],
@@ -43,7 +45,10 @@ def render(
     studies  name, text lines, picture (data URI) and table of each study
     """
     entries = {entry.key: entry for group in groups for entry in in_order(group)}
-    made = [cards.card(entry, pictured=place < PICTURED) for place, entry in enumerate(entries.values())]
+    made = [
+        cards.card(entry, findings[entry.key], pictured=place < PICTURED)
+        for place, entry in enumerate(entries.values())
+    ]
     words = {card.entry.key: (card.findings[0].kind, card.findings[0].verdict) for card in made}
     environment = Environment(
         loader=PackageLoader("bench.report"),
@@ -75,11 +80,6 @@ def render(
 def framed(groups: list[Group]) -> list[tuple[Group, Any]]:
     """Each group with its frame."""
     return [(group, tables.frame(group)) for group in groups]
-
-
-def in_order(group: Group) -> list[Entry]:
-    """The entries as the leaderboard shows them: by rising KID, those without at the end."""
-    return sorted(group.entries, key=lambda entry: (entry.score("kid") is None, entry.score("kid") or (0,)))
 
 
 def verdicts(made: list[Card]) -> dict[str, list[Verdict]]:

@@ -15,38 +15,32 @@ from matplotlib.figure import Figure
 
 from bench import files
 from bench.report import real
-from bench.report.collect import Group
+from bench.report.collect import Group, in_order
 
-LABELLED = 12  # entries that a plot names or draws; more could not be told apart
+LABELLED = 12  # entries that a plot names; more could not be told apart
 SIZE = (3.35, 2.5)  # inches: one column of a paper
+MARGINS = {"left": 0.18, "right": 0.97, "bottom": 0.16, "top": 0.96}
 INK = "#010203"  # becomes the page's own text colour
+# Okabe & Ito's colours, shifted so that they can be read on white and on black.
+COLOURS = ("#3b8fd6", "#e0662a", "#2aa37a", "#c877a8", "#d99a1c", "#8a7fe0", "#8c8c8c")
 STYLE = {
     "font.size": 7,
-    "axes.titlesize": 7,
     "axes.labelsize": 7,
     "legend.fontsize": 6,
     "xtick.labelsize": 6.5,
     "ytick.labelsize": 6.5,
+    **{f"{axis}tick.{kind}.width": width for axis in "xy" for kind, width in (("major", 0.5), ("minor", 0.3))},
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     "axes.linewidth": 0.5,
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
-    "xtick.minor.width": 0.3,
-    "ytick.minor.width": 0.3,
-    "lines.linewidth": 1.1,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "lines.linewidth": 1.1,
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "bench",
-    "text.parse_math": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    # Okabe & Ito's colours, legible on white and on black, without their yellow and black.
-    "axes.prop_cycle": mpl.cycler(color=["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]),
+    "svg.hashsalt": "bench",  # the same data give the same file
+    "text.parse_math": False,  # a name with a dollar sign is a name
 }
+BOUNDS = {"gaussian": "--", "ideal": "-."}
 
 
 class Drawn(NamedTuple):
@@ -59,86 +53,100 @@ class Drawn(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A figure: its file's name, its title, what it shows, and what draws it; that returns False to leave it out."""
+    """A figure: its file's name, its title, what it shows, and what draws it; that returns False to leave it out.
+
+    draw  draw(axes, folder of runs, group, colour by title)
+    """
 
     name: str
     title: str
     text: str
-    draw: Callable[[Axes, Path, Group], bool]
+    draw: Callable[[Axes, Path, Group, dict[str, str]], bool]
 
 
-def draw(folder: Path, groups: list[Group], save: Path | None = None) -> list[Drawn]:
-    """The figures for which there is data, of the largest group; into `save` as PNG and SVG as well."""
+def draw(folder: Path, groups: list[Group]) -> list[Drawn]:
+    """The figures for which there is data, of the largest group; into `folder`/figures as PNG and SVG as well."""
     found = []
     if not groups:
         return found
+    titles = dict.fromkeys(entry.title for entry in in_order(groups[0]))
+    colours = {title: COLOURS[min(place, len(COLOURS) - 1)] for place, title in enumerate(titles)}
+    (folder / "figures").mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
         for plot in PLOTS:
             figure = Figure(figsize=SIZE)
-            if not plot.draw(figure.subplots(), folder, groups[0]):
-                continue
-            if save is not None:
-                save.mkdir(exist_ok=True)
-                export(figure, save / plot.name)
-            found.append(Drawn(plot.name, plot.title, plot.text, inline(figure)))
+            figure.subplots_adjust(**MARGINS)
+            if plot.draw(figure.subplots(), folder, groups[0], colours):
+                svg = export(figure, folder / "figures" / plot.name)
+                found.append(Drawn(plot.name, plot.title, plot.text, inline(svg)))
     return found
 
 
-def export(figure: Figure, path: Path) -> None:
-    """PNG at 300 dpi and SVG with its letters as outlines, both on white, as papers are."""
-    for suffix, options in ((".png", {"dpi": 300}), (".svg", {"metadata": {"Date": None}})):
-        files.write(
-            path.with_suffix(suffix),
-            lambda file, suffix=suffix, options=options: figure.savefig(file, format=suffix[1:], **options),
-        )
+def export(figure: Figure, path: Path) -> str:
+    """PNG at 300 dpi and SVG with its letters as outlines, both on white, as papers are. Returns the SVG."""
+    files.write(path.with_suffix(".png"), lambda file: figure.savefig(file, format="png", dpi=300))
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    files.write(path.with_suffix(".svg"), lambda file: file.write(svg.getvalue().encode()))
+    return svg.getvalue()
 
 
-def inline(figure: Figure) -> Markup:
-    """The same as SVG inside a page: transparent, its text as text in the page's own colour."""
-    file = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
+def inline(svg: str) -> Markup:
+    """The same inside a page: without its white ground, its ink the page's own text colour."""
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
-    return Markup(re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', r"\1", svg, count=2))
+    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'<g id="patch_2">.*?</g>', "", svg, count=1, flags=re.DOTALL)
+    return Markup(re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg))
 
 
-def quality_and_cost(axes: Axes, folder: Path, group: Group) -> bool:
+def plain_ticks(axis: mpl.axis.Axis) -> None:
+    """Numbers as they are read, 0.01 and not a power."""
+    axis.set_major_formatter(lambda value, place: f"{value:g}")
+
+
+def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
     """KID against seconds per image."""
     shown = []
-    for entry in group.entries:
+    for entry in in_order(group):
         kid, cost = entry.score("kid"), (entry.facts.get("cost") or {}).get("seconds_per_image")
-        if kid is not None and cost:
-            shown.append((entry, float(cost), kid))
+        if kid is not None and isinstance(cost, int | float) and cost > 0:
+            shown.append((entry.title, cost, kid))
     if len(shown) < 2:
         return False
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=5)
-    for place, (entry, cost, kid) in enumerate(shown):
+    for place, (title, cost, kid) in enumerate(shown):
         error = None if kid.stderr is None else 1.96e3 * kid.stderr
-        axes.errorbar(cost, 1e3 * kid.value, yerr=error, fmt="o", markersize=3, elinewidth=0.8)
+        colour = colours[title]
+        axes.errorbar(cost, 1e3 * kid.value, yerr=error, fmt="o", markersize=3.5, elinewidth=0.8, color=colour)
         if place < LABELLED:
-            axes.annotate(entry.title, (cost, 1e3 * kid.value), (4, 3), textcoords="offset points", fontsize=6)
+            where = {"textcoords": "offset points", "va": "center", "fontsize": 6}
+            axes.annotate(title, (cost, 1e3 * kid.value), (5, 0), **where)
     held_out = group.controls.get("held_out")
     if held_out and (usual := held_out.scores.get("kid")):
         axes.axhline(1e3 * usual.value, color=INK, linewidth=0.6, linestyle=":")
-    axes.margins(x=0.25)
-    axes.set(xlabel="seconds per image", ylabel="KID × 10³")
+    low, high = (end([cost for _, cost, _ in shown]) for end in (min, max))
+    axes.set(xlim=(low / 2, high * 8), xlabel="seconds per image", ylabel="KID × 10³")
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     return True
 
 
-def error_and_noise(axes: Axes, folder: Path, group: Group) -> bool:
-    """Mean squared error against sigma, over the error of the mean image, of every denoiser that was gauged."""
+def error_and_noise(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+    """Mean squared error against sigma, beside that of the mean image, of every denoiser that was gauged."""
     curves = gauged(folder)
     if not curves:
         return False
+    free = iter(colour for colour in COLOURS if colour not in colours.values())
     for name, frame in curves[:LABELLED]:
-        bound = name in BOUNDS
-        style = {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if bound else {}
-        axes.loglog(frame["sigma"], frame["mse"], label=shown_label(name), **style)
+        style = {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if name in BOUNDS else {}
+        colour = {} if style else {"color": colours.get(name) or next(free, COLOURS[-1])}
+        axes.loglog(frame["sigma"], frame["mse"], label=label(name), **style, **colour)
     axes.axhline(curves[0][1]["mse_mean"].iloc[0], color=INK, linewidth=0.6, linestyle=":", label="mean image")
     axes.set(xlabel="σ, images in [−1, 1]", ylabel="squared error per pixel")
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.legend()
     return True
 
@@ -157,65 +165,61 @@ def gauged(folder: Path) -> list[tuple[str, pd.DataFrame]]:
     return max(found.values(), key=len, default=[])
 
 
-BOUNDS = {"gaussian": "--", "ideal": "-."}
-
-
-def distances(axes: Axes, folder: Path, group: Group) -> bool:
-    """Histograms of d1 of generated images, of held-out digits, and where copies lie."""
-    drawn = False
-    usual = real.held_out_distances(group.entries)
-    for entry in group.entries[: LABELLED // 2]:
+def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+    """Histograms of d1 of generated images and of held-out digits, and where copies lie."""
+    sets = {}
+    for entry in in_order(group)[: LABELLED // 2]:
         try:
-            d1 = pd.read_csv(entry.run.path / f"per_sample-{entry.fingerprint}.csv")["d1"].to_numpy(dtype=float)
+            frame = pd.read_csv(entry.run.path / f"per_sample-{entry.fingerprint}.csv")
+            sets[entry.title] = frame["d1"].to_numpy(dtype=float)
         except (OSError, ValueError, KeyError):
             continue
-        axes.hist(d1, bins=np.linspace(0, 18, 73), histtype="step", density=True, label=shown_label(entry.title))
-        drawn = True
-    if not drawn:
+    if not sets:
         return False
+    bins = np.linspace(0, max(d1.max() for d1 in sets.values()) + 0.5, 80)
+    peaks = []
+    usual = real.held_out_distances(group.entries, folder / "figures" / "distances.csv")
     if usual is not None:
-        axes.hist(usual, bins=np.linspace(0, 18, 73), color=INK, alpha=0.25, density=True, label="held-out digits")
+        peaks.append(axes.hist(usual, bins, density=True, color=INK, alpha=0.2, label="held-out digits")[0].max())
+    for title, d1 in sets.items():
+        style = {"histtype": "step", "color": colours[title], "label": label(title)}
+        peaks.append(axes.hist(d1, bins, density=True, **style)[0].max())
     for name, control in group.controls.items():
         median = control.memorization.get("pixels", {}).get("d1_median")
         if name.startswith("copies") and median:
             axes.axvline(median.value, color=INK, linewidth=0.6, linestyle=":")
-            axes.annotate(
-                name.replace("copies_", "").replace("_", " "),
-                (median.value, 0.98),
-                (1, 0),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                rotation=90,
-                va="top",
-                fontsize=5.5,
-            )
-    axes.set(xlabel="d1, distance to the nearest training digit", ylabel="density", yscale="symlog")
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            text = "copies" if name == "copies" else name.removeprefix("copies_").replace("_", " ")
+            axes.annotate(text, (median.value, 0.99), (1.5, 0), rotation=90, va="top", fontsize=5.5, **where)
+    top = 1.6 * sorted(peaks)[-2:][0]  # exact copies are a spike: the rest is what there is to see
+    axes.set(xlabel="d1, distance to the nearest training digit", ylabel="density", ylim=(0, top))
     axes.legend()
     return True
 
 
-def embedding(axes: Axes, folder: Path, group: Group) -> bool:
-    """Generated images over real ones, on the two axes that part the digit classes best."""
-    found = real.embedded(group.entries)
+def embedding(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+    """Generated images among real ones."""
+    found = real.embedded(in_order(group), folder / "figures" / "embedding.csv")
     if found is None:
         return False
-    axes.scatter(*found.digits.T, s=1.5, color=INK, alpha=0.25, linewidths=0)
-    for digit, (x, y) in enumerate(found.centres):
-        axes.text(x, y, str(digit), ha="center", va="center", fontsize=9, fontweight="bold", alpha=0.6)
-    for name, points in found.generated.items():
-        axes.scatter(*points.T, s=2.5, alpha=0.7, linewidths=0, label=shown_label(name))
-    low, high = found.digits.min(axis=0), found.digits.max(axis=0)
-    reach = 0.6 * (high - low)
-    axes.set(
-        xlim=(low[0] - reach[0], high[0] + reach[0]), ylim=(low[1] - reach[1], high[1] + reach[1]), xticks=[], yticks=[]
-    )
-    axes.legend(markerscale=3)
+    digits = found[found["set"] == real.REAL]
+    axes.scatter(digits["x"], digits["y"], s=2, color=INK, alpha=0.3, linewidths=0, label=real.REAL)
+    for title, points in found[found["digit"] < 0].groupby("set", sort=False):
+        colour = colours.get(title, COLOURS[-1])
+        axes.scatter(points["x"], points["y"], s=4, color=colour, alpha=0.8, linewidths=0, label=label(title))
+    for digit, points in digits.groupby("digit"):
+        x, y = points["x"].median(), points["y"].median()
+        axes.text(x, y, str(digit), ha="center", va="center", fontsize=9, fontweight="bold", alpha=0.7)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.margins(x=0.25)  # room for the legend
+    axes.legend(markerscale=2, loc="upper left", bbox_to_anchor=(-0.2, 1.02))
     return True
 
 
-def shown_label(name: str) -> str:
+def label(name: str) -> str:
     """A label that a legend shows whatever it begins with."""
-    return name if not name.startswith("_") else f"\u200b{name}"
+    return f"\u200b{name}" if name.startswith("_") else name
 
 
 PLOTS = (
@@ -242,8 +246,8 @@ PLOTS = (
     Plot(
         "embedding",
         "Map",
-        "Generated images over held-out digits (grey), on two linear discriminants of the classifier's "
-        "features; the numbers stand at the class means.",
+        "Generated images among held-out digits: t-SNE of the classifier's features. Near is alike; distances between "
+        "groups mean nothing. The numbers stand where the digits of a class are.",
         embedding,
     ),
 )

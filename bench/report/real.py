@@ -1,25 +1,94 @@
-"""What plots show of the data set itself, where it is on this machine: nothing is downloaded for a report."""
+"""What plots show of the data set itself, where it is on this machine: nothing is downloaded for a report.
 
-from typing import NamedTuple
+The points are kept as CSV beside the figures drawn from them, and made again only when a run has changed: most reports
+need neither the data set nor torch, whose imports therefore wait inside the functions.
+"""
+
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from bench import files
+from bench.report import pictures
 from bench.report.collect import Entry
 
-
-class Embedding(NamedTuple):
-    """Points (n, 2) on a common map."""
-
-    digits: np.ndarray
-    centres: np.ndarray
-    generated: dict[str, np.ndarray]
-
-
-def held_out_distances(entries: list[Entry]) -> np.ndarray | None:
-    """d1 of the held-out digits; None where it is not known."""
-    return None
+DISTANCES = 500  # held-out digits whose distance to the training set is drawn
+DIGITS = 500  # held-out digits on the map
+MAPPED = 5  # entries on the map
+POINTS = 100  # of each
+EXTRACTOR = "lenet-a"
+REAL = "held-out digits"
 
 
-def embedded(entries: list[Entry]) -> Embedding | None:
-    """A map of held-out digits and of the samples of each entry; None where the data set is not here."""
-    return None
+def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
+    """d1 of held-out digits, (n,), kept in `path`; None where the data set of `entries` is not here."""
+    named = dataset_name(entries)
+    kept = read(path, ["dataset", "d1"])
+    if kept is not None and set(kept["dataset"]) == {named}:
+        return kept["d1"].to_numpy(dtype=float)
+    digits = dataset(named)
+    if digits is None:
+        return None
+    from bench import memorization
+
+    d1 = memorization.nearest(digits.held_out[:DISTANCES], digits.train).d1
+    write(path, pd.DataFrame({"dataset": named, "d1": d1}))
+    return d1
+
+
+def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
+    """A map of held-out digits and of samples of the first entries: columns set, digit, x, y; kept in `path`.
+
+    t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for samples. None where the data set of `entries`
+    is not here, or no entry has images.
+    """
+    shown = [(entry, images) for entry in entries[:MAPPED] if (images := pictures.samples(entry.run)) is not None]
+    newest = max((entry.run.path.stat().st_mtime for entry, _ in shown), default=0)
+    kept = read(path, ["set", "digit", "x", "y"])
+    names = {REAL, *(entry.title for entry, _ in shown)}
+    if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
+        return kept
+    digits = dataset(dataset_name(entries)) if shown else None
+    if digits is None:
+        return None
+    from sklearn.manifold import TSNE
+
+    from bench import features
+
+    sets = {REAL: digits.held_out[:DIGITS]} | {entry.title: images[:POINTS] for entry, images in shown}
+    points = features.load(EXTRACTOR).features(np.concatenate(list(sets.values())))
+    x, y = TSNE(init="pca", max_iter=500, random_state=0).fit_transform(points).T
+    names = np.repeat(list(sets), [len(images) for images in sets.values()])
+    labels = np.full(len(names), -1)
+    labels[: len(sets[REAL])] = digits.held_out_labels[:DIGITS]
+    found = pd.DataFrame({"set": names, "digit": labels, "x": x, "y": y})
+    write(path, found)
+    return found
+
+
+def dataset_name(entries: list[Entry]) -> str:
+    """What the runs say they were trained and scored on, name@digest; empty if they do not."""
+    return next((str(entry.facts["dataset"]) for entry in entries if "dataset" in entry.facts), "")
+
+
+def dataset(named: str):  # noqa: ANN201, a bench.data.Dataset, whose module brings torch
+    """The data set called name@digest; None if it is not on this machine."""
+    from bench import data
+
+    found = data.load("mnist5k") if named.startswith("mnist5k@") else data.local_mnist() if named else None
+    return found if found is not None and named == f"{found.name}@{found.digest}" else None
+
+
+def read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    """What was kept; None if there is nothing, or something else."""
+    try:
+        return pd.read_csv(path)[columns]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
+    """Keep points. Raises OSError."""
+    path.parent.mkdir(exist_ok=True)
+    files.write(path, lambda file: frame.to_csv(file, index=False, float_format="%.4g"))
