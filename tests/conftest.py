@@ -1,11 +1,13 @@
 """Every test gets its own BENCH_HOME for runs and weights, and shares one cache of reference features."""
 
+import functools
 import itertools
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import nn
@@ -90,3 +92,9 @@ def checkpoints(tmp_path_factory):
         "spandrel": {"weights": str(folder / "dncnn.pth"), "sigma_255": "25"},
         "diffusers": {"weights": str(folder / "pipeline")},
     }
+
+
+@pytest.fixture
+def make_run(tmp_path, rng):
+    """make_run(name, scores={...}, facts={...}) writes a finished run into results/: see synthetic.py."""
+    return functools.partial(synthetic.write_run, tmp_path / "results", rng)

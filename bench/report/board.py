@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.report import inline, tables
-from bench.report.collect import Number
+from bench.report import inline, table
+from bench.report.entries import Number
 from bench.report.inline import Strip
 
 
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 def plain(number: Number) -> str:
     """Three digits."""
-    return tables.short(number.value)
+    return table.short(number.value)
 
 
 def decimals(number: Number) -> str:
@@ -53,13 +53,13 @@ def decimals(number: Number) -> str:
 def share(number: Number) -> str:
     """In percent, with the interval where there is one."""
     digits = 0 if number.value in (0, 1) or number.value >= 0.1 else 1
-    text = tables.percent(number.value, digits)
+    text = table.percent(number.value, digits)
     return text if number.low is None else f"{text} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
 
 
 def whole_percent(number: Number) -> str:
     """In percent."""
-    return tables.percent(number.value)
+    return table.percent(number.value)
 
 
 def mebibytes(number: Number) -> str:
@@ -69,12 +69,12 @@ def mebibytes(number: Number) -> str:
 
 def millions(number: Number) -> str:
     """A count in millions."""
-    return tables.short(number.value / 1e6, 2) if number.value else "0"
+    return table.short(number.value / 1e6, 2) if number.value else "0"
 
 
 COLUMNS = (
     Column("fid", "FID", "Fréchet distance to the training digits; lower is better", plain, 1.0),
-    Column("kid", "KID × 10³", "kernel distance ± standard error; lower is better", tables.thousandths, 0.005),
+    Column("kid", "KID × 10³", "kernel distance ± standard error; lower is better", table.thousandths, 0.005),
     Column("precision", "precision", "share of the images that lie among digits", decimals),
     Column("recall", "recall", "share of the digits that lie among the images", decimals),
     Column("coverage", "coverage", "share of the digits with an image close by", decimals),
@@ -82,8 +82,8 @@ COLUMNS = (
     Column("pixels_copy_rate", "copies", "share with d1/d2 < 1/3, and its 95 % interval", share),
     Column("noise_std", "noise left", "median std of white noise, grey levels from −1 to 1", decimals),
     Column("out_of_band", "out of band", "share of the steps at noise levels it was not trained on", whole_percent),
-    Column("nfe", "NFE", "calls of the denoiser per image", lambda number: tables.whole(number.value)),
-    Column("seconds_per_image", "s / image", "wall time", lambda number: tables.short(number.value, 2)),
+    Column("nfe", "NFE", "calls of the denoiser per image", lambda number: table.whole(number.value)),
+    Column("seconds_per_image", "s / image", "wall time", lambda number: table.short(number.value, 2)),
     Column("peak_memory_bytes", "MiB", "most memory used", mebibytes),
     Column("parameters", "parameters", "in millions", millions),
 )
@@ -112,7 +112,7 @@ def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:
 
 def cells(frame: pd.DataFrame, column: Column) -> list[Cell]:
     """One column, with strips on a common scale."""
-    numbers = [tables.number_of(row, column.key) for _, row in frame.iterrows()]
+    numbers = [table.number_of(row, column.key) for _, row in frame.iterrows()]
     none = [None] * len(numbers)
     strips = none if column.unit is None else inline.strips(numbers, column.unit)
     pairs = zip(numbers, strips, strict=True)

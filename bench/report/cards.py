@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from bench import figures
-from bench.report import diagnosis, inline, pictures, tables
-from bench.report.collect import Entry, Number
+from bench.report import diagnosis, inline, pictures, table
 from bench.report.diagnosis import Finding
+from bench.report.entries import Entry, Number
 
 SHOWN = 96  # samples of a card
 PAIRS = 16
@@ -134,7 +134,7 @@ def strips(entry: Entry) -> Strips | None:
         levels, count = len(sigmas), min(CHAINS, len(x))
         rows = [image for chain in range(count) for image in (*x[chain], *denoised[chain])]
         return Strips(
-            [tables.short(sigma, 2) for sigma in sigmas.tolist()],
+            [table.short(sigma, 2) for sigma in sigmas.tolist()],
             pictures.sheet(np.concatenate(list(forward[:2])), levels, levels=GREYS),
             pictures.sheet(np.stack(rows), levels, levels=GREYS),
             count,
@@ -146,12 +146,12 @@ def strips(entry: Entry) -> Strips | None:
 def scores(entry: Entry) -> list[tuple[str, Number, Number | None]]:
     """Every number that was measured, beside the held-out digits' own."""
     usual, mine = diagnosis.held_out(entry), entry.measured
-    found = [(name, mine.scores[name], usual.scores.get(name)) for name in tables.SCORES if name in mine.scores]
-    for distance in tables.DISTANCES:
+    found = [(name, mine.scores[name], usual.scores.get(name)) for name in table.SCORES if name in mine.scores]
+    for distance in table.DISTANCES:
         theirs = usual.memorization.get(distance, {})
         values = mine.memorization.get(distance, {})
         found += [
-            (f"{name}, {distance}", values[name], theirs.get(name)) for name in tables.MEMORIZATION if name in values
+            (f"{name}, {distance}", values[name], theirs.get(name)) for name in table.MEMORIZATION if name in values
         ]
     space = entry.second.get("features", "second features")
     found += [(f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Number)]

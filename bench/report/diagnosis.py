@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.report.collect import Entry, Measured, Number
+from bench.report.entries import Entry, Measured, Number
 from bench.report.pictures import Look
 
 # Limits, between what the runs of this repository that work and those that fail have: digits have a contrast of 0.30,

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench import files
-from bench.report import diagnosis, html, pictures, plots, studies, tables
-from bench.report.collect import Absent, Entry, Group, groups
+from bench.report import diagnosis, html, pictures, plots, studies, table
 from bench.report.diagnosis import Finding
+from bench.report.entries import Absent, Entry, Group, groups
 from bench.report.glossary import GLOSSARY
 
 DEFAULT = ("html", "md", "csv")
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
 
 def frame(report: Report) -> pd.DataFrame:
     """All groups below each other, in full precision, with the diagnosis of each entry."""
-    frames = [tables.frame(group) for group in report.groups]
+    frames = [table.frame(group) for group in report.groups]
     if not frames:
         return pd.DataFrame(columns=["fingerprint", "rank", "kind"])
     joined = pd.concat(frames, ignore_index=True)
@@ -79,7 +79,7 @@ def tex(report: Report) -> str:
     """One booktabs table per protocol, which a comment names."""
     parts = []
     for group in report.groups:
-        parts.append(f"% {group.protocol} ({group.fingerprint})\n{tables.latex(tables.printed(tables.frame(group)))}")
+        parts.append(f"% {group.protocol} ({group.fingerprint})\n{table.latex(table.printed(table.frame(group)))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,8 +107,8 @@ def md(report: Report) -> str:
     """The tables, each entry with its diagnosis and sheets, and the glossary, as Markdown."""
     pages = ["# Report"]
     for group in report.groups:
-        table = tables.markdown(tables.printed(tables.frame(group)))
-        pages.append(f"## Protocol {group.fingerprint}\n\n{escaped(group.protocol)}\n\n{table}")
+        shown = table.markdown(table.printed(table.frame(group)))
+        pages.append(f"## Protocol {group.fingerprint}\n\n{escaped(group.protocol)}\n\n{shown}")
     if not report.groups:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]

@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import bench
-from bench.report import board, cards, diagnosis, tables
+from bench.report import board, cards, diagnosis, table
 from bench.report.cards import Card
-from bench.report.collect import Absent, Entry, Group, in_order
 from bench.report.diagnosis import Finding
+from bench.report.entries import Absent, Entry, Group, in_order
 from bench.report.glossary import GLOSSARY
 
 PICTURED = 24  # cards with pictures; further ones have text and plots only, so that the page stays small
@@ -57,7 +57,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": tables.short, "whole": tables.whole, "percent": tables.percent}
+    environment.filters |= {"short": table.short, "whole": table.whole, "percent": table.percent}
     style, script = (environment.loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         folder=folder.resolve().name,
@@ -79,7 +79,7 @@ def render(
 
 def framed(groups: list[Group]) -> list[tuple[Group, Any]]:
     """Each group with its frame."""
-    return [(group, tables.frame(group)) for group in groups]
+    return [(group, table.frame(group)) for group in groups]
 
 
 def verdicts(made: list[Card]) -> dict[str, list[Verdict]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.report.collect import Number
+from bench.report.entries import Number
 
 POINTS = 120  # of a trace; a run may have 1000 steps
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 260, 118, 30, 6, 18  # of a trace panel, in its own units

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bench import files
 from bench.report import real
-from bench.report.collect import Group, in_order
+from bench.report.entries import Group, in_order
 
 LABELLED = 12  # entries that a plot names; more could not be told apart
 SIZE = (3.35, 2.5)  # inches: one column of a paper
@@ -78,7 +78,7 @@ def draw(folder: Path, groups: list[Group]) -> list[Drawn]:
             figure.subplots_adjust(**MARGINS)
             if plot.draw(figure.subplots(), folder, groups[0], colours):
                 svg = export(figure, folder / "figures" / plot.name)
-                found.append(Drawn(plot.name, plot.title, plot.text, inline(svg)))
+                found.append(Drawn(plot.name, plot.title, plot.text, inline(svg, plot.name)))
     return found
 
 
@@ -91,12 +91,13 @@ def export(figure: Figure, path: Path) -> str:
     return svg.getvalue()
 
 
-def inline(svg: str) -> Markup:
-    """The same inside a page: without its white ground, its ink the page's own text colour."""
+def inline(svg: str, name: str) -> Markup:
+    """The same inside a page: without its white ground, its ink the page's own text colour, its ids its own."""
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'<g id="patch_2">.*?</g>', "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     return Markup(re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg))
 
 
@@ -127,7 +128,7 @@ def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, 
     if held_out and (usual := held_out.scores.get("kid")):
         axes.axhline(1e3 * usual.value, color=INK, linewidth=0.6, linestyle=":")
     low, high = (end([cost for _, cost, _ in shown]) for end in (min, max))
-    axes.set(xlim=(low / 2, high * 8), xlabel="seconds per image", ylabel="KID × 10³")
+    axes.set(xlim=(low / 2, high * 15), xlabel="seconds per image", ylabel="KID × 10³")
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     return True

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench import files
 from bench.report import pictures
-from bench.report.collect import Entry
+from bench.report.entries import Entry
 
 DISTANCES = 500  # held-out digits whose distance to the training set is drawn
 DIGITS = 500  # held-out digits on the map

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from bench.report import pictures
-from bench.report.collect import Absent
+from bench.report.entries import Absent
 
 
 class Part(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.collect import Absent, Entry, Group, Measured, Number, groups
+from bench.report.entries import Absent, Entry, Group, Measured, Number, groups
 
 NAME_WIDTH = 22  # of a terminal table; longer names continue on the next line
 SCORES = (

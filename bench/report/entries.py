@@ -14,6 +14,9 @@ SCHEMA_VERSION = 2  # the newest that is understood here
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 OWN = re.compile(r"report\.\w+|\..*|study\.json")  # files of the tree that belong to no run
 FOREIGN_SHOWN = 20
+TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions", "scoring"), dict)
+TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "seed"), int | float)
+TYPES |= dict.fromkeys(("argv", "warnings"), list)
 
 
 class Number(NamedTuple):
@@ -140,6 +143,16 @@ def check_version(content: dict[str, Any], name: str) -> None:
         )
 
 
+def check_types(facts: dict[str, Any]) -> None:
+    """Raise ValueError if a field of run.json is not of its type; it may be missing or null."""
+    for name, kind in TYPES.items():
+        if not isinstance(value := facts.get(name), kind | None):
+            raise ValueError(f"run.json has {type(value).__name__} for {name}, expected {kind}")
+    for name, value in (facts.get("cost") or {}).items():
+        if not isinstance(value, int | float | None):
+            raise ValueError(f"run.json has {type(value).__name__} for {name}, expected a number")
+
+
 def reason(error: Exception) -> str:
     """What is wrong with a file, in words."""
     return str(error) if type(error) is ValueError else f"not a run this version can read (at {error})"
@@ -158,6 +171,7 @@ def read(run: Run, facts: dict[str, Any], name: str) -> Entry:
     """A run, or image set, under one scoring protocol. Raises one of MALFORMED for files that say something else."""
     content = run.read_json(name)
     check_version(content, name)
+    check_types(facts)
     seed, fingerprint = int(facts.get("seed") or 0), str(content["fingerprint"])
     entry = Entry(
         run=run,
@@ -198,7 +212,14 @@ def number(entry: Any) -> Number | None:
     if not isinstance(entry, dict) or not isinstance(value := entry.get("value"), int | float):
         return None
     low, high = entry.get("ci95") or (None, None)
-    return Number(float(value), entry.get("stderr"), low, high, entry.get("n")) if math.isfinite(value) else None
+    stderr, low, high, n = map(finite, (entry.get("stderr"), low, high, entry.get("n")))
+    found = Number(float(value), stderr, low, high, None if n is None else int(n))
+    return found if math.isfinite(value) else None
+
+
+def finite(value: Any) -> float | None:
+    """A number; None where there is none. Raises TypeError for what is not a number."""
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def describe(facts: dict[str, Any]) -> str:

@@ -1,0 +1,306 @@
+"""The report of synthetic result folders, written as `bench run` and `bench score` write them."""
+
+import csv
+import json
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import entry, metrics
+
+from bench import cli, figures, report
+from bench.report import diagnosis, entries, inline, pictures, table
+from bench.runs import Run
+
+EVIL = '<script>alert(1)</script>" onload="x'
+
+
+@pytest.fixture
+def bench(monkeypatch, capsys, tmp_path):
+    """bench("report", ...) in an empty folder: exit status and output."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return stopped.value.code or 0, said.out, said.err
+
+    return call
+
+
+class Page(HTMLParser):
+    """What a browser would find: elements, their attributes, and all text outside scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text, self.inside = [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.inside = [tag]
+
+    def handle_data(self, data):
+        if self.inside not in (["script"], ["style"]):
+            self.text += data
+        self.inside = []
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+def page(folder):
+    return Page((folder / "report.html").read_text())
+
+
+def test_the_page_needs_nothing_else(make_run, bench):
+    make_run("unet")
+    make_run("kbnet", scores={"kid": 2.0})
+    assert bench("report", "results")[0] == 0
+    found = page(Path("results"))
+    for tag, attributes in found.elements:
+        for name in ("src", "href", "xlink:href"):
+            link = attributes.get(name) or "#"
+            assert link.startswith(("#", "data:")), (tag, link)
+    assert len(found.all("script")) == 1
+    assert all(picture["alt"] for picture in found.all("img"))
+    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    linked = {attributes["href"][1:] for attributes in found.all("a")}
+    assert linked <= set(ids)
+    assert "unet card" in found.text
+    assert "does not generate" in found.text.lower()
+
+
+def test_rows_stand_by_rising_kid_controls_among_them(make_run, tmp_path):
+    make_run("worse", scores={"kid": 0.02})
+    make_run("better", scores={"kid": 0.001})
+    entries, absent = report.collect(tmp_path / "results")
+    assert absent == []
+    (group,) = report.groups(entries)
+    frame = table.frame(group)
+    assert frame["name"].tolist() == ["held-out digits", "better card", "worse card", "Gaussian model"]
+    assert frame["kind"].tolist() == ["control", "run", "run", "control"]
+    assert frame["kid"].is_monotonic_increasing
+
+
+def test_protocols_are_never_mixed(make_run, tmp_path):
+    make_run("one")
+    make_run("two", fingerprint="cccccccc")
+    entries, _ = report.collect(tmp_path / "results")
+    assert sorted(len(group.entries) for group in report.groups(entries)) == [1, 1]
+    assert report.tables(entries, []).count("Protocol") == 2
+
+
+def test_image_sets_join_the_protocols_that_score_alike(make_run, tmp_path):
+    make_run("one")
+    make_run("two", fingerprint="cccccccc", table="dddddddd")
+    images = make_run("zip", fingerprint="eeeeeeee")
+    facts = {"schema_version": 2, "kind": "images", "name": "my images", "source": "a.npz"}
+    images.write_json("run.json", facts)
+    entries, absent = report.collect(tmp_path / "results")
+    assert absent == []
+    sizes = {group.fingerprint: len(group.entries) for group in report.groups(entries)}
+    assert sizes == {"aaaaaaaa": 2, "cccccccc": 1}
+
+
+def test_a_run_scored_twice_is_in_two_tables(make_run, tmp_path):
+    run = make_run("unet")
+    run.write_json("metrics-cccccccc.json", metrics("cccccccc"))
+    entries, _ = report.collect(tmp_path / "results")
+    assert [entry.fingerprint for entry in entries] == ["aaaaaaaa", "cccccccc"]
+    assert len({entry.key for entry in entries}) == 2
+
+
+def test_a_hostile_tree(make_run, bench, tmp_path):
+    results = tmp_path / "results"
+    make_run("good")
+    make_run("evil", facts={"denoiser": EVIL, "argv": ["run", EVIL], "options": {EVIL: EVIL}, "card": {EVIL: [EVIL]}})
+    truncated = make_run("truncated")
+    (truncated.path / "metrics-aaaaaaaa.json").write_text('{"schema_version": 2, "scores"')
+    odd = make_run("odd")
+    odd.write_json("metrics-aaaaaaaa.json", metrics(scores={}) | {"scores": [1, 2], "controls": 3})
+    make_run("listed", facts={"versions": [EVIL], "cost": {"seconds": "1"}})
+    future = make_run("future")
+    future.update(schema_version=9)
+    (make_run("imageless").path / "samples.npz").unlink()
+    bare = make_run("bare")
+    for name in ("samples.npz", "grid.png", "nearest.png", "trace.csv", "trajectory.npz", "per_sample-aaaaaaaa.csv"):
+        (bare.path / name).write_bytes(b"no")
+    for name, text in {"list": "[]", "text": "<script>", "failed": '{"schema_version": 2, "status": "failed"}'}.items():
+        (results / name).mkdir()
+        (results / name / "run.json").write_text(text)
+    (results / "<b>photo.png").write_bytes(b"\x89PNG")
+    (results / "gauge").mkdir()
+    (results / "gauge" / "x.csv").write_text("no\n1\n")
+    (results / "ladder").mkdir()
+    (results / "ladder" / "study.json").write_text("{")
+    status, out, _ = bench("report", results, "--format", "html,md,csv,tex,json")
+    assert status == 0
+    found = page(results)
+    for name in ("truncated", "odd", "listed", "future", "list", "text", "failed", "<b>photo.png", "ladder"):
+        assert f"{name}" in found.text.split("Not shown")[-1], name
+    assert "schema_version 9" in found.text
+    assert "reads up to 2" in out
+    for name in ("good card", "imageless card", "bare card", "<script>alert(1)</script>"):
+        assert name in found.text, name
+    assert len(found.all("script")) == 1
+    assert not found.all("b") or not any("onload" in attributes for _, attributes in found.elements)
+    assert "<script>alert" not in (results / "report.html").read_text()
+    json.loads((results / "report.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_what_was_not_measured_is_blank(make_run, bench, tmp_path):
+    make_run("unet", scores={})
+    path = next((tmp_path / "results").rglob("metrics-*.json"))
+    content = json.loads(path.read_text())
+    content |= {"memorization": None, "class_histogram": None, "controls": None}
+    content["scores"] = {"fid": {"value": None}, "kid": entry(0.1)}
+    path.write_text(json.dumps(content))
+    run_json = path.parent / "run.json"
+    facts = json.loads(run_json.read_text())
+    for key in ("cost", "out_of_band", "nfe", "argv", "spec", "dataset"):
+        facts[key] = None
+    run_json.write_text(json.dumps(facts))
+    status, out, _ = bench("report", "results", "--format", "html,md,csv,tex,json")
+    assert status == 0
+    assert "100.0" in out
+    for name in ("html", "md", "csv", "tex", "json"):
+        assert "nan" not in (tmp_path / "results" / f"report.{name}").read_text().split("</head>")[-1].lower().split()
+
+
+def test_formats_agree(make_run, bench, tmp_path):
+    make_run("unet", scores={"kid": 0.0123})
+    assert bench("report", "results", "--format", "html,md,csv,tex,json")[0] == 0
+    results = tmp_path / "results"
+    rows = list(csv.DictReader((results / "report.csv").read_text().splitlines()))
+    (row,) = [row for row in rows if row["kind"] == "run"]
+    content = json.loads((results / "report.json").read_text())
+    assert [found["kid"] for found in content["rows"] if found["kind"] == "run"] == [float(row["kid"])] == [0.0123]
+    for name in ("html", "md", "tex"):
+        assert "12.3" in (results / f"report.{name}").read_text()
+    printed = json.loads(bench("report", "results", "--json")[1])
+    assert printed["rows"] == content["rows"]
+
+
+def test_the_terminal_has_80_columns(make_run, tmp_path):
+    make_run(
+        "module.with.a.long.name:attribute", facts={"options": {"coupling": "normalised"}}, scores={"kid": 123.456}
+    )
+    make_run("splice:unet,kbnet@0.39215686274509803")
+    text = report.tables(*report.collect(tmp_path / "results"))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "coupling=normalised" in text
+
+
+def test_arguments(make_run, bench):
+    make_run("unet")
+    status, _, err = bench("report", "results", "--format", "pdf")
+    assert status == 2
+    assert "html, md, csv, tex, json" in err
+    assert bench("report", "results", "--format", "md", "--open")[0] == 2
+    assert bench("report", "nowhere")[0] == 2
+
+
+DIGIT = {"contrast": 0.3, "white": 0.06, "n": 20}
+
+
+@pytest.mark.parametrize(
+    ("kind", "scores", "look", "changes"),
+    [
+        ("fine", {}, {}, {}),
+        ("blank", {"kid": 2.0}, {"contrast": 0.01}, {}),
+        ("saturated", {"kid": 2.0}, {"white": 0.5}, {}),
+        ("residual noise", {"kid": 2.0, "noise_std": 0.417}, {}, {}),
+        ("one class", {}, {}, {"class_histogram": [0] * 9 + [20]}),
+        ("not digits", {"kid": 1.2}, {}, {}),
+        ("mixed digits", {"confidence": 0.8}, {}, {}),
+        ("mixed digits", {"ambiguous": 0.4}, {}, {}),
+        ("copies", {}, {}, {"copies": True}),
+    ],
+)
+def test_diagnoses_say_the_value_that_led_to_them(make_run, tmp_path, kind, scores, look, changes):
+    copied = changes.pop("copies", False)
+    run = make_run("x", scores=scores, **changes)
+    path = run.path / "metrics-aaaaaaaa.json"
+    content = json.loads(path.read_text())
+    content["controls"]["held_out"]["scores"]["ambiguous"] = entry(0.01)
+    if copied:
+        content["memorization"]["pixels"]["copy_rate"] = entry(0.873)
+    path.write_text(json.dumps(content))
+    ((found,), _) = report.collect(tmp_path / "results")
+    first, *_ = diagnosis.diagnose(found, diagnosis.Look(**DIGIT | look))
+    assert first.kind == kind
+    assert any(character.isdigit() for character in first.because)
+    assert (first.verdict == diagnosis.GENERATES) == (kind in ("fine", "mixed digits"))
+
+
+def test_sheets_can_be_read_back(rng, tmp_path):
+    images = rng.integers(0, 255, (37, 28, 28), dtype=np.uint8)
+    other = rng.integers(0, 255, (37, 28, 28), dtype=np.uint8)
+    ratio = rng.random(37)
+    run = Run(tmp_path)
+    run.write("grid.png", lambda file: figures.grid(images, file))
+    run.write("nearest.png", lambda file: figures.nearest(images, other, ratio, file))
+    assert np.array_equal(pictures.samples(run), images)
+    pairs = figures.pairs_of(pictures.read_sheet(run, "nearest.png"))
+    order = np.argsort(ratio)
+    assert np.array_equal(pairs, np.stack([images[order], other[order]], axis=1))
+    with pytest.raises(ValueError, match="none of ours"):
+        figures.images_of(np.zeros((61, 70), np.uint8))
+
+
+def test_strips_keep_the_order_and_stay_in_the_box(rng):
+    values = np.sort(rng.normal(scale=[*[1] * 10, *[1e4] * 10]))
+    numbers = [entries.Number(value, 1, value - 1, value + 1) for value in values]
+    drawn = inline.strips([*numbers, None, entries.Number(3.0)], unit=1)
+    assert drawn[-2:] == [None, None]
+    at = [strip.at for strip in drawn[:-2]]
+    assert at == sorted(at)
+    assert all(0 <= strip.low <= strip.at <= strip.high <= 100 for strip in drawn[:-2])
+
+
+def test_the_trained_band_is_where_its_levels_are():
+    trace = pd.DataFrame({"sigma": np.geomspace(100, 0.01, 500), "clipped": np.linspace(0, 1, 500)})
+    (panel,) = inline.panels(trace, (0.0, 1.0))
+    left, width = panel.band
+    assert left == {label: x for x, label in panel.x_ticks}["1"]
+    assert left + width == pytest.approx(inline.WIDTH - 4, abs=0.2)
+    assert panel.path.count("L") < 150
+
+
+def test_numbers_are_short():
+    assert [table.short(value) for value in (0, 0.123456, 1.23456, 12.3456, 1234.56, None, float("nan"))] == [
+        "0",
+        "0.123",
+        "1.23",
+        "12.3",
+        "1235",
+        "",
+        "",
+    ]
+
+
+def test_latex_is_escaped():
+    text = table.latex(pd.DataFrame([[r"a_b & 50% \x", "1 ±2"]], columns=["denoiser", "KID"]))
+    assert r"a\_b \& 50\% \textbackslash{}x & 1 $\pm$2 \\" in text
+
+
+def test_a_folder_is_not_changed_but_for_the_report(make_run, bench, tmp_path):
+    run = make_run("unet")
+    before = {path: path.stat().st_mtime_ns for path in run.path.iterdir()}
+    assert bench("report", "results")[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in run.path.iterdir()} == before
+    first = {path.name for path in (tmp_path / "results").iterdir()}
+    assert bench("report", "results")[0] == 0
+    assert "Everything in the folder is shown." in (tmp_path / "results" / "report.html").read_text()
+    assert {path.name for path in (tmp_path / "results").iterdir()} == first
+    shutil.rmtree(run.path)
+    assert bench("report", "results")[0] == 0
