@@ -56,12 +56,12 @@ class Card(NamedTuple):
 
 
 def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
-    """A card, with or without its pictures. Files that cannot be read leave a warning."""
+    """A card, with or without its pictures and plots. Files that cannot be read leave a warning."""
     images = pictures.samples(entry.run) if pictured else None
     warnings = warn(entry, findings)
     if pictured and images is None:
         warnings.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
-    trace, said = read_trace(entry)
+    trace, said = read_trace(entry) if pictured else ([], [])
     argv = entry.facts.get("argv")
     return Card(
         entry=entry,

@@ -16,7 +16,7 @@ from bench.report.diagnosis import Finding
 from bench.report.entries import Absent, Entry, Group, in_order
 from bench.report.glossary import GLOSSARY
 
-PICTURED = 24  # cards with pictures; further ones have text and plots only, so that the page stays small
+PICTURED = 24  # cards with pictures; further ones have text only, so that the page stays small
 
 
 class Verdict(NamedTuple):

@@ -68,5 +68,5 @@ def sheet(images: np.ndarray, columns: int, gap: int = 1, levels: int = 256) -> 
 def data_uri(image: Image.Image) -> str:
     """A PNG inside a URL."""
     file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
+    image.save(file, format="PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

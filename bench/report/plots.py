@@ -117,13 +117,15 @@ def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, 
         return False
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=5)
-    for place, (title, cost, kid) in enumerate(shown):
+    for title, cost, kid in shown[:LABELLED]:
         error = None if kid.stderr is None else 1.96e3 * kid.stderr
-        colour = colours[title]
-        axes.errorbar(cost, 1e3 * kid.value, yerr=error, fmt="o", markersize=3.5, elinewidth=0.8, color=colour)
-        if place < LABELLED:
-            where = {"textcoords": "offset points", "va": "center", "fontsize": 6}
-            axes.annotate(title, (cost, 1e3 * kid.value), (5, 0), **where)
+        style = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.8, "color": colours[title]}
+        axes.errorbar(cost, 1e3 * kid.value, yerr=error, **style)
+        where = {"textcoords": "offset points", "va": "center", "fontsize": 6}
+        axes.annotate(title, (cost, 1e3 * kid.value), (5, 0), **where)
+    others = [(cost, 1e3 * kid.value) for _, cost, kid in shown[LABELLED:]]
+    if others:
+        axes.plot(*zip(*others, strict=True), "o", markersize=2, color=COLOURS[-1])
     held_out = group.controls.get("held_out")
     if held_out and (usual := held_out.scores.get("kid")):
         axes.axhline(1e3 * usual.value, color=INK, linewidth=0.6, linestyle=":")
@@ -177,9 +179,9 @@ def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -
             continue
     if not sets:
         return False
-    bins = np.linspace(0, max(d1.max() for d1 in sets.values()) + 0.5, 80)
-    peaks = []
     usual = real.held_out_distances(group.entries, folder / "figures" / "distances.csv")
+    widest = max(d1.max() for d1 in (*sets.values(), *([] if usual is None else [usual])))
+    bins, peaks = np.linspace(0, widest + 0.5, 80), []
     if usual is not None:
         peaks.append(axes.hist(usual, bins, density=True, color=INK, alpha=0.2, label="held-out digits")[0].max())
     for title, d1 in sets.items():
