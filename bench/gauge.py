@@ -56,14 +56,23 @@ def keep(frame: pd.DataFrame, name: str, dataset: Dataset, num: int, folder: Pat
     return path
 
 
+def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
+    """Whether `path` holds a curve measured on the same digits."""
+    try:
+        frame = pd.read_csv(path)
+        return (frame["dataset"].iloc[0], int(frame["num"].iloc[0])) == (f"{dataset.name}@{dataset.digest}", num)
+    except (OSError, ValueError, KeyError, IndexError):
+        return False
+
+
 def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None]) -> None:
-    """The curves that others are read against, unless they are there: the best linear denoiser, and the exact one.
+    """The curves that others are read against, unless they are there for the same digits: the best linear one and ideal.
 
     `ideal` is exact for the training images: on held-out ones a denoiser that generalises has a lower error.
     """
     train = to_float(dataset.train, dataset.pad)
     for name, load in {"gaussian": controls.gaussian, "ideal": controls.ideal}.items():
-        if not (folder / "gauge" / f"{name}.csv").exists():
+        if not is_kept(folder / "gauge" / f"{name}.csv", dataset, num):
             say(f"gauging {name}, to compare with")
             keep(gauge(load(train=train), dataset, num), name, dataset, num, folder)
 

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from bench import gauge
+from bench.report import plots
 from denoisers.base import Denoiser, Spec
 from denoisers.controls import Identity
 
@@ -53,3 +54,23 @@ def test_drawing(image, tmp_path):
     gauge.draw(Identity(), {"a": image, "b": image}, tmp_path / "new" / "figure.png")
     with Image.open(tmp_path / "new" / "figure.png") as sheet:
         assert sheet.size == (2 * 30 + 3 * 4, 2 * 20 + 3 * 4)
+
+
+def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits, tmp_path):
+    said = []
+    frame = gauge.gauge(Identity(), digits, 20)
+    path = gauge.keep(frame, "mine.py:load card", digits, 20, tmp_path)
+    gauge.bounds(digits, 20, tmp_path, said.append)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["gaussian.csv", "ideal.csv", "mine.py-load-card.csv"]
+    assert len(said) == 2
+    gauge.bounds(digits, 20, tmp_path, said.append)
+    assert len(said) == 2  # they are there
+    curves = dict(plots.gauged(tmp_path))
+    assert curves.keys() == {"mine.py:load card", "gaussian", "ideal"}
+    assert np.allclose(curves["mine.py:load card"]["mse"], frame["mse"], rtol=1e-5)
+    assert (curves["gaussian"]["mse"] <= curves["gaussian"]["mse_mean"] * 1.02).all()
+    gauge.bounds(digits, 10, tmp_path, said.append)
+    assert len(said) == 4  # of other digits
+    gauge.bounds(digits, 20, tmp_path, said.append)
+    gauge.keep(frame, "other", digits, 10, tmp_path)
+    assert "other" not in dict(plots.gauged(tmp_path))  # measured on other digits

@@ -198,6 +198,7 @@ def test_the_terminal_has_80_columns(make_run, tmp_path):
     text = report.tables(*report.collect(tmp_path / "results"))
     assert max(map(len, text.splitlines())) <= 80
     assert "coupling=normalised" in text
+    assert "splice:unet,kbnet@0.3921" in text
 
 
 def test_arguments(make_run, bench):

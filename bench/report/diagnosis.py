@@ -97,7 +97,7 @@ def far(entry: Entry, look: Look | None) -> str | None:
     if kid is None or kid.value <= (FAR * model.value if model else FAR_KID):
         return None
     beside = f", that of a Gaussian model of the digits {1e3 * model.value:.0f}" if model else ""
-    return f"KID x 1e3 is {1e3 * kid.value:.0f}, that of held-out digits {thousandfold(control(entry, 'kid'))}{beside}"
+    return f"KID × 10³ is {1e3 * kid.value:.0f}, that of held-out digits {thousandfold(control(entry, 'kid'))}{beside}"
 
 
 def mixed(entry: Entry, look: Look | None) -> str | None:
@@ -118,7 +118,7 @@ def fine(entry: Entry) -> str:
     kid = entry.score("kid")
     if kid is None:
         return "no check found anything"
-    return f"KID x 1e3 is {thousandfold(kid)}, that of held-out digits {thousandfold(control(entry, 'kid'))}"
+    return f"KID × 10³ is {thousandfold(kid)}, that of held-out digits {thousandfold(control(entry, 'kid'))}"
 
 
 CHECKS: dict[str, Check] = {

@@ -1,31 +1,32 @@
-"""What a study left: its page, cut into headings, lines, lists and tables; and its picture."""
+"""What a study left: its page, cut into headings, paragraphs, lists, tables and pictures, in their order."""
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from bench.report import pictures
 from bench.report.entries import Absent
 
+PICTURE = re.compile(r"!\[(.*)\]\(<?([^()<>/\\]+)>?\)")
 
-class Part(NamedTuple):
-    """A stretch of a study's page, below one heading; all of it plain text, escaped by the template."""
 
-    heading: str
-    lines: list[str]
-    items: list[str]
-    table: list[list[str]]
-    picture: str
-    text: str  # what the picture shows
+class Block(NamedTuple):
+    """A heading or text (str), list (of str), table (rows of str) or picture (data URI, what it shows).
+
+    All of it is plain text, which the template escapes.
+    """
+
+    kind: str
+    content: Any
 
 
 class Study(NamedTuple):
     """A study below a folder of runs."""
 
     name: str
-    parts: list[Part]
+    blocks: list[Block]
 
 
 def read(folder: Path) -> tuple[list[Study], list[Absent]]:
@@ -35,40 +36,34 @@ def read(folder: Path) -> tuple[list[Study], list[Absent]]:
         try:
             found.append(study(path.parent))
         except (OSError, ValueError) as error:
-            absent.append(Absent(path.parent.as_posix(), f"the study has no page yet ({error})"))
+            absent.append(Absent(path.parent.as_posix(), f"the study has no page ({error})"))
     return found, absent
 
 
 def study(path: Path) -> Study:
-    """The study in `path`, from <name>.md. Raises OSError or ValueError if there is none."""
-    title, *rest = (path / f"{path.name}.md").read_text().split("\n## ")
-    head, _, body = title.partition("\n")
-    parts = [part("", body, path)] + [part(*text.split("\n", 1), path) for text in rest if "\n" in text]
-    return Study(plain(head.lstrip("# ")), parts)
+    """The study in `path`, from <name>.md there. Raises OSError or ValueError if there is none."""
+    paragraphs = re.split(r"\n\s*\n", (path / f"{path.name}.md").read_text().strip())
+    title, *rest = paragraphs
+    return Study(plain(title), [found for paragraph in rest if (found := block(paragraph, path)) is not None])
 
 
-def part(heading: str, body: str, path: Path) -> Part:
-    """One part, out of the Markdown that studies write: paragraphs, lists, one table, one picture."""
-    lines = [line for line in body.splitlines() if line.strip()]
-    rows = [line for line in lines if line.startswith("|")]
-    table = [
-        [plain(cell) for cell in row.strip("|").split(" | ")] for row in rows if not re.fullmatch(r"[|\s:-]+", row)
-    ]
-    shown = [match for line in lines if (match := re.fullmatch(r"!\[(.*)\]\(([\w.-]+)\)", line))]
-    rest = [line for line in lines if not line.startswith(("|", "!["))]
-    return Part(
-        heading,
-        [plain(line) for line in rest if not line.startswith("- ")],
-        [plain(line[2:]) for line in rest if line.startswith("- ")],
-        table,
-        embedded(path / shown[0][2]) if shown else "",
-        shown[0][1] if shown else "",
-    )
+def block(paragraph: str, path: Path) -> Block | None:
+    """One paragraph of the Markdown that studies write; None for a picture that cannot be read."""
+    lines = [line for line in paragraph.splitlines() if line.strip()]
+    if shown := PICTURE.fullmatch(paragraph.strip()):
+        picture = embedded(path / shown[2])
+        return Block("picture", (picture, shown[1])) if picture else None
+    if all(line.startswith("|") for line in lines):
+        rows = [line for line in lines if not re.fullmatch(r"[|\s:-]+", line)]
+        return Block("table", [[plain(cell) for cell in row.strip().strip("|").split(" | ")] for row in rows])
+    if all(line.startswith("- ") for line in lines):
+        return Block("list", [plain(line[2:]) for line in lines])
+    return Block("heading" if paragraph.startswith("#") else "text", plain(paragraph))
 
 
 def plain(text: str) -> str:
-    """Text without Markdown's marks of emphasis."""
-    return text.replace("**", "").strip()
+    """Text without Markdown's marks of headings and emphasis."""
+    return text.replace("**", "").lstrip("#").strip()
 
 
 def embedded(path: Path) -> str:

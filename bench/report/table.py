@@ -7,7 +7,8 @@ import pandas as pd
 
 from bench.report.entries import Absent, Entry, Group, Measured, Number, groups
 
-NAME_WIDTH = 22  # of a terminal table; longer names continue on the next line
+TERMINAL = 80  # columns
+NAME_WIDTH = 16  # of a terminal table, at least; longer names continue on the next line
 SCORES = (
     "fid",
     "fid_infinity",
@@ -164,21 +165,22 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
-    """A table of text for 80 columns: names continue on the next line, numbers stand to the right."""
-    lines: list[list[str]] = []
-    for line in table.to_numpy().tolist():
-        where = list(table.columns).index("denoiser")
-        first, *more = textwrap.wrap(line[where], NAME_WIDTH, subsequent_indent="  ") or [""]
-        lines.append([*line[:where], first, *line[where + 1 :]])
-        lines += [["" if i != where else part for i in range(len(line))] for part in more]
-    lines = [list(table.columns), *lines]
+    """A table of text for 80 columns: numbers stand to the right, names continue on the next line."""
+    where = list(table.columns).index("denoiser")
+    lines = [list(table.columns), *table.to_numpy().tolist()]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    rule = ["-" * width for width in widths]
+    widths[where] = min(widths[where], max(NAME_WIDTH, TERMINAL - sum(widths) + widths[where] - len(widths) + 1))
     adjust = [str.ljust if column in left else str.rjust for column in table.columns]
-    return "\n".join(
-        " ".join(put(cell, width) for put, cell, width in zip(adjust, line, widths, strict=True)).rstrip()
-        for line in [lines[0], rule, *lines[1:]]
-    )
+
+    def put(cells: list[str]) -> str:
+        return " ".join(set_(cell, width) for set_, cell, width in zip(adjust, cells, widths, strict=True)).rstrip()
+
+    text = [put(lines[0]), put(["-" * width for width in widths])]
+    for line in lines[1:]:
+        first, *more = textwrap.wrap(line[where], widths[where], subsequent_indent="  ") or [""]
+        text.append(put([*line[:where], first, *line[where + 1 :]]))
+        text += [put([part if i == where else "" for i in range(len(line))]) for part in more]
+    return "\n".join(text)
 
 
 def latex(table: pd.DataFrame) -> str:

@@ -1,0 +1,62 @@
+"""The figures of a report, from synthetic runs."""
+
+import xml.etree.ElementTree as ET
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from bench import report
+from bench.report import plots
+
+
+@pytest.fixture
+def drawn(make_run, tmp_path):
+    """Figures of runs whose names matplotlib could take for something else."""
+    for place, name in enumerate(("$x^{", "_hidden", "<b>&amp;", "plain")):
+        make_run(f"run{place}", scores={"kid": 0.01 * 4**place}, facts={"denoiser": name, "weights": ""})
+    folder = tmp_path / "results"
+    (folder / "gauge").mkdir()
+    curve = {"sigma": [0.1, 1.0, 10.0], "mse": [0.01, 0.02, 0.03], "mse_mean": 0.07, "dataset": "d", "num": 5}
+    for name in ("gaussian", "_hidden"):
+        pd.DataFrame(curve | {"denoiser": name}).to_csv(folder / "gauge" / f"{name}.csv", index=False)
+    entries, _ = report.collect(folder)
+    return folder, plots.draw(folder, report.groups(entries))
+
+
+def test_each_is_a_picture_and_a_drawing(drawn):
+    folder, figures = drawn
+    assert [figure.name for figure in figures] == ["quality-cost", "error-noise", "distances"]  # no data set: no map
+    for figure in figures:
+        with Image.open(folder / "figures" / f"{figure.name}.png") as image:
+            assert image.size == tuple(round(300 * side) for side in plots.SIZE)
+        root = ET.parse(folder / "figures" / f"{figure.name}.svg").getroot()
+        assert root.get("width").endswith("pt")
+        assert root.find(".//{*}text") is None  # outlines: the same in every paper
+
+
+def test_on_a_page_they_take_its_colour_and_leave_its_ids(drawn):
+    _, figures = drawn
+    ids = []
+    for figure in figures:
+        root = ET.fromstring(figure.svg.replace("xlink:href", "href"))
+        ids += [element.get("id") for element in root.iter() if element.get("id")]
+        assert root.get("width") is None
+        assert "currentColor" in figure.svg
+        assert plots.INK not in figure.svg
+        for link in (element.get("href") for element in root.iter() if element.get("href")):
+            assert link[1:] in ids
+    assert len(ids) == len(set(ids)) > 10
+
+
+def test_the_same_runs_give_the_same_files(drawn, tmp_path):
+    folder, figures = drawn
+    before = {path.name: path.read_bytes() for path in (folder / "figures").glob("*.svg")}
+    entries, _ = report.collect(folder)
+    assert plots.draw(folder, report.groups(entries)) == figures
+    assert {path.name: path.read_bytes() for path in (folder / "figures").glob("*.svg")} == before
+
+
+def test_nothing_to_draw(tmp_path):
+    assert plots.draw(tmp_path, []) == []
+    assert list(tmp_path.iterdir()) == []
