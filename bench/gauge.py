@@ -66,7 +66,7 @@ def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
 
 
 def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None]) -> None:
-    """The curves that others are read against, unless they are there for the same digits: the best linear one and ideal.
+    """The curves that others are read against, of the best linear denoiser and of `ideal`, unless they are there.
 
     `ideal` is exact for the training images: on held-out ones a denoiser that generalises has a lower error.
     """
