@@ -38,6 +38,7 @@ format: setup
 bench: setup
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/kbnet.py
+	$(BIN)/python benchmarks/scores.py
 
 samplers: setup
 	$(BIN)/python benchmarks/samplers.py 50 1000

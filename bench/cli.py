@@ -148,6 +148,7 @@ def score(
     data_dir: DataDir = None,
     features: Annotated[str, typer.Option(help=FEATURES)] = "lenet-a",
     features_weights: FeaturesWeights = None,
+    device: Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
     json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
 ) -> None:
@@ -158,7 +159,7 @@ def score(
     from bench import scoring
 
     options = {"dataset_name": dataset, "data_dir": data_dir, "extractor_name": features}
-    options |= {"extractor_weights": features_weights}
+    options |= {"extractor_weights": features_weights, "device": device}
     show(*scoring.score_path(path, name=name, num=num, **options, out=out, say=say), json_)
 
 

@@ -23,6 +23,7 @@ class Extractor:
     digest: str  # of weights and preprocessing; part of every fingerprint
     features: Callable[[np.ndarray], np.ndarray]
     preprocessing: str = "grey levels as they are"
+    standardised: bool = True  # for KID; the scale of a home-made network is arbitrary, that of Inception published
 
 
 def classifier(name: str, weights: Path | None, device: str) -> Extractor:
@@ -52,7 +53,7 @@ def from_network(name: str, network: pretrained.Network, device: str) -> Extract
     """An extractor that runs a network trained on photographs on `device`."""
     net, prepare = network
     digest, net = pretrained.digest(net, prepare), net.to(device)
-    return Extractor(name, digest, functools.partial(pretrained.features, net, prepare, device), str(prepare))
+    return Extractor(name, digest, functools.partial(pretrained.features, net, prepare, device), str(prepare), False)
 
 
 INCEPTIONS = {"inception": "tf1", "inception:half-pixel": "half-pixel", "inception:bicubic": "bicubic"}

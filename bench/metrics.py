@@ -116,7 +116,7 @@ def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
 class KidReference:
     """The half of KID that depends on the reference alone; with 60 000 rows it is worth keeping.
 
-    features  float32 (N, d), standardised by `mean` and `std`
+    features  float32 (N, d), less `mean` and over `std`, which are 0 and 1 where features are taken as they are
     row_sums  float64 (N,), sum over j != i of k(x_i, x_j)
     """
 
@@ -126,8 +126,11 @@ class KidReference:
     row_sums: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray) -> "KidReference":
+    def of(cls, features: np.ndarray, *, standardised: bool = True) -> "KidReference":
         """From raw features (N, d), N >= 2. Dimensions that never vary are left as they are."""
+        if not standardised:
+            raw = features.astype(np.float32)
+            return cls(np.zeros(raw.shape[1]), np.ones(raw.shape[1]), raw, kernel_sums(raw))
         mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
         std = np.where(std > 1e-6 * max(1e-30, std.max()), std, 1.0)
         standard = ((features - mean) / std).astype(np.float32)
@@ -159,8 +162,7 @@ def kid(reference: KidReference, generated: np.ndarray) -> Statistic:
 def kid_without_each(reference: KidReference, generated: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """KID of all rows; KID without each generated row (N,); KID without each row of the reference.
 
-    Binkowski et al. 2018 (arXiv 1801.01401), equation 4, on features standardised by the reference: the scale of a
-    home-made extractor is arbitrary. No random subsets, hence no seed.
+    Binkowski et al. 2018 (arXiv 1801.01401), equation 4. No random subsets, hence no seed.
 
     generated  raw features (N, d), N >= 3
     """

@@ -100,7 +100,7 @@ PROTOCOLS = {
 }
 
 
-def scoring(dataset: str, features: str, judge: str) -> dict[str, str]:
+def scoring(dataset: str, features: str, judge: str, *, standardised: bool = True) -> dict[str, str]:
     """How the images are scored: whatever changes a number without changing an image; arguments as name@digest."""
     return {
         "dataset": dataset,
@@ -111,7 +111,7 @@ def scoring(dataset: str, features: str, judge: str) -> dict[str, str]:
         "null": "held out, those that are not the control's first half",
         "quantisation": "uint8, rounded",
         "fid": "raw features, float64, eigenvalues",
-        "kid": "standardised features, (x.y/d+1)^3, all pairs",
+        "kid": f"{'standardised' if standardised else 'raw'} features, (x.y/d+1)^3, all pairs",
         "precision": "raw features, as many training images as samples, at most 10000, k 3; density, coverage k 5",
         "copy": "L2 to all training images, d1/d2 < 1/3; shifts up to 2 pixels; guard: 3x3 median of both",
     }

@@ -45,7 +45,7 @@ class Reference:
 
         def compute() -> dict[str, np.ndarray]:
             raw = self.extractor.features(self.dataset.train)
-            return {"raw": raw, **vars(KidReference.of(raw))}
+            return {"raw": raw, **vars(KidReference.of(raw, standardised=self.extractor.standardised))}
 
         return cached(f"reference-{metrics.VERSION}-{self.key}", compute)
 

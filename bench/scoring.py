@@ -23,7 +23,10 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
     sampler  how they were made; None if that is not ours to know. Images made elsewhere join every table of theirs.
     """
     rules = protocol.scoring(
-        f"{dataset.name}@{dataset.digest}", f"{extractor.name}@{extractor.digest}", features.judge()
+        f"{dataset.name}@{dataset.digest}",
+        f"{extractor.name}@{extractor.digest}",
+        features.judge(),
+        standardised=extractor.standardised,
     )
     table = protocol.table(num, rules)
     mark = table if sampler is None else protocol.fingerprint([sampler, rules])
@@ -75,6 +78,7 @@ def score_path(
     data_dir: Path | None = None,
     extractor_name: str = "lenet-a",
     extractor_weights: Path | None = None,
+    device: str = "auto",
     out: Path = Path("results"),
     say: Say = lambda line: None,
 ) -> tuple[Run, str]:
@@ -87,7 +91,7 @@ def score_path(
 
     Raises LookupError (unknown name), FileNotFoundError, ValueError, OSError (`out`).
     """
-    extractor = features.load(extractor_name, extractor_weights)
+    extractor = features.load(extractor_name, extractor_weights, machine.choose_device(device))
     machine.check_writable(out)
     dataset = data.load(dataset_name, data_dir)
     images = imported.read(path, dataset)
