@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-TILE = 1 << 18  # filtered values held at once when no gradient is needed: 1 MB in float32, a core's second cache
-LEAST = 64  # pixels at once, whatever that takes: fewer would not repay the reading of the bases
+TILE = 1 << 18  # values held at once when no gradient is needed: 1 MB in float32, about a core's second cache
+WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices
 
 
 def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -22,39 +22,81 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     attention  (B, N, H, W), the share of each basis at each pixel; not normalised
     weight     (1, N, C * C/g * 9): the bases, as [g groups, C/g outputs, C/g inputs, 3, 3]
     bias       (1, N, C)
-    returns    (B, C, H, W)
+    returns    (B, C, H, W), channels last
 
     A convolution is linear in its kernel, so all bases filter the image and their results are mixed: no kernel is ever
-    made. With a gradient to keep, all at once, N times the size of `x`. Without, for a tile of pixels at a time, small
-    enough that it is used up before it leaves the cache.
+    made. With a gradient to keep, all at once, N times the size of `x`. Without, for some groups of channels of some
+    pixels at a time, so few that they are used up before they leave the cache.
     """
     batch, c, h, w = x.shape
     n, inputs = attention.shape[1], weight.shape[2] // (9 * c)
-    bases = weight[0].to(x.dtype).view(n, c // inputs, inputs, 9 * inputs).permute(1, 2, 0, 3).flatten(1, 2)
+    groups = c // inputs
+    bases = weight[0].to(x.dtype).view(n, groups, inputs, 9 * inputs).permute(1, 2, 0, 3).flatten(1, 2)
     offset = bias[0].t().to(x.dtype)
-    windows = F.pad(x, (1, 1, 1, 1)).contiguous().unfold(2, 3, 1).unfold(3, 3, 1)  # (B, C, H, W, 3, 3), a view
-    windows = windows.unflatten(1, (-1, inputs)).permute(1, 2, 5, 6, 0, 3, 4)
-    shares = attention.transpose(0, 1)
+    # Rows, columns, images, channels: a tile turns into planes (C, rows, columns, images) by one transposition, and
+    # what lies side by side in them is long even where images are small.
+    image, shares = F.pad(x.permute(2, 3, 0, 1), (0, 0, 0, 0, 1, 1, 1, 1)), attention.permute(2, 3, 0, 1).to(x.dtype)
+    out = torch.empty_like(x, memory_format=torch.channels_last)
+    mixed = out.permute(2, 3, 0, 1)
 
-    def apply(rows: slice, lines: slice) -> Tensor:
-        part = windows[..., rows, lines, :]
-        share = shares[:, rows, lines].flatten(1)  # (N, pixels)
-        filtered = torch.bmm(bases, part.reshape(c // inputs, 9 * inputs, -1)).unflatten(1, (inputs, n))
-        filtered = filtered * share if torch.is_grad_enabled() else filtered.mul_(share)
-        mixed = filtered.sum(2).flatten(0, 1) + offset @ share  # (C, pixels)
-        return mixed.view(c, *part.shape[-3:]).transpose(0, 1)
-
-    if torch.is_grad_enabled():
-        return apply(slice(None), slice(None))
-    out = torch.empty_like(x)
-    pixels = max(LEAST, TILE // (c * n))
+    values = inputs * (n + 9)  # for one group of one pixel: its window and the answers of the bases
+    pixels = batch * h * w if torch.is_grad_enabled() else max(1, TILE // values)
     lines = min(h, max(1, pixels // w))
-    rows = max(1, pixels // (w * lines))
-    for row in range(0, batch, rows):
+    images = min(batch, max(1, pixels // (w * lines)))
+    if not torch.is_grad_enabled():
+        groups = max(1, TILE // (values * w * lines * images))
+    for first in range(0, batch, images):
         for line in range(0, h, lines):
-            tile = slice(row, row + rows), slice(line, line + lines)
-            out[tile[0], :, tile[1]] = apply(*tile)
+            tile = slice(line, line + lines), slice(None), slice(first, first + images)
+            share = shares[tile].flatten(0, 2).t().contiguous()  # (N, pixels)
+            part = image[line : line + lines + 2, :, tile[2]]
+            planes = part.flatten(0, 2).t().contiguous().view(-1, inputs, *part.shape[:3])
+            windows = planes.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 1, 5, 6, 2, 3, 4)
+            pieces = zip(bases.split(groups), windows.split(groups), strict=True)
+            filtered = torch.cat([filter_and_mix(*piece, share) for piece in pieces])
+            mixed[tile] = torch.addmm(filtered, offset, share).t().contiguous().view(mixed[tile].shape)
     return out
+
+
+def filter_and_mix(bases: Tensor, windows: Tensor, share: Tensor) -> Tensor:
+    """Answers of all bases, mixed.
+
+    bases    (groups, outputs * N, inputs * 9)
+    windows  (groups, inputs, 3, 3, ...), the last dimensions together being the pixels
+    share    (N, pixels)
+    returns  (groups * outputs, pixels)
+    """
+    filtered = torch.bmm(bases, windows.reshape(*bases.shape[::2], -1)).view(-1, *share.shape)
+    return (filtered * share if torch.is_grad_enabled() else filtered.mul_(share)).sum(1)
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution; of many channels, where converting the weights costs more than using them, by `F.linear`."""
+
+    def __init__(self, inputs: int, outputs: int, **options: bool) -> None:
+        super().__init__(inputs, outputs, 1, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.in_channels < WIDE:
+            return super().forward(x)
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+class ReducingConv2d(nn.Conv2d):
+    """A 3x3 convolution with as many groups as outputs. Without gradient, depthwise and added up, which is faster."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, groups=outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        each = self.in_channels // self.out_channels
+        if torch.is_grad_enabled() or each == 1:
+            return super().forward(x)
+        filtered = F.conv2d(x, self.weight.reshape(-1, 1, 3, 3), padding=1, groups=self.in_channels)
+        total = self.bias.view(-1, 1, 1)
+        for i in range(each):
+            total = total + filtered[:, i::each]
+        return total
 
 
 class SimpleGate(nn.Module):
@@ -81,19 +123,17 @@ class KBBlock(nn.Module):
         c, wide, gated = channels, int(ffn_scale * channels), min(channels, 32)
         kernel, groups = (3, c) if lightweight else (5, c // 4)
         self.norm1 = LayerNorm2d(c)
-        self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c, 1))
-        self.conv11 = nn.Sequential(nn.Conv2d(c, c, 1), nn.Conv2d(c, c, kernel, padding=kernel // 2, groups=groups))
-        self.conv1, self.conv21 = nn.Conv2d(c, c, 1), nn.Conv2d(c, c, 3, padding=1, groups=c)
-        self.conv2 = nn.Sequential(
-            nn.Conv2d(c, gated, 3, padding=1, groups=gated), SimpleGate(), nn.Conv2d(gated // 2, bases, 1)
-        )
-        self.conv211 = nn.Conv2d(c, bases, 1)
+        self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), PointwiseConv2d(c, c))
+        self.conv11 = nn.Sequential(PointwiseConv2d(c, c), nn.Conv2d(c, c, kernel, padding=kernel // 2, groups=groups))
+        self.conv1, self.conv21 = PointwiseConv2d(c, c), nn.Conv2d(c, c, 3, padding=1, groups=c)
+        self.conv2 = nn.Sequential(ReducingConv2d(c, gated), SimpleGate(), PointwiseConv2d(gated // 2, bases))
+        self.conv211 = PointwiseConv2d(c, bases)
         self.w, self.b = nn.Parameter(torch.empty(1, bases, c * group * 9)), nn.Parameter(torch.empty(1, bases, c))
         self.attgamma = nn.Parameter(torch.full((1, bases, 1, 1), 0.01))
         self.ga1, self.beta, self.gamma = (nn.Parameter(torch.full((1, c, 1, 1), 0.01)) for _ in range(3))
-        self.conv3 = nn.Conv2d(c, c, 1)
+        self.conv3 = PointwiseConv2d(c, c)
         self.norm2 = LayerNorm2d(c)
-        self.conv4, self.gate, self.conv5 = nn.Conv2d(c, wide, 1), SimpleGate(), nn.Conv2d(wide // 2, c, 1)
+        self.conv4, self.gate, self.conv5 = PointwiseConv2d(c, wide), SimpleGate(), PointwiseConv2d(wide // 2, c)
         # As nn.Conv2d would draw the kernels of a convolution with this fan-in.
         bound = (9 * group) ** -0.5
         nn.init.uniform_(self.w, -bound, bound)
@@ -101,11 +141,12 @@ class KBBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n = self.norm1(x)
-        attention = self.attgamma * self.conv2(n) + self.conv211(n)
+        attention = torch.addcmul(self.conv211(n), self.attgamma, self.conv2(n))
         local = self.conv21(self.conv1(n))
         mixed = kernel_basis_attention(local, attention, self.w, self.b)
-        y = x + self.beta * self.conv3((mixed * self.ga1 + local) * self.conv11(n) * self.sca(n))
-        return y + self.gamma * self.conv5(self.gate(self.conv4(self.norm2(y))))
+        fused = torch.addcmul(local, mixed, self.ga1) * (self.conv11(n) * self.sca(n))
+        y = torch.addcmul(x, self.beta, self.conv3(fused))
+        return torch.addcmul(y, self.gamma, self.conv5(self.gate(self.conv4(self.norm2(y)))))
 
 
 class KBNet(nn.Module):
@@ -132,7 +173,7 @@ class KBNet(nn.Module):
             return nn.Sequential(*(KBBlock(c, **block) for _ in range(blocks)))
 
         def rise(above: int, below: int) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(below, 4 * above, 1, bias=False), nn.PixelShuffle(2))
+            return nn.Sequential(PointwiseConv2d(below, 4 * above, bias=False), nn.PixelShuffle(2))
 
         self.multiple = 2 ** len(encoder)
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
