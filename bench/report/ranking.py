@@ -1,0 +1,79 @@
+"""Who is better than whom: places with ties, seeds taken together, what two extractors agree on, and what is unlike."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench import compare, uncertainty
+from bench.compare import Scored
+from bench.report.entries import Entry
+
+
+def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
+    """Key of an entry -> its bootstrap values; those that have none are left out."""
+    found = {}
+    for entry in entries:
+        features = str(entry.scoring.get("features", "")).split("@")[0]
+        try:
+            found[entry.key] = compare.load_one(entry.run, features)
+        except (ValueError, KeyError, TypeError):  # numbers without an error can be shown, and not be ranked
+            continue
+    return found
+
+
+def places(entries: Sequence[Entry]) -> dict[str, str]:
+    """Key of an entry -> its place by KID: "1", or "2=" where others cannot be told from it; see `compare.ranks`."""
+    found = scored(entries)
+    return dict(zip(found, compare.ranks(list(found.values())), strict=True)) if found else {}
+
+
+def agreement(entries: Sequence[Entry]) -> tuple[str, float] | None:
+    """Name of the second extractor, and Kendall's tau between the rankings by KID; None for fewer than three."""
+    runs = [run for run in scored(entries).values() if run.metrics.get("second")]
+    tau = compare.concordance(runs)
+    return None if tau is None else (runs[0].metrics["second"]["features"].split("@")[0], tau)
+
+
+def in_words(entries: Sequence[Entry]) -> list[str]:
+    """Sentences below a table: the second extractor, and runs that several seeds were made of."""
+    said = []
+    if found := agreement(entries):
+        name, tau = found
+        text = f"Kendall's tau between this ranking by KID and the one in the features of {name} is {tau:.2f}"
+        weak = " - below 0.8: the ranking depends on the extractor, do not rely on it."
+        said.append(text + (weak if tau < compare.CONCORDANT else "."))
+    return said + [seeds_in_words(name, runs) for name, runs in by_seed(entries).items()]
+
+
+def by_seed(entries: Sequence[Entry]) -> dict[str, list[Scored]]:
+    """Name -> the runs of it that differ in the seed alone, where there are several."""
+    found, groups = scored(entries), defaultdict(list)
+    for entry in entries:
+        if entry.is_run and entry.key in found:
+            groups[entry.name].append(found[entry.key])
+    return {name: runs for name, runs in groups.items() if len({run.seeds for run in runs}) > 1}
+
+
+def seeds_in_words(name: str, runs: list[Scored]) -> str:
+    """FID and KID of several seeds together."""
+    together = compare.combined(runs)
+    parts = []
+    for score, unit, label in (("fid", 1, "FID"), ("kid", 1e3, "KID x 1e3")):
+        low, high = uncertainty.basic(together.values[score], together.replicates[score])
+        spread = np.std([run.values[score] for run in runs], ddof=1)
+        low, high, value, spread = (unit * part for part in (low, high, together.values[score], spread))
+        parts.append(f"{label} {value:.2f} [{low:.2f}, {high:.2f}], standard deviation between seeds {spread:.2f}")
+    return f"{name}, {len(runs)} seeds together: {'; '.join(parts)}."
+
+
+def unlike(first: Entry, second: Entry) -> str:
+    """Why two entries stand in different tables: the fields that differ."""
+    pairs = [("images", first.measured.scores["kid"].n, second.measured.scores["kid"].n)]
+    for name, one, other in (
+        ("", first.scoring, second.scoring),
+        ("sampler ", first.facts.get("sampler") or {}, second.facts.get("sampler") or {}),
+    ):
+        pairs += [(name + key, one.get(key), other.get(key)) for key in sorted(one.keys() | other.keys())]
+    fields = [f"{name} {a} and {b}" for name, a, b in pairs if a != b and name != "sampler num"]
+    return "; ".join(fields)
