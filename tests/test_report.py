@@ -13,7 +13,7 @@ import pytest
 from synthetic import entry, metrics
 
 from bench import cli, figures, report
-from bench.report import diagnosis, entries, inline, pictures, table
+from bench.report import board, diagnosis, entries, inline, pictures, table
 from bench.runs import Run
 
 EVIL = '<script>alert(1)</script>" onload="x'
@@ -130,7 +130,8 @@ def test_a_hostile_tree(make_run, bench, tmp_path):
     make_run("listed", facts={"versions": [EVIL], "cost": {"seconds": "1"}})
     future = make_run("future")
     future.update(schema_version=9)
-    (make_run("imageless").path / "samples.npz").unlink()
+    imageless = make_run("imageless")
+    (imageless.path / "samples.npz").unlink()
     bare = make_run("bare")
     for name in ("samples.npz", "grid.png", "nearest.png", "trace.csv", "trajectory.npz", "per_sample-aaaaaaaa.csv"):
         (bare.path / name).write_bytes(b"no")
@@ -145,7 +146,18 @@ def test_a_hostile_tree(make_run, bench, tmp_path):
     status, out, _ = bench("report", results, "--format", "html,md,csv,tex,json")
     assert status == 0
     found = page(results)
-    for name in ("truncated", "odd", "listed", "future", "list", "text", "failed", "<b>photo.png", "ladder"):
+    for name in (
+        "imageless",
+        "truncated",
+        "odd",
+        "listed",
+        "future",
+        "list",
+        "text",
+        "failed",
+        "<b>photo.png",
+        "ladder",
+    ):
         assert f"{name}" in found.text.split("Not shown")[-1], name
     assert "schema_version 9" in found.text
     assert "reads up to 2" in out
@@ -305,3 +317,23 @@ def test_a_folder_is_not_changed_but_for_the_report(make_run, bench, tmp_path):
     assert {path.name for path in (tmp_path / "results").iterdir()} == first
     shutil.rmtree(run.path)
     assert bench("report", "results")[0] == 0
+
+
+def test_ranks_are_shown_where_there_are_any(make_run, tmp_path):
+    make_run("one")
+    (group,) = report.groups(report.collect(tmp_path / "results")[0])
+    frame = table.frame(group)
+    assert "denoiser" in table.printed(frame).columns[0]
+    frame["rank"] = ["", "1=", ""]
+    assert table.printed(frame).columns[0] == ""
+    assert [row.rank for row in board.rows(frame, {})] == ["", "1=", ""]
+
+
+def test_paths_of_the_machine_stay_on_it(make_run, bench, tmp_path):
+    make_run("good")
+    broken = make_run("broken")
+    (broken.path / "run.json").write_text("{")
+    (tmp_path / "results" / "alien.txt").touch()
+    assert bench("report", tmp_path / "results", "--format", "html,md,csv,tex,json")[0] == 0
+    for path in (tmp_path / "results").glob("report.*"):
+        assert str(tmp_path) not in path.read_text(), path

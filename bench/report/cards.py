@@ -164,7 +164,7 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
     sampler = known.get("sampler") or {}
     band = entry.band()
     rows = {
-        "folder": entry.run.path.as_posix(),
+        "folder": entry.where,
         "source": known.get("source"),
         "protocol": f"{entry.fingerprint}: {entry.protocol}",
         "seed": known.get("seed"),

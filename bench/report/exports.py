@@ -35,7 +35,14 @@ def prepare(folder: Path, entries: list[Entry], absent: list[Absent]) -> Report:
     for entry in entries:
         images = pictures.samples(entry.run)
         findings[entry.key] = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
-    return Report(folder, entries, groups(entries), absent, findings)
+    return Report(folder, entries, groups(entries), absent + imageless(entries), findings)
+
+
+def imageless(entries: list[Entry]) -> list[Absent]:
+    """The runs whose images are not here, as in a clone of a repository: one line for all."""
+    names = dict.fromkeys(entry.where for entry in entries if not (entry.run.path / "samples.npz").exists())
+    reason = "samples.npz is not here; pictures are of the first samples, from grid.png"
+    return [Absent(", ".join(names), reason)] if names else []
 
 
 def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tuple[str, ...] = DEFAULT) -> list[Path]:
@@ -90,7 +97,7 @@ def as_json(report: Report) -> str:
     ]
     diagnoses = [
         {
-            "path": entry.run.path.as_posix(),
+            "path": entry.where,
             "fingerprint": entry.fingerprint,
             "name": entry.title,
             "verdict": report.findings[entry.key][0].verdict,
@@ -124,10 +131,9 @@ def md(report: Report) -> str:
 
 def section(report: Report, entry: Entry) -> str:
     """One entry in Markdown."""
-    path = entry.run.path.relative_to(report.folder).as_posix()
     said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in report.findings[entry.key])
     sheets = [name for name in ("grid.png", "nearest.png") if (entry.run.path / name).exists()]
-    shown = " ".join(f"![{name.removesuffix('.png')}](<{path}/{name}>)" for name in sheets)
+    shown = " ".join(f"![{name.removesuffix('.png')}](<{entry.where}/{name}>)" for name in sheets)
     return f"## {escaped(entry.title)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip()
 
 

@@ -36,7 +36,8 @@ def read(folder: Path) -> tuple[list[Study], list[Absent]]:
         try:
             found.append(study(path.parent))
         except (OSError, ValueError) as error:
-            absent.append(Absent(path.parent.as_posix(), f"the study has no page ({error})"))
+            said = str(error).replace(f"{folder}/", "")
+            absent.append(Absent(path.parent.relative_to(folder).as_posix(), f"the study has no page ({said})"))
     return found, absent
 
 

@@ -75,7 +75,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "seconds_per_image": cost.get("seconds_per_image"),
         "peak_memory_bytes": facts.get("peak_memory_bytes"),
         "parameters": facts.get("parameters"),
-        "path": entry.run.path.as_posix(),
+        "path": entry.where,
         "key": entry.key,
     }
 
