@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench import report
-from bench.report import plots
+from bench.report import plots, style
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_each_is_a_picture_and_a_drawing(drawn):
     assert [figure.name for figure in figures] == ["quality-cost", "error-noise", "distances"]  # no data set: no map
     for figure in figures:
         with Image.open(folder / "figures" / f"{figure.name}.png") as image:
-            assert image.size == tuple(round(300 * side) for side in plots.SIZE)
+            assert image.size == tuple(round(300 * side) for side in style.SIZE)
         root = ET.parse(folder / "figures" / f"{figure.name}.svg").getroot()
         assert root.get("width").endswith("pt")
         assert root.find(".//{*}text") is None  # outlines: the same in every paper
@@ -43,7 +43,7 @@ def test_on_a_page_they_take_its_colour_and_leave_its_ids(drawn):
         ids += [element.get("id") for element in root.iter() if element.get("id")]
         assert root.get("width") is None
         assert "currentColor" in figure.svg
-        assert plots.INK not in figure.svg
+        assert style.INK not in figure.svg
         for link in (element.get("href") for element in root.iter() if element.get("href")):
             assert link[1:] in ids
     assert len(ids) == len(set(ids)) > 10

@@ -1,7 +1,5 @@
 """The plots that compare denoisers: drawn once, for the page and, as PNG and SVG, for papers."""
 
-import io
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,33 +11,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench import files
 from bench.report import real
 from bench.report.entries import Group, in_order
+from bench.report.style import COLOURS, INK, MARGINS, SIZE, STYLE, export, inline
 
 LABELLED = 12  # entries that a plot names; more could not be told apart
-SIZE = (3.35, 2.5)  # inches: one column of a paper
-MARGINS = {"left": 0.18, "right": 0.97, "bottom": 0.16, "top": 0.96}
-INK = "#010203"  # becomes the page's own text colour
-# Okabe & Ito's colours, shifted so that they can be read on white and on black.
-COLOURS = ("#3b8fd6", "#e0662a", "#2aa37a", "#c877a8", "#d99a1c", "#8a7fe0", "#8c8c8c")
-STYLE = {
-    "font.size": 7,
-    "axes.labelsize": 7,
-    "legend.fontsize": 6,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    **{f"{axis}tick.{kind}.width": width for axis in "xy" for kind, width in (("major", 0.5), ("minor", 0.3))},
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-    "axes.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "lines.linewidth": 1.1,
-    "legend.frameon": False,
-    "svg.hashsalt": "bench",  # the same data give the same file
-    "text.parse_math": False,  # a name with a dollar sign is a name
-}
 BOUNDS = {"gaussian": "--", "ideal": "-."}
 
 
@@ -80,25 +56,6 @@ def draw(folder: Path, groups: list[Group]) -> list[Drawn]:
                 svg = export(figure, folder / "figures" / plot.name)
                 found.append(Drawn(plot.name, plot.title, plot.text, inline(svg, plot.name)))
     return found
-
-
-def export(figure: Figure, path: Path) -> str:
-    """PNG at 300 dpi and SVG with its letters as outlines, both on white, as papers are. Returns the SVG."""
-    files.write(path.with_suffix(".png"), lambda file: figure.savefig(file, format="png", dpi=300))
-    svg = io.StringIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    files.write(path.with_suffix(".svg"), lambda file: file.write(svg.getvalue().encode()))
-    return svg.getvalue()
-
-
-def inline(svg: str, name: str) -> Markup:
-    """The same inside a page: without its white ground, its ink the page's own text colour, its ids its own."""
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'<g id="patch_2">.*?</g>', "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return Markup(re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg))
 
 
 def plain_ticks(axis: mpl.axis.Axis) -> None:
