@@ -222,7 +222,7 @@ def ranks(runs: Sequence[Scored], score: str = "kid") -> list[str]:
     """
     pairs = list(itertools.combinations(range(len(runs)), 2))
     rows = [difference(runs[i], runs[j], score) for i, j in pairs]
-    corrected = uncertainty.holm(np.array([row["p"] for row in rows]))
+    corrected = uncertainty.holm(np.array([row["p"] for row in rows]))  # of no pair at all, for one run
     beaten = [0] * len(runs)
     for (i, j), row, p in zip(pairs, rows, corrected, strict=True):
         if p < LEVEL and abs(row["difference"]) > row["margin"]:

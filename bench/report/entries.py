@@ -42,6 +42,7 @@ class Entry:
     """One set of images scored under one protocol: a run, or images that `bench score` was given.
 
     table     what image sets share with the protocols whose tables they join
+    scoring   how the images were scored, field by field
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
     second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
     where     its folder, relative to that of the report
@@ -56,6 +57,7 @@ class Entry:
     fingerprint: str
     table: str
     protocol: str
+    scoring: dict[str, str]
     measured: Measured
     controls: dict[str, Measured]
     verdict: dict[str, str]
@@ -86,12 +88,18 @@ class Entry:
 
 
 class Group(NamedTuple):
-    """Entries whose numbers compare: same data, sampler, number of images, features and reference."""
+    """Entries whose numbers compare: same data, sampler, number of images, features and reference.
+
+    ranks  key of an entry -> its place, "1" or "2=", where it could be ranked
+    notes  sentences to read with the table
+    """
 
     fingerprint: str
     protocol: str
     entries: list[Entry]
     controls: dict[str, Measured]
+    ranks: dict[str, str]
+    notes: list[str]
 
 
 def groups(entries: list[Entry]) -> list[Group]:
@@ -106,7 +114,7 @@ def groups(entries: list[Entry]) -> list[Group]:
             for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
                 group.append(entry)
     ranked = sorted(found.values(), key=lambda group: (-len(group), -(group[0].score("kid") or Number(0, n=0)).n))
-    return [Group(group[0].fingerprint, group[0].protocol, group, group[0].controls) for group in ranked]
+    return [Group(group[0].fingerprint, group[0].protocol, group, group[0].controls, {}, []) for group in ranked]
 
 
 def in_order(group: Group) -> list[Entry]:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench import files
-from bench.report import diagnosis, html, pictures, plots, studies, table
+from bench.report import diagnosis, html, panel, pictures, plots, ranking, studies, table
 from bench.report.diagnosis import Finding
-from bench.report.entries import Absent, Entry, Group, groups
+from bench.report.entries import Absent, Entry, Group
 from bench.report.glossary import GLOSSARY
 
 DEFAULT = ("html", "md", "csv")
@@ -35,7 +35,7 @@ def prepare(folder: Path, entries: list[Entry], absent: list[Absent]) -> Report:
     for entry in entries:
         images = pictures.samples(entry.run)
         findings[entry.key] = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
-    return Report(folder, entries, groups(entries), absent + imageless(entries), findings)
+    return Report(folder, entries, ranking.grouped(entries), absent + imageless(entries), findings)
 
 
 def imageless(entries: list[Entry]) -> list[Absent]:
@@ -116,6 +116,9 @@ def md(report: Report) -> str:
     for group in report.groups:
         shown = table.markdown(table.printed(table.frame(group)))
         pages.append(f"## Protocol {group.fingerprint}\n\n{escaped(group.protocol)}\n\n{shown}")
+        pages += [escaped(note) for note in group.notes]
+        if len(found := panel.caught(group.controls)):
+            pages.append(f"{panel.TITLE}:\n\n{table.markdown(found)}")
     if not report.groups:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import bench
-from bench.report import board, cards, diagnosis, table
+from bench.report import board, cards, diagnosis, panel, table
 from bench.report.cards import Card
 from bench.report.diagnosis import Finding
 from bench.report.entries import Absent, Entry, Group, in_order
@@ -64,6 +64,8 @@ def render(
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=bench.__version__,
         boards=[(group, board.columns(frame), board.rows(frame, words)) for group, frame in framed(groups)],
+        panels=[panel.caught(group.controls) for group in groups],
+        panel_title=panel.TITLE,
         cards=made,
         verdicts=verdicts(made),
         absent=absent,

@@ -5,6 +5,7 @@ import pandas as pd
 from bench.report.entries import Measured, Number
 from bench.report.table import CONTROLS
 
+TITLE = "Which controls each statistic tells from held-out digits"
 HELD_OUT = "held_out"
 NEARER = {  # statistic -> whether it rises or falls as images come nearer to the training set
     "copy_rate": 1,

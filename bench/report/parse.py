@@ -54,9 +54,10 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
         fingerprint=fingerprint,
         table=str(content.get("table") or fingerprint),
         protocol=protocol(facts, content["scoring"]),
+        scoring=dict(content["scoring"]),
         measured=measured(content),
         controls={str(key): measured(value) for key, value in (content.get("controls") or {}).items()},
-        verdict={str(k): str(v) for k, v in ((content.get("memorization") or {}).get("verdict") or {}).items()},
+        verdict={str(k): str(v) for k, v in (content.get("verdict") or {}).items()},
         second={key: number(v) or str(v) for key, v in (content.get("second") or {}).items()},
         facts=facts,
     )
@@ -69,7 +70,7 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
 def measured(content: dict[str, Any]) -> Measured:
     """The numbers of a run or a control; whatever is null is left out."""
     kinds = (content.get("memorization") or {}).items()
-    memorization = {kind: numbers(values) for kind, values in kinds if kind != "verdict"}
+    memorization = {kind: numbers(values) for kind, values in kinds}
     return Measured(
         numbers(content.get("scores") or {}), memorization, [int(n) for n in content.get("class_histogram") or []]
     )

@@ -1,13 +1,13 @@
 """Who is better than whom: places with ties, seeds taken together, what two extractors agree on, and what is unlike."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from bench import compare, uncertainty
 from bench.compare import Scored
-from bench.report.entries import Entry
+from bench.report.entries import Entry, Group, groups
 
 
 def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
@@ -22,37 +22,48 @@ def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
     return found
 
 
-def places(entries: Sequence[Entry]) -> dict[str, str]:
+def grouped(entries: list[Entry]) -> list[Group]:
+    """Entries by protocol, ranked within it; and why one protocol's entries are not ranked with another's."""
+    found = []
+    for group in groups(entries):
+        runs = scored(group.entries)
+        notes = in_words(group.entries, runs)
+        if found and (fields := unlike(found[0].entries[0], group.entries[0])):
+            notes.append(f"Not ranked with the first table: {fields}.")
+        found.append(group._replace(ranks=places(runs), notes=notes))
+    return found
+
+
+def places(runs: dict[str, Scored]) -> dict[str, str]:
     """Key of an entry -> its place by KID: "1", or "2=" where others cannot be told from it; see `compare.ranks`."""
-    found = scored(entries)
-    return dict(zip(found, compare.ranks(list(found.values())), strict=True)) if found else {}
+    return dict(zip(runs, compare.ranks(list(runs.values())), strict=True))
 
 
-def agreement(entries: Sequence[Entry]) -> tuple[str, float] | None:
+def agreement(scored_: Iterable[Scored]) -> tuple[str, float] | None:
     """Name of the second extractor, and Kendall's tau between the rankings by KID; None for fewer than three."""
-    runs = [run for run in scored(entries).values() if run.metrics.get("second")]
+    runs = [run for run in scored_ if run.metrics.get("second")]
     tau = compare.concordance(runs)
     return None if tau is None else (runs[0].metrics["second"]["features"].split("@")[0], tau)
 
 
-def in_words(entries: Sequence[Entry]) -> list[str]:
+def in_words(entries: Sequence[Entry], runs: dict[str, Scored]) -> list[str]:
     """Sentences below a table: the second extractor, and runs that several seeds were made of."""
     said = []
-    if found := agreement(entries):
+    if found := agreement(runs.values()):
         name, tau = found
         text = f"Kendall's tau between this ranking by KID and the one in the features of {name} is {tau:.2f}"
         weak = " - below 0.8: the ranking depends on the extractor, do not rely on it."
         said.append(text + (weak if tau < compare.CONCORDANT else "."))
-    return said + [seeds_in_words(name, runs) for name, runs in by_seed(entries).items()]
+    return said + [seeds_in_words(name, same) for name, same in by_seed(entries, runs).items()]
 
 
-def by_seed(entries: Sequence[Entry]) -> dict[str, list[Scored]]:
+def by_seed(entries: Sequence[Entry], runs: dict[str, Scored]) -> dict[str, list[Scored]]:
     """Name -> the runs of it that differ in the seed alone, where there are several."""
-    found, groups = scored(entries), defaultdict(list)
+    found = defaultdict(list)
     for entry in entries:
-        if entry.is_run and entry.key in found:
-            groups[entry.name].append(found[entry.key])
-    return {name: runs for name, runs in groups.items() if len({run.seeds for run in runs}) > 1}
+        if entry.is_run and entry.key in runs:
+            found[entry.name].append(runs[entry.key])
+    return {name: same for name, same in found.items() if len({run.seeds for run in same}) > 1}
 
 
 def seeds_in_words(name: str, runs: list[Scored]) -> str:
@@ -69,7 +80,8 @@ def seeds_in_words(name: str, runs: list[Scored]) -> str:
 
 def unlike(first: Entry, second: Entry) -> str:
     """Why two entries stand in different tables: the fields that differ."""
-    pairs = [("images", first.measured.scores["kid"].n, second.measured.scores["kid"].n)]
+    counts = [max((number.n or 0 for number in entry.measured.scores.values()), default=0) for entry in (first, second)]
+    pairs = [("images", *counts)]
     for name, one, other in (
         ("", first.scoring, second.scoring),
         ("sampler ", first.facts.get("sampler") or {}, second.facts.get("sampler") or {}),

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.entries import Absent, Entry, Group, Measured, Number, groups
+from bench.report import ranking
+from bench.report.entries import Absent, Entry, Group, Measured, Number
 
 TERMINAL = 80  # columns
 NAME_WIDTH = 16  # of a terminal table, at least; longer names continue on the next line
@@ -48,7 +49,7 @@ def frame(group: Group) -> pd.DataFrame:
     rows = [control_row(name, measured) for name, measured in group.controls.items()]
     rows += [entry_row(entry) for entry in group.entries]
     found = pd.DataFrame(rows)
-    found.insert(0, "rank", "")
+    found.insert(0, "rank", [""] * len(group.controls) + [group.ranks.get(entry.key, "") for entry in group.entries])
     found.insert(0, "fingerprint", group.fingerprint)
     if "kid" in found:
         found = found.sort_values("kid", kind="stable", na_position="last")
@@ -197,9 +198,10 @@ def latex(table: pd.DataFrame) -> str:
 def tables(entries: list[Entry], absent: list[Absent]) -> str:
     """What `bench report` prints: a table per protocol, then what is not shown."""
     parts = []
-    for group in groups(entries):
-        head = textwrap.fill(f"Protocol {group.fingerprint}: {group.protocol}", 80)
-        parts.append(f"{head}\n\n{terminal(printed(frame(group)))}")
+    for group in ranking.grouped(entries):
+        head = textwrap.fill(f"Protocol {group.fingerprint}: {group.protocol}", TERMINAL)
+        notes = [textwrap.fill(note, TERMINAL) for note in group.notes]
+        parts.append("\n\n".join([head, terminal(printed(frame(group))), *notes]))
     if not parts:
         parts.append("No finished runs.")
     if absent:
