@@ -121,17 +121,18 @@ def report(
 ) -> None:
     """Print one table per protocol for all runs below a folder, and write the report: one page, to look at or send."""
     from bench import report
+    from bench.report import exports
 
     formats = tuple(dict.fromkeys(format_.split(",")))
     for name in formats:
-        check_choice("--format", name, report.FORMATS)
+        check_choice("--format", name, exports.FORMATS)
     if open_ and "html" not in formats:
         raise ValueError(f"--open shows report.html; add html to --format {format_}")
     entries, absent = report.collect(folder)
     if json_:
-        typer.echo(report.as_json(report.prepare(folder, entries, absent)), nl=False)
+        typer.echo(exports.as_json(exports.prepare(folder, entries, absent)), nl=False)
         return
-    paths = report.write(folder, entries, absent, formats)
+    paths = exports.write(folder, entries, absent, formats)
     typer.echo(report.tables(entries, absent))
     for path in paths:
         typer.echo(path)

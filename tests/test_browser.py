@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from bench import report
+from bench.report import exports
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -33,7 +34,7 @@ def results(make_run, tmp_path):
         facts={"denoiser": "<script>document.title = 'evil'</script><img src=x onerror=1>"},
     )
     folder = tmp_path / "results"
-    report.write(folder, *report.collect(folder))
+    exports.write(folder, *report.collect(folder))
     return folder
 
 

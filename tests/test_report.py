@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import entry, metrics
+from synthetic import FACTS, entry, metrics
 
 from bench import cli, figures, report
 from bench.report import board, diagnosis, entries, inline, pictures, table
@@ -236,6 +236,8 @@ DIGIT = {"contrast": 0.3, "white": 0.06, "n": 20}
         ("not digits", {"kid": 1.2}, {}, {}),
         ("mixed digits", {"confidence": 0.8}, {}, {}),
         ("mixed digits", {"ambiguous": 0.4}, {}, {}),
+        ("mixed digits", {"kid": 0.1}, {}, {}),
+        ("given digits", {}, {}, {"facts": {"sampler": FACTS["sampler"] | {"start": "held-out", "sigma_max": 0.4}}}),
         ("copies", {}, {}, {"copies": True}),
     ],
 )

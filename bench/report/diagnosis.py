@@ -1,5 +1,6 @@
 """What is wrong with a set of images, in words, from measured quantities whose values are part of the sentence."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ COPIES = 0.05  # share of copies, beyond the held-out digits' own
 DIGITS = 0.5  # precision
 FAR = 0.2  # KID, as a share of the Gaussian model's
 FAR_KID = 0.3  # KID, where no such control was measured
+MIXED_KID = 0.05
 MIXED = 0.05  # mean confidence below the held-out digits'
 AMBIGUOUS = 0.1  # share of ambiguous images beyond the held-out digits'
 
@@ -100,8 +102,19 @@ def far(entry: Entry, look: Look | None) -> str | None:
     return f"KID × 10³ is {1e3 * kid.value:.0f}, that of held-out digits {thousandfold(control(entry, 'kid'))}{beside}"
 
 
+def given(entry: Entry, look: Look | None) -> str | None:
+    """Digits went in, so that digits come out proves nothing."""
+    sampler = entry.facts.get("sampler") or {}
+    if sampler.get("start") != "held-out":
+        return None
+    return f"each image began as a held-out digit under noise of sigma {sampler.get('sigma_max', math.nan):.3g}"
+
+
 def mixed(entry: Entry, look: Look | None) -> str | None:
     """Digits, but malformed ones among them."""
+    kid = entry.score("kid")
+    if kid is not None and kid.value - 1.96 * (kid.stderr or 0) > MIXED_KID:
+        return f"KID × 10³ is {thousandfold(kid)}, that of held-out digits {thousandfold(control(entry, 'kid'))}"
     share, usual = entry.score("ambiguous"), control(entry, "ambiguous")
     if share and usual:
         if share.value <= usual.value + AMBIGUOUS:
@@ -128,6 +141,7 @@ CHECKS: dict[str, Check] = {
     "copies": copies,
     "one class": one_class,
     "not digits": far,
+    "given digits": given,
     "mixed digits": mixed,
 }
 

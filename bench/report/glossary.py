@@ -1,10 +1,16 @@
 """What the words of a report mean, in two lines each."""
 
+from bench.report import diagnosis
+
 GLOSSARY = {
     "Denoiser, D(x; σ)": "A function that returns the clean image expected under x = x₀ + σε. The sampler asks it at "
     "every noise level, from almost pure noise down to almost none.",
     "Generative prior": "A denoiser whose answers, followed from noise to image, end in new images of the kind it "
     "was trained on: close to held-out digits in distribution, and not copies.",
+    "Diagnosis": f"Blank: contrast below {diagnosis.BLANK}. Saturated: over {diagnosis.WHITE:.0%} of the pixels white. "
+    f"Residual noise: noise left over {diagnosis.NOISE}. One class: over {diagnosis.ONE_CLASS:.0%} of the images. Not "
+    f"digits: KID over {diagnosis.FAR:.0%} of a Gaussian model's. Mixed digits: KID × 10³ surely over "
+    f"{1e3 * diagnosis.MIXED_KID:.0f}, or the classifier less sure than of held-out digits.",
     "FID": "Fréchet distance between two Gaussians fitted to features of generated and of training images; 0 is "
     "equal. It falls with the number of images: compare within a table. FID∞ is its limit for many images.",
     "KID": "Squared kernel distance (MMD) between the same features. It does not depend on the number of images, and "

@@ -102,12 +102,12 @@ def number_of(row: pd.Series, name: str) -> Number | None:
 
 
 def short(value: float | None, digits: int = 3) -> str:
-    """Three significant digits, no exponent below a million; empty for what is missing."""
+    """Significant digits, without an exponent from 0.001 to a million; empty for what is missing."""
     if value is None or pd.isna(value):
         return ""
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return f"{value:.{max(0, digits - len(f'{abs(value):.0f}'))}f}" if abs(value) >= 1 else f"{value:.{digits}g}"
-    return f"{value:.2g}"
+    if value == 0 or 10**digits <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    return f"{value:#.{digits}g}".rstrip(".") if 1e-3 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def whole(value: float | None) -> str:
