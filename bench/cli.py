@@ -62,6 +62,7 @@ def run(
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help="Of the network: auto, float32 or bfloat16.")] = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Images at once; default 128, on cuda 1024.")] = None,
+    workers: Annotated[str, typer.Option(help="Processes that generate side by side: auto or a number.")] = "auto",
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
     overwrite: Annotated[str, typer.Option(help="only-missing (resume), always or never.")] = "only-missing",
     json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
@@ -100,6 +101,7 @@ def run(
         device=device,
         dtype_name=dtype,
         batch_size=batch_size,
+        worker_count=workers,
         out=out,
     )
     warn_out_of_band(plan.facts)

@@ -1,19 +1,20 @@
 """One run from names to numbers: resolve everything, generate what is missing, score what is on disk."""
 
+import contextlib
 import dataclasses
 import functools
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 import denoisers
-from bench import data, features, files, generate, machine, protocol, scoring, trajectory
+from bench import data, features, files, generate, machine, protocol, scoring, trajectory, workers
 from bench.data import Dataset
 from bench.features import Extractor
 from bench.protocol import Protocol
@@ -24,7 +25,6 @@ from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
 
-TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
 
@@ -43,6 +43,7 @@ class Plan:
     device: str
     dtype: torch.dtype
     batch_size: int
+    workers: int  # processes; the images do not depend on them
     facts: dict[str, Any]  # run.json, as it is first written
     run: Run
 
@@ -61,12 +62,14 @@ def resolve(
     device: str = "auto",
     dtype_name: str = "auto",
     batch_size: int | None = None,
+    worker_count: str = "auto",
     out: Path = Path("results"),
 ) -> Plan:
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
     options            keywords of the denoiser's load function
     extractor_weights  file for a network trained on photographs, as `features.load` takes it
+    worker_count       processes that generate, "auto" or a number: see `workers.choose`
 
     Raises LookupError (unknown name), TypeError (option), FileNotFoundError, ValueError, OSError (`out`).
     """
@@ -80,7 +83,7 @@ def resolve(
     extractor = features.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
     if device == "cpu":
-        machine.limit_memory()
+        machine.limit_memory(machine.free_memory())
     dataset = data.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
         raise ValueError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
@@ -98,7 +101,9 @@ def resolve(
         "dtype": str(dtype).removeprefix("torch."),
         "noise_version": NOISE_VERSION,
     }
-    if source := denoisers.registry.source(name):  # code that is not ours, and need not say what its weights are
+    source = denoisers.registry.source(name)
+    count = workers.choose(worker_count, device, foreign=bool(source))
+    if source:  # code that is not ours, and need not say what its weights are
         given = {key: value for key, value in {"weights": weights, **options}.items() if value is not None}
         images |= {"source": source, "arguments": {key: weights_.content(value) for key, value in given.items()}}
     facts = images | {
@@ -118,7 +123,8 @@ def resolve(
     run_id = f"{files.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
     run = Run(out / files.slug(name) / run_id)
-    return Plan(found, dataset, extractor, setting, seed, device, dtype, min(size, setting.num), facts, run)
+    size = min(size, setting.num)
+    return Plan(found, dataset, extractor, setting, seed, device, dtype, size, count, facts, run)
 
 
 def execute(
@@ -167,7 +173,10 @@ def read(run: Run, name: str) -> dict[str, np.ndarray] | None:
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
-    """Generate the chunks that are not on disk, join all of them into `samples.npz` and `trace.csv`."""
+    """Generate the chunks that are not on disk, join all of them into `samples.npz` and `trace.csv`.
+
+    The cost is kept in `run.json`: seconds on the clock; seconds in the denoiser, added up over the workers; workers.
+    """
     run, num, steps = plan.run, plan.protocol.num, plan.protocol.steps
     ranges = generate.chunks(num, plan.batch_size)
     stored = {ids: read(run, run.chunk_name(ids)) for ids in ranges}
@@ -176,18 +185,26 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
         say(f"resuming: {done} of {num} images are on disk")
     advance = progress(done * steps, num * steps)
     guess = None if done == num else start_guess(plan)
-    for ids in ranges:
-        if stored[ids] is None:
-            stored[ids] = machine.in_memory(plan.batch_size, functools.partial(make_chunk, plan, ids, guess, advance))
-            run.write_npz(run.chunk_name(ids), **stored[ids])
+    missing = [ids for ids in ranges if stored[ids] is None]
+    count = max(1, min(plan.workers, len(missing)))
+    last = time.perf_counter()
+    with contextlib.closing(
+        workers.side_by_side(missing, functools.partial(make_chunk, plan, guess), count, advance)
+    ) as found:
+        for ids, chunk in found:
+            now = time.perf_counter()
+            chunk["cost"][0], last = now - last, now  # since the one before: they add up to the time on the clock
+            run.write_npz(run.chunk_name(ids), **chunk)
+            stored[ids] = chunk
     chunks = [stored[ids] for ids in ranges]
     ids, images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in generate.PER_IMAGE)
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
-    write_trace(run, trace)
+    table = generate.trace_table(trace)
+    run.write("trace.csv", lambda file: table.to_csv(file, index_label="step", float_format="%.6g"))
     outside = [not plan.denoiser.spec.in_band(sigma / images) for images, sigma, *_ in trace]
     seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
-    cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside}
+    cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside, "workers": count}
     if len(trace):  # one that never calls back leaves the share of the grid, as the run began
         run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
     run.update(nfe=calls / num, cost=cost)
@@ -204,13 +221,14 @@ def start_guess(plan: Plan) -> Guess | None:
 
 def make_chunk(
     plan: Plan,
-    ids: range,
     guess: Guess | None,
+    ids: range,
     advance: Callable[[int], None] = lambda images: None,
     watch: Callable[[Step], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
-    """The images `ids`, with trace and cost."""
-    chunk = generate.generate(
+    """The images `ids`, with trace and cost. Raises MemoryError, naming the flag, if a batch is too large."""
+    make = functools.partial(
+        generate.generate,
         plan.denoiser,
         ids,
         plan.protocol.sigmas,
@@ -226,23 +244,13 @@ def make_chunk(
         advance=advance,
         watch=watch,
     )
-    return chunk._asdict()
+    return machine.in_memory(plan.batch_size, make)._asdict()
 
 
 def write_trajectory(plan: Plan) -> None:
     """The first images once more, as they depend on (seed, id) alone, with what lay on their way."""
     ids, guess = range(min(trajectory.IDS, plan.protocol.num)), start_guess(plan)
-    again = functools.partial(make_chunk, plan, ids, guess)
+    again = functools.partial(make_chunk, plan, guess, ids)
     found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.protocol.steps, plan.seed)
     if found:
         plan.run.write_npz("trajectory.npz", **found)
-
-
-def write_trace(run: Run, trace: np.ndarray) -> None:
-    """Per step: sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1."""
-    sigma, residual, beside, mean, square, clipped = (trace[:, 1:] / trace[:, :1]).T
-    correlation = np.divide(beside, residual, out=np.zeros_like(beside), where=residual > 0)
-    std = np.sqrt(np.maximum(square - mean**2, 0))
-    columns = (sigma, np.sqrt(residual), correlation, mean, std, clipped)
-    frame = pd.DataFrame(dict(zip(TRACE, columns, strict=True)))
-    run.write("trace.csv", lambda file: frame.to_csv(file, index_label="step", float_format="%.6g"))

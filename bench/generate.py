@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from denoisers.base import Denoiser
 
 PER_IMAGE = ("ids", "images", "noise_std")  # fields of a chunk with a row per image
 CHUNK = 256  # images, at least, that are written together
+TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 
 
 class Chunk(NamedTuple):
@@ -108,6 +110,18 @@ def generate(
         left.append(level(x).cpu().numpy())
     cost = np.array([time.perf_counter() - began, inside, calls])
     return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost)
+
+
+def trace_table(trace: np.ndarray) -> pd.DataFrame:
+    """Per step: sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1.
+
+    trace  as in `Chunk`, of steps that some image made
+    """
+    sigma, residual, beside, mean, square, clipped = (trace[:, 1:] / trace[:, :1]).T
+    correlation = np.divide(beside, residual, out=np.zeros_like(beside), where=residual > 0)
+    std = np.sqrt(np.maximum(square - mean**2, 0))
+    columns = (sigma, np.sqrt(residual), correlation, mean, std, clipped)
+    return pd.DataFrame(dict(zip(TRACE, columns, strict=True)))
 
 
 def synchronize(device: str) -> None:

@@ -91,13 +91,29 @@ def commit() -> str | None:
 
 
 def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """Largest resident size so far, in bytes, of this process or, if larger, of one that it has waited for."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def limit_memory() -> None:
-    """Let an allocation beyond the free memory raise, instead of the kernel killing the process (Linux only)."""
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (peak_memory() + int(line.split()[1]) * 1024, hard))
+def free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say (it does on Linux)."""
+    return kilobytes("/proc/meminfo", "MemAvailable")
+
+
+def limit_memory(free: int | None) -> None:
+    """Let an allocation of more than `free` bytes from now on raise, instead of the kernel killing the process."""
+    held = kilobytes("/proc/self/status", "VmData")
+    if free is not None and held is not None:
+        with contextlib.suppress(OSError, ValueError):
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (held + free, hard))
+
+
+def kilobytes(path: str, field: str) -> int | None:
+    """A line "field: 123 kB" of a file of the kernel's, in bytes; None if it is not there."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)

@@ -98,3 +98,12 @@ def checkpoints(tmp_path_factory):
 def make_run(tmp_path, rng):
     """make_run(name, scores={...}, facts={...}) writes a finished run into results/: see synthetic.py."""
     return functools.partial(synthetic.write_run, tmp_path / "results", rng)
+
+
+@pytest.fixture
+def one_thread():
+    """One thread in this process, as workers have, for the same rounding."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

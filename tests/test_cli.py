@@ -197,9 +197,11 @@ def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
 KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_resumes_to_the_same_bytes(bench, home, tmp_path, how):
-    command = [sys.executable, "-m", "bench", *KILLED, "--out", "killed"]
+def test_a_killed_run_resumes_to_the_same_bytes(bench, one_thread, home, tmp_path, monkeypatch, how, workers):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = [sys.executable, "-m", "bench", *KILLED, "--out", "killed", "--workers", str(workers)]
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -212,7 +214,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(bench, home, tmp_path, how):
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
     process.send_signal(how)
-    said = process.communicate()[1].decode()
+    said = process.communicate(timeout=60)[1].decode()  # ends when the last worker has let go of it
     assert "Traceback" not in said
     assert how == signal.SIGKILL or (process.returncode == 130 and "resumes" in said)
     (folder,) = (tmp_path / "killed" / "unet").iterdir()
@@ -278,6 +280,8 @@ def test_a_batch_that_does_not_fit(bench, monkeypatch):
         (["--denoiser", "unet", "--steps", "0"], "--steps"),
         (["--denoiser", "unet", "--steps", "1001"], "--steps"),
         (["--denoiser", "unet", "--batch-size", "0"], "--batch-size"),
+        (["--denoiser", "unet", "--workers", "0"], "--workers"),
+        (["--denoiser", "unet", "--workers", "all"], "--workers"),
         (["--denoiser", "unet", "--seed", "-1"], "--seed"),
         (["--denoiser", "unet", "--eta", "2"], "--eta"),
         (["--denoiser", "unet", "--eta", "nan"], "--eta"),
