@@ -38,7 +38,7 @@ def metrics(fingerprint="aaaaaaaa", **changes):
     controls = {"held_out": measured(**SCORES | {"kid": 0.0005}), "gaussian": measured(kid=1.5)}
     said = {"verdict": {"memorization": "no evidence", "because": "distances are as those of held-out digits"}}
     whole = measured(**SCORES | changes.pop("scores", {}))
-    whole["memorization"] |= said
+    whole |= said
     scoring = {"dataset": "mnist@d3", "features": "lenet-a@ef"}
     base = {"schema_version": 2, "fingerprint": fingerprint, "table": "bbbbbbbb", "scoring": scoring}
     return base | whole | {"controls": controls} | changes

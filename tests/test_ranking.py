@@ -1,0 +1,95 @@
+"""Places with ties, seeds together, extractors that disagree, and which controls a statistic catches."""
+
+import json
+
+import numpy as np
+import pytest
+from synthetic import entry, measured, metrics
+
+from bench import compare, report
+from bench.report import panel, parse, ranking, table
+
+NAMES = (*compare.SCORES, *compare.COPIES)
+
+
+@pytest.fixture
+def scored(make_run, rng):
+    """make(name, kid, spread=, seed=, second=): a run whose KID has bootstrap values of that spread."""
+    noise = rng.normal(size=500)
+
+    def make(name, kid, *, spread=0.001, seed=0, second=None, folder=None):
+        scores = dict.fromkeys(compare.SCORES, 1.0) | {"kid": kid}
+        spaces = {
+            space: {"copy_rate": entry(0.0, low=0, high=0.01)} for space in ("pixels", "shifted", "guarded", "features")
+        }
+        controls = {"held_out": measured(**scores | {"kid": 0.0})}
+        more = {"features": "lenet-b@00", "fid": entry(1.0), "kid": entry(kid if second is None else second)}
+        facts = {"seed": seed, "denoiser": name}
+        run = make_run(folder or name, scores=scores, facts=facts, memorization=spaces, second=more, controls=controls)
+        (mark,) = (json.loads((run.path / file).read_text())["fingerprint"] for file in run.metrics)
+        values = {name: np.full(500, scores.get(name, 0.0)) for name in NAMES} | {"kid": kid + spread * noise}
+        run.write_npz(f"replicates-{mark}.npz", **values)
+        return run
+
+    return make
+
+
+def grouped(tmp_path):
+    entries, _ = report.collect(tmp_path / "results")
+    return ranking.grouped(entries)
+
+
+def test_what_cannot_be_told_apart_shares_a_place(scored, tmp_path):
+    for name, kid in (("a", 0.010), ("b", 0.011), ("c", 0.5)):
+        scored(name, kid)
+    (group,) = grouped(tmp_path)
+    frame = table.frame(group).set_index("name")["rank"]
+    assert {name.split()[0]: rank for name, rank in frame.items() if rank} == {"a": "1=", "b": "1=", "c": "3"}
+
+
+def test_seeds_are_taken_together(scored, tmp_path):
+    for seed, kid in ((0, 0.010), (1, 0.030)):
+        scored("a", kid, seed=seed, folder=f"a{seed}")
+    (group,) = grouped(tmp_path)
+    (said,) = group.notes
+    assert "2 seeds together" in said
+    assert "KID x 1e3 20.00 [" in said
+    assert "between seeds 14.14" in said
+
+
+def test_extractors_that_disagree_are_warned_of(scored, tmp_path):
+    for name, kid, second in (("a", 0.1, 0.3), ("b", 0.2, 0.2), ("c", 0.3, 0.1)):
+        scored(name, kid, second=second)
+    (group,) = grouped(tmp_path)
+    assert "lenet-b is -1.00" in group.notes[0]
+    assert "do not rely on it" in group.notes[0]
+
+
+def test_runs_without_bootstrap_values_are_shown_without_a_place(scored, tmp_path):
+    scored("a", 0.1)
+    run = scored("b", 0.2)
+    for path in run.path.glob("replicates-*"):
+        path.write_bytes(b"")
+    (group,) = grouped(tmp_path)
+    ranks = table.frame(group).set_index("name")["rank"]
+    assert sorted(ranks[ranks != ""]) == ["1"]
+
+
+def test_what_keeps_two_tables_apart_is_said(make_run, tmp_path):
+    make_run("a")
+    sampler = {"num": 20, "steps": 9, "sampler": "ddim", "grid": "ddpm", "eta": 0.0, "clip": True}
+    make_run("b", fingerprint="cccccccc", facts={"sampler": sampler})
+    first, second = grouped(tmp_path)
+    assert not any("Not ranked" in note for note in first.notes)
+    assert "sampler eta 1.0 and 0.0; sampler sampler ddpm and ddim; sampler steps 4 and 9" in second.notes[-1]
+
+
+def test_controls_that_each_statistic_catches():
+    held_out = measured(fid=5.0, kid=0.0005) | {"memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}}
+    copies = measured(fid=4.0, kid=0.0) | {"memorization": {"pixels": {"copy_rate": entry(1.0, low=0.9, high=1)}}}
+    blurred = measured(fid=50.0, kid=0.9) | {"memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}}
+    content = metrics(controls={"held_out": held_out, "copies": copies, "blurred": blurred})["controls"]
+    found = panel.caught({name: parse.measured(value) for name, value in content.items()})
+    cells = {row["statistic"]: (row["training digits"], row["blurred"]) for _, row in found.iterrows()}
+    assert cells == {"copy_rate": ("yes", ""), "fid": ("", "yes"), "kid": ("", "yes")}
+    assert not len(panel.caught({}))
