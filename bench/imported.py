@@ -64,7 +64,7 @@ def from_torch(path: Path) -> np.ndarray:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise ValueError(
             f"{path} cannot be read: expected an .npz with {ARRAY}, a folder of PNGs or a tensor saved by torch; "
             f"found {reason}"

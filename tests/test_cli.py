@@ -191,7 +191,7 @@ def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
     assert len(list(folder.glob("metrics-*.json"))) == 2  # the first scores stay
     printed = json.loads("\n".join(out.splitlines()[:-1]))
     assert printed == json.loads((folder / f"metrics-{printed['fingerprint']}.json").read_text())
-    assert printed["scores"]["fid"] == pytest.approx(scores(finished, "unet")["second"]["fid"])
+    assert printed["scores"]["fid"]["value"] == pytest.approx(scores(finished, "unet")["second"]["fid"]["value"])
 
 
 KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]
