@@ -80,6 +80,11 @@ def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extract
     return EXTRACTORS[family](name, weights, device)
 
 
+def second(name: str) -> str:
+    """The extractor that a finding in the features of `name` is tried on again."""
+    return SECOND[name == SECOND[0]]
+
+
 def judge() -> str:
     """JUDGE with the digest of its weights, for the fingerprint."""
     return f"{JUDGE}@{lenet.load(JUDGE)[1]['sha256'][:16]}"

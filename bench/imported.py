@@ -7,17 +7,18 @@ import torch
 
 from bench import photographs
 from bench.data import Dataset
+from bench.protocol import LEAST
 
 ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
-LEAST = 6  # images; precision and recall have balls to the fifth neighbour
+LEVEL = 0.5 / 255  # that floats may lie outside their range: they are rounded to it
 
 
 def read(path: Path, dataset: Dataset) -> np.ndarray:
     """Images uint8 (N, H, W) of the dataset's size, N >= 6.
 
     Accepts (N, H, W), (N, H, W, C) and (N, C, H, W) with C 1 or 3, where the three must be equal; uint8, or floats in
-    [0, 1] or (if one is negative) [-1, 1], which are rounded to grey levels; with the padding that samplers work on, or
-    without.
+    [0, 1] or (if one is below -0.5) [-1, 1], which are rounded to grey levels; with the padding that samplers work on,
+    or without.
 
     Raises FileNotFoundError, or ValueError naming what was found and expected.
     """
@@ -70,7 +71,13 @@ def from_torch(path: Path) -> np.ndarray:
             f"found {reason}"
         ) from None
     tensors = content if isinstance(content, dict) else {ARRAY: content}
-    return only({str(name): x.numpy() for name, x in tensors.items() if isinstance(x, torch.Tensor)}, path)
+    return only({str(name): plain(x) for name, x in tensors.items() if isinstance(x, torch.Tensor)}, path)
+
+
+def plain(x: torch.Tensor) -> np.ndarray:
+    """A tensor as an array, which knows neither gradients nor bfloat16."""
+    x = x.detach()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def only(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
@@ -105,7 +112,8 @@ def levels(images: np.ndarray, path: Path) -> np.ndarray:
     if bad := int((~np.isfinite(images)).sum()):
         raise ValueError(f"{path} holds {bad} values that are not finite numbers")
     low, high = float(images.min()), float(images.max())
-    if low < -1 or high > 1:
+    signed = low < -0.5
+    if low < -1 - LEVEL or high > 1 + LEVEL or -0.5 <= low < -LEVEL:
         raise ValueError(f"{path} holds floats from {low:.4g} to {high:.4g}, expected [0, 1] or [-1, 1], or uint8")
-    unit = (images + 1) / 2 if low < 0 else images
-    return (unit.astype(np.float64) * 255).round().astype(np.uint8)
+    unit = (images.astype(np.float64) + 1) / 2 if signed else images.astype(np.float64)
+    return (unit * 255).round().clip(0, 255).astype(np.uint8)

@@ -16,6 +16,7 @@ COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
 RELATIVE = 0.5  # alpha of Carlini et al. 2023 (arXiv 2301.13188)
 AROUND = 50  # neighbours whose mean distance stands for the density there, as in Carlini et al.
 REACH = 2  # pixels that a copy may be shifted by
+LEAST = 5  # images of a class on both sides that `auc` needs
 CELL_SHARE = 20  # images a cell needs at least: tau |G| in the code of Meehan et al.
 RARE_COPIES, RARE_EXCESS = 0.001, 0.01  # lower bounds above which the verdict is "memorizing"
 
@@ -73,18 +74,19 @@ def auc(found: Distances, null: Distances) -> Estimate | None:
     """P(d1 of an image < d1 of a held-out one of its class), weighted by the held-out classes; 0.5 if they are alike.
 
     Above 0.5: nearer to the training set than held-out images are. Ties count half. Standard error: DeLong et al. 1988,
-    summed over classes. None where no class has two images on both sides.
+    summed over classes. None where no class has LEAST images on both sides.
     """
     weights, values, variances = [], [], []
     for group in np.unique(null.groups):
         ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
-        if min(len(ours), len(theirs)) < 2:
+        if min(len(ours), len(theirs)) < LEAST:
             continue
         below = 1 - midranks(ours, theirs) / len(theirs)  # per image: share of held-out ones that are farther
         above = midranks(theirs, ours) / len(ours)
         weights.append(len(theirs))
         values.append(below.mean())
-        variances.append(below.var(ddof=1) / len(ours) + above.var(ddof=1) / len(theirs))
+        least = 1 / (2 * min(len(ours), len(theirs))) ** 2  # of a complete separation, which is not certain either
+        variances.append(max(least, below.var(ddof=1) / len(ours) + above.var(ddof=1) / len(theirs)))
     if not weights:
         return None
     share = np.array(weights) / np.sum(weights)
@@ -107,9 +109,10 @@ def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
     level = 0.0
     for group in np.unique(found.groups):
         ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
-        if len(theirs) < 1 / share:
+        if (len(theirs) + 1) * share < 1:
             continue
-        hits, n = hits + int((ours < np.quantile(theirs, share)).sum()), n + len(ours)
+        limit = np.quantile(theirs, share, method="weibull")  # below which a new image falls with probability `share`
+        hits, n = hits + int((ours < limit).sum()), n + len(ours)
         level += len(ours) ** 2 * share * (1 - share) / (len(theirs) + 2)
     if n == 0:
         return None
@@ -161,7 +164,7 @@ def statistics(found: Distances, null: Distances | None) -> dict[str, Rate | Est
         if found.cells is not None:
             values["ct"] = ct(found, null)
     values["d1_median"] = float(np.median(found.d1))
-    return values
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dict[str, str]:
@@ -184,8 +187,9 @@ def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dic
             )
     if reasons:
         return {"memorization": "memorizing", "because": "; ".join(reasons)}
-    return {
-        "memorization": "no evidence",
-        "because": "neither the copy rate nor the share of images near to the training set exceeds, beyond error, "
-        "that of held-out images by more than 0.1 % and 1 %",
-    }
+    because = f"copies are not surely above {RARE_COPIES:.1%}"
+    if "excess_1" in spaces["pixels"]:
+        because += f", nor images nearer than 99 % of held-out ones surely above {0.01 + RARE_EXCESS:.0%}"
+    else:
+        because += "; there are too few held-out images to tell which are uncommonly near"
+    return {"memorization": "no evidence", "because": because}

@@ -102,13 +102,13 @@ def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
     if len(generated) < 4 * generated.shape[1]:
         return None
     generator = np.random.default_rng([uncertainty.SEED, len(generated)])
-    generated = (generated - reference.mean).astype(np.float32)
+    generated = generated - reference.mean
     centred = reference._replace(mean=np.zeros_like(reference.mean))
     sizes = np.linspace(len(generated) / 2, len(generated), SIZES).astype(int).repeat(DRAWS)
     values = []
     for size in sizes:
         chosen = generated[generator.permutation(len(generated))[:size]]
-        values.append(frechet(centred, *weighted(chosen, np.ones(size, np.float32))))
+        values.append(frechet(centred, *weighted(chosen, np.ones(size))))
     return float(np.polyfit(1 / sizes, values, 1)[1])
 
 

@@ -3,7 +3,10 @@
 In an orthonormal basis of few directions, with p the projection of a vector and r the norm of what is left of it,
 |q - x|^2 >= |p_q - p_x|^2 + (r_q - r_x)^2: one matrix product of that many columns bounds all distances from below. The
 candidates with the smallest bounds are measured in float64; where the next bound does not exceed the distance found,
-more of them are. A query may come in several variants (the shifts of an image); its distance is that of the nearest.
+all points are.
+
+A query may come in several variants (the shifts of an image); its distance is that of the nearest. There the search
+ends with MOST candidates: it is exact for whatever is near to a point, and an upper bound for what is far from all.
 """
 
 import dataclasses
@@ -13,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-VERSION = 2  # raise it when results change: some are cached
+VERSION = 3  # raise it when results change: some are cached
 DIRECTIONS = 128  # of the basis; fewer leave more candidates, more cost more per bound
 BASIS_ROWS = 5000  # points that the basis is fitted to; any basis gives the same neighbours
 SPARE = 4  # measured in float64 beyond the k nearest in float32
+MOST = 1024  # candidates of a query in variants
 CELLS = 2**24  # of bounds, and of vectors to be measured, held at once; 64 and 128 MB
 SLACK = 1e-5  # of the squared norms: beyond what float32 rounds in a bound
 
@@ -30,13 +34,15 @@ class Neighbours(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """Points float32 (M, D), and what bounds the distance to them.
+    """Points float32 (M, D), less a shift of whole numbers that keeps them small, and what bounds the distance to them.
 
+    shift    float32 (D,), whole numbers, so that grey levels stay exact
     basis    float32 (D, d), orthonormal columns
     columns  float32 (M, d + 3), so that rows(q) @ columns.T is minus half the bound
     """
 
     points: Tensor
+    shift: Tensor
     norms: Tensor  # float64 (M,), squared
     mean: Tensor
     basis: Tensor
@@ -46,12 +52,16 @@ class Index:
     def of(cls, points: np.ndarray) -> "Index":
         """From (M, D), M >= 2: grey levels (distances are then exact) or features."""
         x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+        shift = x.mean(0).round()
+        x = x - shift
         fitted = x[:: max(1, len(x) // BASIS_ROWS)]
         mean = fitted.mean(0)
         _, vectors = torch.linalg.eigh(torch.cov(fitted.T.double()))
         basis = vectors.flip(1)[:, :DIRECTIONS].float()
         bounding, half = projected(x - mean, basis)
-        return cls(x, x.double().square().sum(1), mean, basis, torch.cat([bounding, -half, torch.ones_like(half)], 1))
+        return cls(
+            x, shift, x.double().square().sum(1), mean, basis, torch.cat([bounding, -half, torch.ones_like(half)], 1)
+        )
 
     def nearest(self, queries: np.ndarray, k: int, *, own: np.ndarray | None = None) -> Neighbours:
         """The k nearest points of (N, D), or of (N, S, D), S variants each.
@@ -64,7 +74,8 @@ class Index:
             raise ValueError(f"{k} neighbours need as many points; found {len(self.points)}")
         queries = queries.reshape(len(queries), -1, self.points.shape[1])
         size = max(1, CELLS // (len(self.points) * queries.shape[1]))
-        found = [self.block(torch.from_numpy(queries[i : i + size]).float(), k) for i in range(0, len(queries), size)]
+        blocks = (torch.from_numpy(queries[i : i + size]).float() - self.shift for i in range(0, len(queries), size))
+        found = [self.block(block, k) for block in blocks]
         return Neighbours(*(torch.cat(parts).numpy() for parts in zip(*found, strict=True)))
 
     def block(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -72,16 +83,20 @@ class Index:
         bounds, slack = self.bounds(queries)
         index = torch.empty(len(queries), k, dtype=torch.int64)
         squared = torch.empty(len(queries), k, dtype=torch.float64)
-        left, count = torch.arange(len(queries)), 24 + 4 * k
-        while len(left):
-            count = min(count, len(self.points))
-            smallest = bounds[left].topk(count, largest=True)
+        left, one = torch.arange(len(queries)), queries.shape[1] == 1
+        for count in (24 + 4 * k,) if one else (24 + 4 * k, MOST):
+            smallest = bounds[left].topk(min(count, len(self.points)))
             index[left], squared[left] = self.measured(queries[left], smallest.indices, k)
-            if count == len(self.points):
-                break
             beyond = -2 * smallest.values[:, -1].double() - slack[left]  # nothing unmeasured is nearer than this
-            left, count = left[squared[left, -1] > beyond], 8 * count
+            left = left[(squared[left, -1] > beyond) & (count < len(self.points))]
+        if one and len(left):
+            index[left], squared[left] = self.brute(queries[left], k)
         return index, squared.clamp(min=0).sqrt()
+
+    def brute(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """`measured` for (B, 1, D) with all points as candidates: for queries unlike any, whose bounds say little."""
+        rough = self.norms.float() - 2 * queries[:, 0] @ self.points.T
+        return self.measured(queries, rough.topk(min(k + SPARE, rough.shape[1]), largest=False).indices, k)
 
     def bounds(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Minus half the lower bound on the squared distance of (B, S, D) to every point, (B, M); its slack (B,)."""
@@ -110,7 +125,9 @@ class Index:
         """Squared distances of (B, S, D) to the points `chosen` (B, m), the smallest over S: (B, m), in their dtype."""
         points = self.points[chosen].to(queries.dtype)
         own = queries.square().sum(2)[..., None]
-        return self.norms[chosen].to(queries.dtype) + torch.baddbmm(own, queries, points.mT, alpha=-2).amin(1)
+        theirs = self.norms[chosen].to(queries.dtype)
+        found = theirs + torch.baddbmm(own, queries, points.mT, alpha=-2).amin(1)
+        return found.where(found > torch.finfo(found.dtype).eps * 16 * theirs, 0)  # equal vectors differ by rounding
 
 
 def projected(x: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

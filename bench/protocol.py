@@ -17,6 +17,7 @@ from denoisers.schedule import GRIDS
 SETTINGS = ("eta", "churn", "beta", "h0")  # of samplers; each has a flag
 BOUNDS = {"eta": (0, 1), "churn": (0, math.inf), "beta": (0, 1), "h0": (0, 1)}
 WHOLE_CHAIN = [("sigma_max", None), ("start", "noise")]
+LEAST = 6  # images; precision and recall have balls to the fifth neighbour
 LARGEST = 10_000_000  # images; far beyond any protocol, and all ids still fit into memory
 
 
@@ -37,8 +38,8 @@ class Protocol:
     h0: float | None = None
 
     def __post_init__(self) -> None:
-        if not 3 <= self.num <= LARGEST:
-            raise ValueError(f"--num must lie in 3..{LARGEST} (KID and its error need 3); found {self.num}")
+        if not LEAST <= self.num <= LARGEST:
+            raise ValueError(f"--num must lie in {LEAST}..{LARGEST} (precision needs {LEAST}); found {self.num}")
         if self.grid not in GRIDS:
             raise LookupError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)} (--grid)")
         own = self.named.settings
@@ -100,12 +101,16 @@ PROTOCOLS = {
 }
 
 
-def scoring(dataset: str, features: str, judge: str, *, standardised: bool = True) -> dict[str, str]:
+def scoring(
+    dataset: str, features: str, judge: str, *, second: str, versions: str, standardised: bool = True
+) -> dict[str, str]:
     """How the images are scored: whatever changes a number without changing an image; arguments as name@digest."""
     return {
         "dataset": dataset,
         "features": features,
         "judge": judge,
+        "second": second,
+        "versions": versions,
         "reference": "train, all",
         "control": "held out, first n of a fixed permutation",
         "null": "held out, those that are not the control's first half",

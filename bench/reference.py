@@ -167,7 +167,7 @@ class Reference:
 def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
     """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
     points, places = np.unique(own, return_inverse=True)
-    return index.nearest(index.points[points].numpy(), 1, own=points).distance[places, 0]
+    return index.nearest((index.points[points] + index.shift).numpy(), 1, own=points).distance[places, 0]
 
 
 def flat(images: np.ndarray) -> np.ndarray:

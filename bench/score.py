@@ -16,7 +16,8 @@ from bench.noise import level
 from bench.reference import Reference
 from bench.uncertainty import Estimate, Rate, Statistic
 
-VERSION = 1  # raise it when `measure` changes: the scores of the controls are cached
+VERSION = 2  # raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes
+VERSIONS = "-".join(str(part.VERSION) for part in (reference, metrics, neighbours, panel)) + f"-{VERSION}"
 AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
 SEARCHED = 500  # images of each control, other than held-out ones, whose neighbours are searched
 HIGHER = {"precision": True, "recall": True, "coverage": True, "classifier_score": True, "confidence": True}
@@ -65,7 +66,6 @@ def score(
 
 def control_scores(against: Reference, n: int, say: Say = lambda line: None) -> dict[str, Scores]:
     """The control panel at n images: made and measured once, then read from the cache."""
-    versions = f"{VERSION}-{panel.VERSION}-{reference.VERSION}-{metrics.VERSION}-{neighbours.VERSION}"
 
     def compute() -> dict[str, np.ndarray]:
         found: dict[str, Scores] = {}
@@ -82,7 +82,7 @@ def control_scores(against: Reference, n: int, say: Say = lambda line: None) -> 
             found[name] = part.to_json()
         return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
 
-    key = f"panel-{versions}-{against.key}-{features.judge().replace('@', '-')}-{n}"
+    key = f"panel-{VERSIONS}-{against.key}-{features.judge().replace('@', '-')}-{n}"
     return json.loads(reference.cached(key, compute)["json"].tobytes())
 
 
@@ -104,6 +104,8 @@ def measure(
     probabilities = features.classify(images)
     classes = probabilities.argmax(1)
     found = against.extractor.features(images)
+    if not np.isfinite(found).all():
+        raise ValueError(f"{against.extractor.name} gives features that are not finite; choose other --features")
     scores, replicates = frechet_and_kernel(found, against, bootstrap=bootstrap)
     overlap = manifold.overlap(against.balls(len(images)), Balls.of(found))
     confidence = probabilities.max(1)

@@ -22,10 +22,13 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
 
     sampler  how they were made; None if that is not ours to know. Images made elsewhere join every table of theirs.
     """
+    second = features.load(features.second(extractor.name))
     rules = protocol.scoring(
         f"{dataset.name}@{dataset.digest}",
         f"{extractor.name}@{extractor.digest}",
         features.judge(),
+        second=f"{second.name}@{second.digest}",
+        versions=score.VERSIONS,
         standardised=extractor.standardised,
     )
     table = protocol.table(num, rules)
@@ -52,9 +55,9 @@ def finish(
 ) -> None:
     """Score uint8 images (N, H, W), write the sheets, and `metrics-<fingerprint>.json` last.
 
-    facts  `scoring`, `fingerprint` and `table` as `resolve` has them
+    facts  `scoring`, `fingerprint` and `table` as `protocol_of` gives them
     """
-    second = features.load(features.SECOND[extractor.name == features.SECOND[0]])
+    second = features.load(features.second(extractor.name))
     scores, replicates, rows = score.score(
         images, noise_std, Reference(dataset, extractor), Reference(dataset, second), say
     )
@@ -95,8 +98,8 @@ def score_path(
     machine.check_writable(out)
     dataset = data.load(dataset_name, data_dir)
     images = imported.read(path, dataset)
-    if num is not None and not imported.LEAST <= num <= len(images):
-        raise ValueError(f"--num must lie in {imported.LEAST}..{len(images)}, the images in {path}; found {num}")
+    if num is not None and not protocol.LEAST <= num <= len(images):
+        raise ValueError(f"--num must lie in {protocol.LEAST}..{len(images)}, the images in {path}; found {num}")
     images = images[:num]
     facts = {
         "kind": "images",

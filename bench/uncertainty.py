@@ -4,7 +4,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, t
 
 REPLICATES = 500
 SEED = 20261121  # replicate r draws the same rows of any two sets of n images: their difference is then paired
@@ -123,14 +123,14 @@ def basic(value: float, replicates: np.ndarray) -> tuple[float, float]:
 
 
 def p_value(difference: float, replicates: np.ndarray) -> float:
-    """Two-sided p of "no difference", with the bias and spread of its bootstrap values and a normal tail.
+    """Two-sided p of "no difference", with the bias and spread of its bootstrap values and the tail of Student's t.
 
     Counting replicates beyond 0 would end at 2 / (replicates + 1), which no correction for many comparisons survives.
     """
     centre, spread = 2 * difference - float(replicates.mean()), float(replicates.std(ddof=1))
     if spread == 0:
         return 1.0 if centre == 0 else 0.0
-    return float(2 * norm.sf(abs(centre) / spread))
+    return float(2 * t.sf(abs(centre) / spread, len(replicates) - 1))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

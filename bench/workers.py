@@ -123,7 +123,7 @@ def receive(receiver: Connection) -> Any:
     """What a process sent next; a MemoryError if it is gone, since hardly anything else kills one."""
     try:
         return receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):  # the latter if it was killed in the middle of a word
         return MemoryError(
             "a worker process was killed, probably for want of memory; choose fewer --workers or a smaller --batch-size"
         )

@@ -44,12 +44,24 @@ def as_signed(path, images):
     return path / "a.pt"
 
 
+def as_trained(path, images):
+    torch.save((torch.from_numpy(images)[:, None] / 255).requires_grad_(), path / "a.pt")
+    return path / "a.pt"
+
+
+def as_nearly_unit(path, images):
+    np.save(path / "a.npy", (images / 255 - 1e-6).astype("f4"))
+    return path / "a.npy"
+
+
 def as_padded(path, images):
     np.save(path / "a.npy", np.pad(images, ((0, 0), (2, 2), (2, 2))))
     return path / "a.npy"
 
 
-@pytest.mark.parametrize("store", [as_npz, as_named, as_npy, as_folder, as_unit, as_signed, as_padded])
+@pytest.mark.parametrize(
+    "store", [as_npz, as_named, as_npy, as_folder, as_unit, as_signed, as_trained, as_nearly_unit, as_padded]
+)
 def test_they_come_back_as_they_were(store, images, digits, tmp_path):
     assert np.array_equal(imported.read(store(tmp_path, images), digits), images)
 
@@ -100,6 +112,7 @@ nan = np.full((8, 28, 28), np.nan, "f4")
         (npy(colour), "colour images"),
         (npy(nan), "6272 values that are not finite"),
         (npy(np.full((8, 28, 28), 255.0)), "floats from 255 to 255, expected"),
+        (npy(np.full((8, 28, 28), -0.2)), r"floats from -0\.2 to -0\.2, expected \[0, 1\] or \[-1, 1\]"),
         (npy(np.zeros((8, 28, 28), int)), "int64, expected uint8"),
         (npy(np.zeros((8, 64, 64), np.uint8)), "64x64 pixels, expected 28x28"),
         (npy(np.zeros((8, 784), np.uint8)), r"shape \(8, 784\)"),

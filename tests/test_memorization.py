@@ -79,6 +79,21 @@ def test_excess_of_alike_sets_covers_zero(rng):
     assert 0.9 < inside / 200 <= 1
 
 
+def test_excess_of_alike_sets_is_zero_on_average(rng):
+    """Also where the quantile is of few images: its level must be the one it is called by."""
+    found = [
+        memorization.excess(described(rng.normal(size=200)), described(rng.normal(size=60)), 0.05).value
+        for _ in range(1500)
+    ]
+    assert abs(np.mean(found)) < 0.004
+
+
+def test_auc_of_a_complete_separation_is_not_certain():
+    found = memorization.auc(described(np.zeros(6)), described(np.ones(50)))
+    assert found.value == 1
+    assert found.stderr > 0.05
+
+
 def test_ct_is_the_mean_score_over_cells(rng):
     ours, theirs = rng.normal(size=90), rng.normal(0.5, 1, 160)
     cells, null_cells = np.arange(90) % 2, np.arange(160) % 4 % 2

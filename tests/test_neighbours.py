@@ -63,6 +63,22 @@ def test_features(rng):
     assert np.allclose(found.distance, distance, rtol=1e-9)
 
 
+def test_features_far_from_zero(rng):
+    points, queries = (rng.normal(size=(n, 12)).astype("f4") + 1000 for n in (900, 40))
+    assert np.array_equal(Index.of(points).nearest(queries, 4).index, brute(queries[:, None], points, 4)[0])
+    assert (Index.of(points).nearest(points[:20], 1).distance == 0).all()
+
+
+def test_queries_unlike_any_point(images, rng):
+    """Bounds say nothing of noise; plain searches stay exact, searches among shifts give upper bounds."""
+    train, _ = images
+    noise = rng.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    expected = brute(noise.reshape(5, 1, -1), train, 3)[1]
+    assert np.allclose(Index.of(train).nearest(noise.reshape(5, -1), 3).distance, expected, rtol=1e-14)
+    among = shifted(noise)
+    assert (Index.of(train).nearest(among, 3).distance >= brute(among, train, 3)[1] - 1e-9).all()
+
+
 def test_a_point_is_no_neighbour_of_itself(images):
     train, _ = images
     own = np.array([3, 500, 41])

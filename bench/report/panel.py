@@ -56,5 +56,6 @@ def told(number: Number | None, null: Number | None, direction: int) -> bool:
         return False
     if null.low is None:
         return direction * number.value > SURE
-    low, high = (number.value, number.value) if number.low is None else (number.low, number.high)
-    return low > null.high if direction > 0 else high < null.low
+    if number.low is None:  # FID: both are raised alike by their number of images, which the interval has corrected
+        return direction * (number.value - null.value) > 1.96 * (null.stderr or 0)
+    return number.low > null.high if direction > 0 else number.high < null.low
