@@ -6,6 +6,7 @@ of one seed was made from the same noise: the difference of two replicates is a 
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ SCORES = (  # that are compared; each has bootstrap values
     "ambiguous",
 )
 COPIES = tuple(f"copy_rate_{space}" for space in ("pixels", "shifted", "guarded", "features"))
+MADE = ("denoiser", "weights", "options", "sampler", "dtype", "source", "arguments", "noise_version", "digest")
 LEVEL = 0.05
 CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagree
 
@@ -51,10 +53,10 @@ class Scored:
         return self.metrics["scores"]["kid"]["n"]
 
     def margin(self, score: str) -> float:
-        """Half the 95 % range of the held-out floor: what separates two honest sets of this size by chance."""
+        """What separates two honest sets of this size by chance, 95 % of the time: the held-out floor, twice over."""
         if score in COPIES:
             return 0.0
-        return 1.96 * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
+        return 1.96 * math.sqrt(2) * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
 
 
 def load(path: Path, features: str | None = None) -> Scored:
@@ -70,33 +72,53 @@ def load(path: Path, features: str | None = None) -> Scored:
     return combined([load_one(Run(found), features) for found in paths], path)
 
 
-def load_one(run: Run, features: str | None) -> Scored:
-    """One run folder."""
+def load_one(run: Run, features: str | None = None, *, mark: str | None = None) -> Scored:
+    """One run folder, by the name of the extractor or by the fingerprint of the scoring protocol.
+
+    Raises ValueError naming what is missing.
+    """
     facts = run.read_json("run.json")
-    found = [metrics for name in run.metrics if (metrics := run.read_json(name))]
-    known = {metrics["scoring"]["features"].split("@")[0]: metrics for metrics in found}
-    if features is not None and features not in known:
-        raise ValueError(f"{run.path} is not scored with {features!r}; found {', '.join(known) or 'no scores'}")
-    if not known:
+    names = run.metrics if mark is None else [f"metrics-{mark}.json"]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for metrics in map(run.read_json, names):
+        found.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
+    if not found:
         raise ValueError(f"{run.path} has no scores; the same `bench run` or `bench score` command writes them")
-    metrics = known.get(features or "lenet-a") or found[0]
-    replicates = run.read_npz(f"replicates-{metrics['fingerprint']}.npz")
-    if replicates is None:
+    name = features or (next(iter(found)) if len(found) == 1 else "lenet-a")
+    if name not in found:
+        raise ValueError(f"{run.path} is not scored with {name!r}; found {', '.join(found)} (--features)")
+    if len(found[name]) > 1:
+        marks = ", ".join(metrics["fingerprint"] for metrics in found[name])
+        raise ValueError(f"{run.path} is scored with {name} under several protocols ({marks}); remove the older files")
+    return complete(run, facts, found[name][0])
+
+
+def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored:
+    """Values and bootstrap values together. Raises ValueError if some are missing."""
+    file = f"replicates-{metrics['fingerprint']}.npz"
+    replicates = run.read_npz(file)
+    if replicates is None or {*SCORES, *COPIES} - replicates.keys():
         raise ValueError(
-            f"{run.path}/replicates-{metrics['fingerprint']}.npz is missing or damaged; remove the metrics file beside "
-            "it and score again with the same command"
+            f"{run.path}/{file} is missing or damaged; remove the metrics file beside it and score again with the same "
+            "command"
         )
-    values = {name: metrics["scores"][name]["value"] for name in SCORES}
-    values |= {name: metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"] for name in COPIES}
-    return Scored(label(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
+    try:
+        values = {name: metrics["scores"][name]["value"] for name in SCORES}
+        for name in COPIES:
+            values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"]
+        scored = Scored(label(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
+        _ = [scored.margin(name) for name in SCORES], scored.num
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{run.path}: the scores lack {error}; score again with the same command") from None
+    return scored
 
 
 def label(facts: dict[str, Any]) -> str:
     """What was run: denoiser, card and options; or the name of images made elsewhere."""
     if facts.get("kind") == "images":
-        return facts["name"]
-    options = "".join(f" {key}={value}" for key, value in facts["options"].items())
-    return f"{facts['denoiser']} {facts['weights'].split('@')[0]}".rstrip() + options
+        return str(facts["name"])
+    options = "".join(f" {key}={value}" for key, value in (facts.get("options") or {}).items())
+    return f"{facts['denoiser']} {(facts.get('weights') or '').split('@')[0]}".rstrip() + options
 
 
 def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:
@@ -110,9 +132,12 @@ def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:
             raise ValueError(
                 f"the runs in {path} differ in more than their seed: {'; '.join(fields)}; name one of them"
             )
+    seeds = tuple(seed for part in parts for seed in part.seeds)
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{path} holds a seed twice; name one of the runs")
     return dataclasses.replace(
         first,
-        seeds=tuple(seed for part in parts for seed in part.seeds),
+        seeds=seeds,
         values={name: float(np.mean([part.values[name] for part in parts])) for name in first.values},
         replicates={name: np.mean([part.replicates[name] for part in parts], 0) for name in first.replicates},
     )
@@ -127,9 +152,8 @@ def differing(first: Scored, second: Scored) -> list[str]:
 
 
 def generated_otherwise(first: Scored, second: Scored) -> list[str]:
-    """In what two runs were made differently, besides the seed: denoiser, weights, options, sampler."""
-    names = ("denoiser", "weights", "options", "sampler", "dtype", "digest")
-    pairs = [(name, first.facts.get(name), second.facts.get(name)) for name in names]
+    """In what two runs were made differently, besides the seed: denoiser, weights, options, sampler, code."""
+    pairs = [(name, first.facts.get(name), second.facts.get(name)) for name in MADE]
     return [f"{name} {a} and {b}" for name, a, b in pairs if a != b]
 
 
@@ -153,7 +177,7 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
     frame["better"] = [better(row) for row in frame.itertuples()]
-    return frame.drop(columns=["margin", "higher"])
+    return frame.drop(columns=["certain", "margin", "higher"])
 
 
 def pairing(first: Scored, second: Scored) -> str:
@@ -184,6 +208,7 @@ def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
     """One row of `compare`, before the correction."""
     change = second.values[score] - first.values[score]
     drawn = paired(first.replicates[score], second.replicates[score])
+    unbiased = 2 * change - float(drawn.mean())
     low, high = uncertainty.basic(change, drawn)
     rates = first.metrics["memorization"]
     found = rates["pixels"]["copy_rate"] if score in COPIES else first.metrics["scores"][score]
@@ -195,6 +220,7 @@ def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
         "low": low,
         "high": high,
         "p": uncertainty.p_value(change, drawn),
+        "certain": unbiased * change > 0,  # else only the bias of resampling speaks for a difference
         "margin": max(first.margin(score), second.margin(score)),
         "higher": found["higher_is_better"],
     }
@@ -210,7 +236,7 @@ def better(row: Any) -> str:
     """Which of two runs a corrected row prefers."""
     if row.higher is None:
         return ""
-    if row.holm >= LEVEL or abs(row.difference) <= row.margin:
+    if row.holm >= LEVEL or abs(row.difference) <= row.margin or not row.certain:
         return "tie"
     return row.second if (row.difference > 0) == row.higher else row.first
 
@@ -225,7 +251,7 @@ def ranks(runs: Sequence[Scored], score: str = "kid") -> list[str]:
     corrected = uncertainty.holm(np.array([row["p"] for row in rows]))  # of no pair at all, for one run
     beaten = [0] * len(runs)
     for (i, j), row, p in zip(pairs, rows, corrected, strict=True):
-        if p < LEVEL and abs(row["difference"]) > row["margin"]:
+        if p < LEVEL and abs(row["difference"]) > row["margin"] and row["certain"]:
             beaten[j if row["difference"] > 0 else i] += 1
     return [f"{place + 1}{'=' if beaten.count(place) > 1 else ''}" for place in beaten]
 

@@ -418,7 +418,7 @@ def test_calls_are_counted(bench, sampler, calls):
 def test_ks_stops_early_and_says_so(bench):
     """The ideal denoiser's residual is its noise, so few of the 60 steps are needed at beta 1."""
     quick = ["--sampler", "ks", "--beta", "1", "--h0", "0.5", "--sigma-max", "2"]
-    status, out, _ = bench("run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "5", "--steps", "60", *quick)
+    status, out, _ = bench("run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "6", "--steps", "60", *quick)
     assert status == 0
     facts = json.loads((run_folder(out) / "run.json").read_text())
     assert 3 < facts["nfe"] < 30

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "bring-your-own.md").read_text()
 FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = [line for block in re.findall(r"```\n(bench .*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-SHORT = {"run": ["--dataset", "mnist5k", "--num", "4", "--steps", "3"], "check": []}
+SHORT = {"run": ["--dataset", "mnist5k", "--num", "6", "--steps", "3"], "check": []}
 
 
 @pytest.fixture
@@ -52,6 +52,10 @@ def test_its_test(folder):
 
 
 def test_the_commands_of_the_readme_exist():
-    said = set(re.findall(r"bench (run|report|study|gauge|check|info|list|train)\b", (ROOT / "README.md").read_text()))
+    said = set(
+        re.findall(
+            r"bench (run|report|study|gauge|check|info|list|train|score|compare)\b", (ROOT / "README.md").read_text()
+        )
+    )
     for command in said:
         assert run(ROOT, "-m", "bench", command, "--help").returncode == 0

@@ -114,9 +114,9 @@ def test_it_is_listed_with_warnings_that_name_its_distribution(bench):
 
 def test_it_runs_and_conforms(bench):
     assert bench("check", "mine")[0] == 0
-    status, out, _ = bench("run", "--denoiser", "mine", "--dataset", "mnist5k", "--num", "5", "--steps", "3")
+    status, out, _ = bench("run", "--denoiser", "mine", "--dataset", "mnist5k", "--num", "6", "--steps", "3")
     assert status == 0
-    assert "| mine" in out
+    assert "\nmine " in out
     assert '"distribution": "bench-mine 0.3"' in bench("info", "mine")[1]
 
 

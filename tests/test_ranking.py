@@ -66,13 +66,32 @@ def test_extractors_that_disagree_are_warned_of(scored, tmp_path):
 
 
 def test_runs_without_bootstrap_values_are_shown_without_a_place(scored, tmp_path):
-    scored("a", 0.1)
+    for name in ("a", "c"):
+        scored(name, 0.1)
     run = scored("b", 0.2)
     for path in run.path.glob("replicates-*"):
         path.write_bytes(b"")
     (group,) = grouped(tmp_path)
     ranks = table.frame(group).set_index("name")["rank"]
-    assert sorted(ranks[ranks != ""]) == ["1"]
+    assert sorted(ranks[ranks != ""]) == ["1=", "1="]
+
+
+def test_seeds_made_otherwise_are_not_taken_together(scored, tmp_path):
+    for seed, kid in ((0, 0.010), (1, 0.030)):
+        run = scored("a", kid, seed=seed, folder=f"a{seed}")
+        run.update(dtype=["float32", "bfloat16"][seed])
+    (group,) = grouped(tmp_path)
+    assert group.notes == []
+
+
+@pytest.mark.parametrize("lacks", ["controls", "second", "memorization"])
+def test_scores_that_lack_something_are_shown(scored, tmp_path, lacks):
+    for name in ("a", "b", "c"):
+        run = scored(name, 0.1)
+        (file,) = run.metrics
+        run.write_json(file, {key: value for key, value in run.read_json(file).items() if key != lacks})
+    (group,) = grouped(tmp_path)
+    assert len(table.frame(group).query("kind == 'run'")) == 3
 
 
 def test_what_keeps_two_tables_apart_is_said(make_run, tmp_path):

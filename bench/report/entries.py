@@ -42,6 +42,7 @@ class Entry:
     """One set of images scored under one protocol: a run, or images that `bench score` was given.
 
     table     what image sets share with the protocols whose tables they join
+    mark      that its files of scores are named by
     scoring   how the images were scored, field by field
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
     second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
@@ -54,6 +55,7 @@ class Entry:
     key: str  # unique within a report, fit for an HTML id
     name: str
     seed: int
+    mark: str
     fingerprint: str
     table: str
     protocol: str
@@ -113,7 +115,7 @@ def groups(entries: list[Entry]) -> list[Group]:
             hosts = [group for group in found.values() if group[0].is_run and group[0].table == entry.table]
             for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
                 group.append(entry)
-    ranked = sorted(found.values(), key=lambda group: (-len(group), -(group[0].score("kid") or Number(0, n=0)).n))
+    ranked = sorted(found.values(), key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)))
     return [Group(group[0].fingerprint, group[0].protocol, group, group[0].controls, {}, []) for group in ranked]
 
 

@@ -51,6 +51,7 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
         key="",
         name=describe(facts),
         seed=seed,
+        mark=fingerprint,
         fingerprint=fingerprint,
         table=str(content.get("table") or fingerprint),
         protocol=protocol(facts, content["scoring"]),

@@ -1,5 +1,6 @@
 """Who is better than whom: places with ties, seeds taken together, what two extractors agree on, and what is unlike."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -8,16 +9,16 @@ import numpy as np
 from bench import compare, uncertainty
 from bench.compare import Scored
 from bench.report.entries import Entry, Group, groups
+from bench.report.parse import MALFORMED
 
 
 def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
     """Key of an entry -> its bootstrap values; those that have none are left out."""
     found = {}
     for entry in entries:
-        features = str(entry.scoring.get("features", "")).split("@")[0]
         try:
-            found[entry.key] = compare.load_one(entry.run, features)
-        except (ValueError, KeyError, TypeError):  # numbers without an error can be shown, and not be ranked
+            found[entry.key] = compare.load_one(entry.run, mark=entry.mark)
+        except MALFORMED:  # numbers without an error can be shown, and not be ranked
             continue
     return found
 
@@ -36,12 +37,12 @@ def grouped(entries: list[Entry]) -> list[Group]:
 
 def places(runs: dict[str, Scored]) -> dict[str, str]:
     """Key of an entry -> its place by KID: "1", or "2=" where others cannot be told from it; see `compare.ranks`."""
-    return dict(zip(runs, compare.ranks(list(runs.values())), strict=True))
+    return dict(zip(runs, compare.ranks(list(runs.values())), strict=True)) if len(runs) > 1 else {}
 
 
 def agreement(scored_: Iterable[Scored]) -> tuple[str, float] | None:
     """Name of the second extractor, and Kendall's tau between the rankings by KID; None for fewer than three."""
-    runs = [run for run in scored_ if run.metrics.get("second")]
+    runs = [run for run in scored_ if (run.metrics.get("second") or {}).get("kid")]
     tau = compare.concordance(runs)
     return None if tau is None else (runs[0].metrics["second"]["features"].split("@")[0], tau)
 
@@ -62,8 +63,9 @@ def by_seed(entries: Sequence[Entry], runs: dict[str, Scored]) -> dict[str, list
     found = defaultdict(list)
     for entry in entries:
         if entry.is_run and entry.key in runs:
-            found[entry.name].append(runs[entry.key])
-    return {name: same for name, same in found.items() if len({run.seeds for run in same}) > 1}
+            made = json.dumps([entry.facts.get(name) for name in compare.MADE], sort_keys=True, default=str)
+            found[entry.name, made].append(runs[entry.key])
+    return {name: same for (name, _), same in found.items() if len({run.seeds for run in same}) == len(same) > 1}
 
 
 def seeds_in_words(name: str, runs: list[Scored]) -> str:
