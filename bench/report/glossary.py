@@ -12,7 +12,8 @@ GLOSSARY = {
     f"digits: KID over {diagnosis.FAR:.0%} of a Gaussian model's. Mixed digits: KID × 10³ surely over "
     f"{1e3 * diagnosis.MIXED_KID:.0f}, or the classifier less sure than of held-out digits.",
     "FID": "Fréchet distance between two Gaussians fitted to features of generated and of training images; 0 is "
-    "equal. It falls with the number of images: compare within a table. FID∞ is its limit for many images.",
+    "equal. It falls with the number of images: compare within a table. FID∞ is its limit for many images. The "
+    "interval has that bias taken out, and may lie below FID itself.",
     "KID": "Squared kernel distance (MMD) between the same features. It does not depend on the number of images, and "
     "as an unbiased estimate it can be negative. ± is one standard error.",
     "MiFID": "FID, raised where images lie closer to training images than held-out digits do.",
