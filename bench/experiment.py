@@ -207,7 +207,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside, "workers": count}
     if len(trace):  # one that never calls back leaves the share of the grid, as the run began
         run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
-    run.update(nfe=calls / num, cost=cost)
+    run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
     samples = {"arr_0": images[..., None], "ids": ids, "noise_std": noise_std}
     run.write_npz("samples.npz", **samples)
     run.clear_chunks()

@@ -76,18 +76,18 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of the checkout this code runs from, with `-dirty` if it was changed; None outside a checkout."""
+    """The commit of the checkout this code runs from, with `-dirty` if more than results were changed; None outside."""
     git = shutil.which("git")
     if git is None:
         return None
-    where = Path(__file__).parent
-    answer = subprocess.run(
-        [git, "-C", str(where), "describe", "--always", "--dirty", "--abbrev=12"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.stdout.strip() or None
+
+    def ask(*words: str) -> str:
+        where = str(Path(__file__).parents[1])
+        return subprocess.run([git, "-C", where, *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    found = ask("describe", "--always", "--abbrev=12")
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+    return found + "-dirty" * bool(changed) if found else None
 
 
 def peak_memory() -> int:

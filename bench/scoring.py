@@ -68,7 +68,7 @@ def finish(
     neighbours = dataset.train[rows["nearest"]]
     run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
     protocol_ = {key: facts[key] for key in ("scoring", "fingerprint", "table", "preprocessing")}
-    run.update(status="finished", peak_memory_bytes=machine.peak_memory(), **protocol_)
+    run.update(status="finished", **protocol_)
     run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **protocol_, **scores})
 
 

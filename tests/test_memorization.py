@@ -127,6 +127,16 @@ def test_the_verdict_needs_more_than_chance(copies, expected):
     assert "novel" not in " ".join(found.values())
 
 
+def test_faint_images_far_from_all_digits_are_no_copies(rng):
+    """A few of them come near to thin digits; as a whole they are farther than held-out images."""
+    null = described(rng.normal(5, 0.5, 1000))
+    far = memorization.statistics(described(np.where(np.arange(500) < 20, 2.0, 9.0)), null)
+    near = memorization.statistics(described(np.where(np.arange(500) < 20, 2.0, rng.normal(5, 0.5, 500))), null)
+    assert far["excess_1"].ci95[0] > 0.01
+    assert memorization.verdict({"pixels": far})["memorization"] == "no evidence"
+    assert memorization.verdict({"pixels": near})["memorization"] == "memorizing"
+
+
 def test_copies_in_feature_space_alone_are_no_verdict():
     copied = memorization.statistics(described(np.zeros(100)), None)
     clean = memorization.statistics(described(np.full(100, 5.0)), None)

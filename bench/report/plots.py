@@ -1,5 +1,6 @@
 """The plots that compare denoisers: drawn once, for the page and, as PNG and SVG, for papers."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -74,12 +75,15 @@ def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, 
         return False
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=5)
+    costs = [cost for _, cost, _ in shown]
+    middle = math.sqrt(min(costs) * max(costs))
     for title, cost, kid in shown[:LABELLED]:
         error = None if kid.stderr is None else 1.96e3 * kid.stderr
         style = {"fmt": "o", "markersize": 3.5, "elinewidth": 0.8, "color": colours[title]}
         axes.errorbar(cost, 1e3 * kid.value, yerr=error, **style)
         where = {"textcoords": "offset points", "va": "center", "fontsize": 6}
-        axes.annotate(title, (cost, 1e3 * kid.value), (5, 0), **where)
+        right = cost > middle  # so that no name runs over the edge
+        axes.annotate(title, (cost, 1e3 * kid.value), (-5 if right else 5, 0), ha="right" if right else "left", **where)
     others = [(cost, 1e3 * kid.value) for _, cost, kid in shown[LABELLED:]]
     if others:
         axes.plot(*zip(*others, strict=True), "o", markersize=2, color=COLOURS[-1])

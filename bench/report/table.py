@@ -74,7 +74,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "out_of_band": facts.get("out_of_band"),
         "nfe": facts.get("nfe"),
         "seconds_per_image": cost.get("seconds_per_image"),
-        "peak_memory_bytes": facts.get("peak_memory_bytes"),
+        "peak_memory_bytes": facts.get("peak_memory_bytes") if entry.is_run else None,
         "parameters": facts.get("parameters"),
         "path": entry.where,
         "key": entry.key,
