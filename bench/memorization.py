@@ -182,7 +182,8 @@ def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dic
             continue
         if copied.low > RARE_COPIES:
             reasons.append(f"{copied.value:.2%} of the images are copies ({space}, 95 % above {copied.low:.2%})")
-        if near is not None and near.ci95[0] > RARE_EXCESS and values["auc"].ci95[1] >= 0.5:
+        farther = "auc" in values and values["auc"].ci95[1] < 0.5
+        if near is not None and near.ci95[0] > RARE_EXCESS and not farther:
             reasons.append(
                 f"{near.value + 0.01:.1%} are nearer to the training set than 99 % of held-out images of their class "
                 f"({space})"

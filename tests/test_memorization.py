@@ -137,6 +137,15 @@ def test_faint_images_far_from_all_digits_are_no_copies(rng):
     assert memorization.verdict({"pixels": near})["memorization"] == "memorizing"
 
 
+def test_a_few_images_get_a_verdict(rng):
+    """Too few of a class for an AUC; six copies are still copies."""
+    found = memorization.statistics(
+        described(np.zeros(6), groups=np.arange(6)), described(rng.normal(5, 0.5, 600), groups=np.arange(600) % 6)
+    )
+    assert "auc" not in found
+    assert memorization.verdict({"pixels": found})["memorization"] == "memorizing"
+
+
 def test_copies_in_feature_space_alone_are_no_verdict():
     copied = memorization.statistics(described(np.zeros(100)), None)
     clean = memorization.statistics(described(np.full(100, 5.0)), None)
