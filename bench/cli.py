@@ -131,11 +131,12 @@ def report(
     if open_ and "html" not in formats:
         raise ValueError(f"--open shows report.html; add html to --format {format_}")
     entries, absent = report.collect(folder)
+    prepared = exports.prepare(folder, entries, absent)
     if json_:
-        typer.echo(exports.as_json(exports.prepare(folder, entries, absent)), nl=False)
+        typer.echo(exports.as_json(prepared), nl=False)
         return
-    paths = exports.write(folder, entries, absent, formats)
-    typer.echo(report.tables(entries, absent))
+    paths = exports.save(prepared, formats)
+    typer.echo(report.tables(entries, absent, prepared.groups))
     for path in paths:
         typer.echo(path)
     if open_:

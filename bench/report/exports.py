@@ -46,13 +46,18 @@ def imageless(entries: list[Entry]) -> list[Absent]:
 
 
 def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tuple[str, ...] = DEFAULT) -> list[Path]:
-    """`report.<format>` into `folder`, each of `formats`; html brings `figures/` with it. Their paths.
+    """`save` what is to be prepared first."""
+    return save(prepare(folder, entries, absent), formats)
+
+
+def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
+    """`report.<format>` into its folder, each of `formats`; html brings `figures/` with it. Their paths.
 
     Raises OSError if they cannot be written.
     """
-    report, written = prepare(folder, entries, absent), []
+    written = []
     for name in formats:
-        path, text = folder / f"report.{name}", FORMATS[name](report)
+        path, text = report.folder / f"report.{name}", FORMATS[name](report)
         files.write(path, lambda file, text=text: file.write(text.encode()))
         written.append(path)
     return written

@@ -195,10 +195,10 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join([*head, body[0], r"\midrule", *body[1:], *foot])
 
 
-def tables(entries: list[Entry], absent: list[Absent]) -> str:
-    """What `bench report` prints: a table per protocol, then what is not shown."""
+def tables(entries: list[Entry], absent: list[Absent], groups: list[Group] | None = None) -> str:
+    """What `bench report` prints: a table per protocol, then what is not shown; `groups` of the entries, if known."""
     parts = []
-    for group in ranking.grouped(entries):
+    for group in ranking.grouped(entries) if groups is None else groups:
         head = textwrap.fill(f"Protocol {group.fingerprint}: {group.protocol}", TERMINAL)
         notes = [textwrap.fill(note, TERMINAL) for note in group.notes]
         parts.append("\n\n".join([head, terminal(printed(frame(group))), *notes]))
