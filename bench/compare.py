@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from bench import uncertainty
-from bench.runs import Run
+from bench.runs import Run, describe
 
 SCORES = (  # that are compared; each has bootstrap values
     "fid",
@@ -106,19 +106,11 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         values = {name: metrics["scores"][name]["value"] for name in SCORES}
         for name in COPIES:
             values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"]
-        scored = Scored(label(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
+        scored = Scored(describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
         _ = [scored.margin(name) for name in SCORES], scored.num
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{run.path}: the scores lack {error}; score again with the same command") from None
     return scored
-
-
-def label(facts: dict[str, Any]) -> str:
-    """What was run: denoiser, card and options; or the name of images made elsewhere."""
-    if facts.get("kind") == "images":
-        return str(facts["name"])
-    options = "".join(f" {key}={value}" for key, value in (facts.get("options") or {}).items())
-    return f"{facts['denoiser']} {(facts.get('weights') or '').split('@')[0]}".rstrip() + options
 
 
 def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:

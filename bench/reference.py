@@ -36,8 +36,7 @@ class Reference:
     @property
     def key(self) -> str:
         """Of the cache: what all that follows from both depends on."""
-        name = self.extractor.name.replace(":", "-").replace("/", "-")
-        return f"{self.dataset.digest}-{name}-{self.extractor.digest}"
+        return f"{self.dataset.digest}-{files.slug(self.extractor.name)}-{self.extractor.digest}"
 
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:

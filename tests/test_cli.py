@@ -22,22 +22,6 @@ from denoisers.base import Denoiser, Spec
 SMALL = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
 
 
-@pytest.fixture
-def bench(monkeypatch, capsys, tmp_path):
-    """Runs `bench ...` in this process, in an empty folder; gives (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return stopped.value.code or 0, said.out, said.err
-
-    return call
-
-
 NAMES = ("gaussian", "ideal", "identity", "kbnet", "unet")  # denoisers of the runs below; test_contract.py has all
 
 

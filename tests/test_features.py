@@ -104,7 +104,7 @@ def test_resizes_are_those_of_pillow(resize, of_pillow, digits):
 def test_a_model_of_timm_is_what_it_is_by_hand(file, digits, networks):
     extractor = features.load("timm:test_resnet", networks / file)
     net = timm.create_model("test_resnet", num_classes=0).eval()
-    state = torch.load(networks / file)
+    state = torch.load(networks / file, weights_only=True)
     net.load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
     data = timm.data.resolve_model_data_config(net)
     assert data["interpolation"] == "bilinear"
@@ -121,7 +121,7 @@ def test_a_model_of_timm_is_what_it_is_by_hand(file, digits, networks):
 
 
 def test_the_digest_is_of_tensors_and_preprocessing(networks, tmp_path):
-    state = torch.load(networks / "resnet.pth")
+    state = torch.load(networks / "resnet.pth", weights_only=True)
     save_file(state, tmp_path / "same.safetensors")
     next(iter(state.values()))[0] += 1e-3
     torch.save(state, tmp_path / "other.pth")

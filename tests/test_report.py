@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,27 +11,11 @@ import pandas as pd
 import pytest
 from synthetic import FACTS, entry, metrics
 
-from bench import cli, figures, report
+from bench import figures, report
 from bench.report import board, diagnosis, entries, inline, pictures, table
 from bench.runs import Run
 
 EVIL = '<script>alert(1)</script>" onload="x'
-
-
-@pytest.fixture
-def bench(monkeypatch, capsys, tmp_path):
-    """bench("report", ...) in an empty folder: exit status and output."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return stopped.value.code or 0, said.out, said.err
-
-    return call
 
 
 class Page(HTMLParser):

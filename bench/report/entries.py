@@ -42,7 +42,6 @@ class Entry:
     """One set of images scored under one protocol: a run, or images that `bench score` was given.
 
     table     what image sets share with the protocols whose tables they join
-    mark      that its files of scores are named by
     scoring   how the images were scored, field by field
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
     second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
@@ -55,7 +54,6 @@ class Entry:
     key: str  # unique within a report, fit for an HTML id
     name: str
     seed: int
-    mark: str
     fingerprint: str
     table: str
     protocol: str

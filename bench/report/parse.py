@@ -5,9 +5,8 @@ import re
 from typing import Any
 
 from bench.report.entries import Entry, Measured, Number
-from bench.runs import Run
+from bench.runs import SCHEMA_VERSION, Run, describe
 
-SCHEMA_VERSION = 2  # the newest that is understood here
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions", "scoring"), dict)
 TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "seed"), int | float)
@@ -51,7 +50,6 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
         key="",
         name=describe(facts),
         seed=seed,
-        mark=fingerprint,
         fingerprint=fingerprint,
         table=str(content.get("table") or fingerprint),
         protocol=protocol(facts, content["scoring"]),
@@ -95,15 +93,6 @@ def number(entry: Any) -> Number | None:
 def finite(value: Any) -> float | None:
     """A number; None where there is none. Raises TypeError for what is not a number."""
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def describe(facts: dict[str, Any]) -> str:
-    """Denoiser, weights and options in words; or the name of an image set."""
-    if "denoiser" not in facts:
-        return str(facts["name"])
-    weights = re.sub("@[0-9a-f]{8}", "", str(facts.get("weights") or ""))
-    options = "".join(f" {key}={value}" for key, value in (facts.get("options") or {}).items())
-    return f"{facts['denoiser']} {weights}".rstrip() + options
 
 
 def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
     found = {}
     for entry in entries:
         try:
-            found[entry.key] = compare.load_one(entry.run, mark=entry.mark)
+            found[entry.key] = compare.load_one(entry.run, mark=entry.fingerprint)
         except MALFORMED:  # numbers without an error can be shown, and not be ranked
             continue
     return found

@@ -28,18 +28,17 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
         try:
             facts = run.read_json("run.json")
             parse.check_version(facts, "run.json")
-            files = sorted(run.path.glob("metrics-*.json"))
-            if not files:
+            if not run.complete:
                 absent.append(Absent(where, describe_status(run, facts)))
                 continue
         except parse.MALFORMED as error:
             absent.append(Absent(where, reason(error, folder)))
             continue
-        for file in files:
+        for file in run.metrics:
             try:
-                entries.append(parse.read(run, facts, file.name, where))
+                entries.append(parse.read(run, facts, file, where))
             except parse.MALFORMED as error:
-                absent.append(Absent(f"{where}/{file.name}", reason(error, folder)))
+                absent.append(Absent(f"{where}/{file}", reason(error, folder)))
     return unique(entries), absent + list(foreign(folder, found))
 
 
