@@ -21,7 +21,8 @@ def awake(net, generator):
 
 @pytest.mark.parametrize(("group", "gradient"), [(4, False), (4, True), (2, False)])
 def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, group, gradient):
-    monkeypatch.setattr(kbnet.net, "TILE", 5000)  # several tiles, the last ones smaller
+    monkeypatch.setattr(kbnet.net, "TILE", 5000)  # several tiles of lines and images, the last ones smaller
+    monkeypatch.setattr(kbnet.net, "RUN", 18)
     x, attention = (torch.randn(3, n, 13, 9, generator=generator, dtype=torch.float64) for n in (16, 8))
     weight = torch.randn(1, 8, 16 * group * 9, generator=generator, dtype=torch.float64)
     bias = torch.randn(1, 8, 16, generator=generator, dtype=torch.float64)

@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-TILE = 1 << 18  # values held at once when no gradient is needed: 1 MB in float32, about a core's second cache
+# Without a gradient to keep:
+TILE = 1 << 19  # values held at once by each thread of a CPU: 2 MB in float32, which stay in its caches
+LARGE_TILE = 1 << 27  # values held at once by an accelerator, which wants few and large operations
+RUN = 256  # pixels that should lie side by side on a CPU, from one row of as many images as that takes
 WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices
 
 
@@ -28,10 +31,10 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     made. With a gradient to keep, all at once, N times the size of `x`. Without, for some groups of channels of some
     pixels at a time, so few that they are used up before they leave the cache.
     """
-    batch, c, h, w = x.shape
+    batch, c, h = x.shape[:3]
     n, inputs = attention.shape[1], weight.shape[2] // (9 * c)
     groups = c // inputs
-    bases = weight[0].to(x.dtype).view(n, groups, inputs, 9 * inputs).permute(1, 2, 0, 3).flatten(1, 2)
+    bases = weight[0].to(x.dtype).view(n, groups, inputs, 9 * inputs).permute(1, 2, 0, 3)
     offset = bias[0].t().to(x.dtype)
     # Rows, columns, images, channels: a tile turns into planes (C, rows, columns, images) by one transposition, and
     # what lies side by side in them is long even where images are small.
@@ -39,12 +42,7 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     out = torch.empty_like(x, memory_format=torch.channels_last)
     mixed = out.permute(2, 3, 0, 1)
 
-    values = inputs * (n + 9)  # for one group of one pixel: its window and the answers of the bases
-    pixels = batch * h * w if torch.is_grad_enabled() else max(1, TILE // values)
-    lines = min(h, max(1, pixels // w))
-    images = min(batch, max(1, pixels // (w * lines)))
-    if not torch.is_grad_enabled():
-        groups = max(1, TILE // (values * w * lines * images))
+    images, lines, together = tile_size(x, groups, values=inputs * (n + 9))
     for first in range(0, batch, images):
         for line in range(0, h, lines):
             tile = slice(line, line + lines), slice(None), slice(first, first + images)
@@ -52,21 +50,35 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
             part = image[line : line + lines + 2, :, tile[2]]
             planes = part.flatten(0, 2).t().contiguous().view(-1, inputs, *part.shape[:3])
             windows = planes.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 1, 5, 6, 2, 3, 4)
-            pieces = zip(bases.split(groups), windows.split(groups), strict=True)
+            pieces = zip(bases.split(together), windows.split(together), strict=True)
             filtered = torch.cat([filter_and_mix(*piece, share) for piece in pieces])
             mixed[tile] = torch.addmm(filtered, offset, share).t().contiguous().view(mixed[tile].shape)
     return out
 
 
+def tile_size(x: Tensor, groups: int, values: int) -> tuple[int, int, int]:
+    """Images, lines and groups of channels to work on at once, where one group of one pixel takes `values` numbers."""
+    batch, _, height, width = x.shape
+    if torch.is_grad_enabled():
+        return batch, height, groups
+    capacity, together, images = LARGE_TILE, groups, batch
+    if x.device.type == "cpu":
+        threads = torch.get_num_threads()
+        # Threads share out a product of many small matrices better than a single one.
+        capacity, together, images = TILE * threads, min(groups, 2 * threads), min(batch, max(1, RUN // width))
+    lines = min(height, max(1, capacity // (values * together * width * images)))
+    return images, lines, min(groups, max(together, capacity // (values * width * lines * images)))
+
+
 def filter_and_mix(bases: Tensor, windows: Tensor, share: Tensor) -> Tensor:
     """Answers of all bases, mixed.
 
-    bases    (groups, outputs * N, inputs * 9)
+    bases    (groups, outputs, N, inputs * 9)
     windows  (groups, inputs, 3, 3, ...), the last dimensions together being the pixels
     share    (N, pixels)
     returns  (groups * outputs, pixels)
     """
-    filtered = torch.bmm(bases, windows.reshape(*bases.shape[::2], -1)).view(-1, *share.shape)
+    filtered = torch.bmm(bases.flatten(1, 2), windows.reshape(len(bases), bases.shape[3], -1)).view(-1, *share.shape)
     return (filtered * share if torch.is_grad_enabled() else filtered.mul_(share)).sum(1)
 
 
@@ -80,6 +92,24 @@ class PointwiseConv2d(nn.Conv2d):
         if self.in_channels < WIDE:
             return super().forward(x)
         return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+class GroupedConv2d(nn.Conv2d):
+    """A 5x5 convolution in groups of 4 channels.
+
+    Without gradient two groups are taken as one of 8 channels, half of whose weights are zero: twice the products, but
+    CPU kernels made for vectors of 8 take them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 5, padding=2, groups=channels // 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or x.device.type != "cpu" or self.groups % 2:
+            return super().forward(x)
+        pairs = self.weight.new_zeros(self.groups // 2, 2, 4, 2, 4, 5, 5)
+        pairs.diagonal(dim1=1, dim2=3).copy_(self.weight.view(-1, 2, 4, 4, 5, 5).permute(0, 2, 3, 4, 5, 1))
+        return F.conv2d(x, pairs.view(-1, 8, 5, 5), self.bias, padding=2, groups=self.groups // 2)
 
 
 class ReducingConv2d(nn.Conv2d):
@@ -121,10 +151,10 @@ class KBBlock(nn.Module):
     ) -> None:
         super().__init__()
         c, wide, gated = channels, int(ffn_scale * channels), min(channels, 32)
-        kernel, groups = (3, c) if lightweight else (5, c // 4)
+        local = nn.Conv2d(c, c, 3, padding=1, groups=c) if lightweight else GroupedConv2d(c)
         self.norm1 = LayerNorm2d(c)
         self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), PointwiseConv2d(c, c))
-        self.conv11 = nn.Sequential(PointwiseConv2d(c, c), nn.Conv2d(c, c, kernel, padding=kernel // 2, groups=groups))
+        self.conv11 = nn.Sequential(PointwiseConv2d(c, c), local)
         self.conv1, self.conv21 = PointwiseConv2d(c, c), nn.Conv2d(c, c, 3, padding=1, groups=c)
         self.conv2 = nn.Sequential(ReducingConv2d(c, gated), SimpleGate(), PointwiseConv2d(gated // 2, bases))
         self.conv211 = PointwiseConv2d(c, bases)
