@@ -95,6 +95,7 @@ def answer(sender: Connection, work: Work, task: Task, memory: int | None, paren
     """
     torch.set_num_threads(1)  # the threads of the pool were not copied, and waiting for them would be for ever
     machine.limit_memory(memory)
+    machine.keep_freed_memory()
 
     def advance(images: int) -> None:
         if os.getppid() != parent:  # killed, and could not end this process

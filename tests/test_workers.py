@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -103,6 +105,21 @@ def test_results_and_progress_arrive():
     assert len(pids) == 5
     assert os.getpid() not in pids
     assert {pid for _, (_, pid) in side_by_side(range(2), work, 1, seen.append)} == {os.getpid()}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_worker_uses_its_memory_again():
+    def faults(task, advance):
+        def use():
+            return torch.ones(1 << 24).sum()  # 64 MB: 16 384 pages
+
+        use()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            use()
+        return [resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before]
+
+    assert all(count < 5000 for _, [count] in side_by_side("ab", faults, 2, lambda images: None))
 
 
 def test_a_worker_that_is_killed():
