@@ -120,7 +120,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         return unwrap(torch.load(path, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as weights (truncated, or another format?): {error}") from None
+        reason = str(error) or "it ends too early"
+        raise ValueError(f"{path} cannot be read as weights (truncated, or another format?): {reason}") from None
     except Exception as error:  # pickle.UnpicklingError, and whatever else a hostile file provokes
         raise ValueError(f"{path} holds more than tensors or is no checkpoint; it was not loaded: {error}") from None
 

@@ -62,6 +62,12 @@ def test_a_truncated_file_is_refused(file, keep):
         weights.load(str(file), file.parent, default="")
 
 
+def test_an_empty_checkpoint_is_refused_with_a_reason(tmp_path):
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(ValueError, match=r"empty\.pth cannot be read as weights .*: it ends too early"):
+        weights.load(str(tmp_path / "empty.pth"), tmp_path, default="")
+
+
 def test_a_missing_file_names_the_cards(file):
     with pytest.raises(FileNotFoundError, match=r"no weights at nowhere.pt; .*small"):
         weights.load("nowhere.pt", file.parent, default="")
