@@ -8,7 +8,6 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench import network
 from denoisers.weights import home
 
 PERMUTATION_SEED = 20261120
-PROBE_SECONDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +42,11 @@ class Dataset:
         digest = hashlib.sha256(self.train.tobytes())
         digest.update(self.held_out.tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def id(self) -> str:
+        """Name and digest, as fingerprints and cards hold them."""
+        return f"{self.name}@{self.digest}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -136,13 +140,13 @@ def read_mnist(root: Path) -> Dataset | None:
 
 
 def download_mnist(root: Path) -> Dataset | None:
-    """MNIST downloaded by torchvision to `root`; None without a network, known after PROBE_SECONDS."""
+    """MNIST downloaded by torchvision to `root`; None without a network, known after seconds."""
     from torchvision import datasets
 
-    if not reachable(datasets.MNIST.mirrors):
+    if not network.reachable(datasets.MNIST.mirrors, answers):
         return None
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(4 * PROBE_SECONDS)  # torchvision sets none, and would wait for ever
+    socket.setdefaulttimeout(4 * network.PROBE_SECONDS)  # torchvision sets none, and would wait for ever
     try:
         for part in (True, False):
             datasets.MNIST(str(root), train=part, download=True)
@@ -154,22 +158,10 @@ def download_mnist(root: Path) -> Dataset | None:
     return read_mnist(root)
 
 
-def reachable(urls: list[str]) -> bool:
-    """Whether one of `urls` answers within PROBE_SECONDS. Asked in threads: looking up a name has no timeout."""
-    pool = ThreadPoolExecutor(max_workers=len(urls))
-    futures = [pool.submit(answers, url) for url in urls]
-    try:
-        return any(future.result(timeout=PROBE_SECONDS) for future in futures)
-    except TimeoutError:
-        return False
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
 def answers(url: str) -> bool:
     """Whether a GET of `url` + the smallest MNIST file succeeds."""
     try:
-        with urllib.request.urlopen(url + "t10k-labels-idx1-ubyte.gz", timeout=PROBE_SECONDS) as reply:
+        with urllib.request.urlopen(url + "t10k-labels-idx1-ubyte.gz", timeout=network.PROBE_SECONDS) as reply:
             return reply.status == 200 and reply.read(2) == b"\x1f\x8b"  # gzip, not a login page
     except (OSError, ValueError):
         return False

@@ -90,7 +90,7 @@ def resolve(
     found = denoisers.load(name, weights, **data.ingredients(lambda: dataset), **options)
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
-    dataset_id = f"{dataset.name}@{dataset.digest}"
+    dataset_id = dataset.id
     images = {  # whatever changes the images; run-id and resume depend on it
         "denoiser": name,
         "weights": found.spec.weights,

@@ -25,6 +25,11 @@ class Extractor:
     preprocessing: str = "grey levels as they are"
     standardised: bool = True  # for KID; the scale of a home-made network is arbitrary, that of Inception published
 
+    @property
+    def id(self) -> str:
+        """Name and digest, as fingerprints hold them."""
+        return f"{self.name}@{self.digest}"
+
 
 def classifier(name: str, weights: Path | None, device: str) -> Extractor:
     """The last hidden layer of a shipped MNIST classifier, (N, 128)."""

@@ -51,7 +51,7 @@ def keep(frame: pd.DataFrame, name: str, dataset: Dataset, num: int, folder: Pat
     """The curve of `name` into `folder`/gauge, where `bench report` finds it; its path. Raises OSError."""
     path = folder / "gauge" / f"{files.slug(name)}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    named = frame.assign(denoiser=name, dataset=f"{dataset.name}@{dataset.digest}", num=num)
+    named = frame.assign(denoiser=name, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"))
     return path
 
@@ -60,7 +60,7 @@ def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
     """Whether `path` holds a curve measured on the same digits."""
     try:
         frame = pd.read_csv(path)
-        return (frame["dataset"].iloc[0], int(frame["num"].iloc[0])) == (f"{dataset.name}@{dataset.digest}", num)
+        return (frame["dataset"].iloc[0], int(frame["num"].iloc[0])) == (dataset.id, num)
     except (OSError, ValueError, KeyError, IndexError):
         return False
 

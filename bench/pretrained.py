@@ -5,7 +5,6 @@ import dataclasses
 import difflib
 import hashlib
 import io
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench import network
 from denoisers.weights import home, read_state, sha256
 
 # Converted from TensorFlow's file by torch-fidelity; pytorch-fid publishes the same bytes as pt_inception-... .
@@ -22,7 +22,6 @@ INCEPTION_URL = (
 )
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
-PROBE_SECONDS = 5
 
 
 def tf1(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -125,7 +124,7 @@ def official_inception() -> Path:
         if place.is_file():
             return place
     reason = "there is no network to download it"
-    if online(INCEPTION_URL):
+    if network.reachable([INCEPTION_URL]):
         try:
             here.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(INCEPTION_URL, str(here), hash_prefix=INCEPTION_SHA256)
@@ -188,7 +187,7 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
     if not source:
         raise FileNotFoundError(f"timm publishes no weights of {model}; name yours: --features-weights FILE")
     reason = "there is no network to download it"
-    if hub_id and online(source):
+    if hub_id and network.reachable([source]):
         try:
             return Path(hf_hub_download(hub_id, name))
         except Exception as error:  # of whichever HTTP client the hub uses
@@ -204,15 +203,6 @@ def existing(path: Path) -> Path:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no weights at {path} (--features-weights FILE)")
     return Path(path)
-
-
-def online(url: str) -> bool:
-    """Whether `url` answers. The libraries that download retry for a minute before they say that it does not."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):
-            return True
-    except OSError:
-        return False
 
 
 def unknown(model: str, near: list[str]) -> LookupError:

@@ -59,7 +59,7 @@ def score(
     say("scoring")
     found = measure(images, noise_std, against, typical=controls["held_out"]["scores"]["cosine_distance"]["value"])
     other = second.extractor.features(images)
-    also = {"features": f"{second.extractor.name}@{second.extractor.digest}"}
+    also = {"features": second.extractor.id}
     also |= frechet_and_kernel(other, second, bootstrap=False)[0]
     return found.to_json() | {"second": also, "controls": controls}, found.replicates, found.rows
 

@@ -24,10 +24,10 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
     """
     second = features.load(features.second(extractor.name))
     rules = protocol.scoring(
-        f"{dataset.name}@{dataset.digest}",
-        f"{extractor.name}@{extractor.digest}",
+        dataset.id,
+        extractor.id,
         features.judge(),
-        second=f"{second.name}@{second.digest}",
+        second=second.id,
         versions=score.VERSIONS,
         standardised=extractor.standardised,
     )
@@ -107,7 +107,7 @@ def score_path(
         "source": path.name,
         "digest": hashlib.sha256(images.tobytes()).hexdigest()[:16],
         "num": len(images),
-        "dataset": f"{dataset.name}@{dataset.digest}",
+        "dataset": dataset.id,
         **protocol_of(dataset, extractor, len(images), None),
         "versions": machine.versions(),
         "commit": machine.commit(),

@@ -79,7 +79,7 @@ def train(
 def digits(data_dir: Path | None, card: dict[str, Any]) -> data.Dataset:
     """MNIST, noted in `card`."""
     dataset = data.load("mnist", data_dir)
-    card |= {"data": f"{dataset.name}@{dataset.digest}", "split": f"train, all {len(dataset.train)} images"}
+    card |= {"data": dataset.id, "split": f"train, all {len(dataset.train)} images"}
     return dataset
 
 

@@ -68,18 +68,6 @@ def test_without_data_and_network_the_embedded_digits_stand_in(monkeypatch, caps
     assert "--data-dir" in said
 
 
-def test_a_network_that_never_answers_costs_seconds(monkeypatch):
-    import threading
-
-    never = threading.Event()
-    monkeypatch.setattr(data, "PROBE_SECONDS", 0.2)
-    monkeypatch.setattr(data, "answers", lambda url: never.wait(30))
-    try:
-        assert not data.reachable(["a", "b"])
-    finally:
-        never.set()
-
-
 def test_the_probe_wants_gzip_not_a_login_page(monkeypatch, tmp_path):
     for content, expected in ((gzip.compress(b"labels"), True), (b"<html>", False)):
         (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(content)

@@ -78,7 +78,7 @@ def dataset(named: str):  # noqa: ANN201, a bench.data.Dataset, whose module bri
     from bench import data
 
     found = data.load("mnist5k") if named.startswith("mnist5k@") else data.local_mnist() if named else None
-    return found if found is not None and named == f"{found.name}@{found.digest}" else None
+    return found if found is not None and named == found.id else None
 
 
 def read(path: Path, columns: list[str]) -> pd.DataFrame | None:

@@ -1,0 +1,26 @@
+"""A network that is not there costs seconds, not minutes."""
+
+import threading
+
+from bench import network
+
+
+def test_a_network_that_never_answers_costs_seconds(monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(network, "PROBE_SECONDS", 0.2)
+    try:
+        assert not network.reachable(["a", "b"], lambda url: never.wait(30))
+    finally:
+        never.set()
+
+
+def test_one_answer_is_enough():
+    assert network.reachable(["a", "b"], lambda url: url == "b")
+    assert not network.reachable(["a", "b"], lambda url: False)
+
+
+def test_what_responds(tmp_path):
+    (tmp_path / "file").touch()
+    assert network.reachable([(tmp_path / "file").as_uri()])
+    for url in ((tmp_path / "none").as_uri(), "http://127.0.0.1:1/", "no url"):
+        assert not network.reachable([url])
