@@ -102,6 +102,6 @@ def classify(images: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def batched(function: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, size: int = 500) -> np.ndarray:
+def batched(function: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, size: int = 200) -> np.ndarray:
     """`function` of float images in [-1, 1], over uint8 images (N, H, W)."""
     return np.concatenate([function(to_float(images[i : i + size])).numpy() for i in range(0, len(images), size)])
