@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 # Without a gradient to keep:
 TILE = 1 << 19  # values held at once by each thread of a CPU: 2 MB in float32, which stay in its caches
+PART = 1 << 19  # values between two layers of a CPU, as whole images: 2 MB in float32
 LARGE_TILE = 1 << 27  # values held at once by an accelerator, which wants few and large operations
 RUN = 256  # pixels that should lie side by side on a CPU, from one row of as many images as that takes
+FEW = 8  # channels below which adding one after the other is faster than a sum over them
+BLOCK = 256  # channels out of each of the products into which a 1x1 convolution to very many channels is cut
 WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices
 
 
@@ -42,7 +45,12 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     out = torch.empty_like(x, memory_format=torch.channels_last)
     mixed = out.permute(2, 3, 0, 1)
 
-    images, lines, together = tile_size(x, groups, values=inputs * (n + 9))
+    values = inputs * (n + 9)
+    images, lines, together = tile_size(x, groups, values)
+    room, mixture = None, None
+    if not torch.is_grad_enabled():
+        most = lines * images * x.shape[3]  # pixels
+        room, mixture = x.new_empty(values * together * most), x.new_empty(c * most)
     for first in range(0, batch, images):
         for line in range(0, h, lines):
             tile = slice(line, line + lines), slice(None), slice(first, first + images)
@@ -50,9 +58,14 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
             part = image[line : line + lines + 2, :, tile[2]]
             planes = part.flatten(0, 2).t().contiguous().view(-1, inputs, *part.shape[:3])
             windows = planes.unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 1, 5, 6, 2, 3, 4)
-            pieces = zip(bases.split(together), windows.split(together), strict=True)
-            filtered = torch.cat([filter_and_mix(*piece, share) for piece in pieces])
-            mixed[tile] = torch.addmm(filtered, offset, share).t().contiguous().view(mixed[tile].shape)
+            if mixture is None:
+                answers = filter_and_mix(bases, windows, share)
+            else:
+                answers = mixture[: c * share.shape[1]].view(c, -1)
+                pieces = bases.split(together), windows.split(together), answers.split(together * inputs)
+                for base, window, answer in zip(*pieces, strict=True):
+                    filter_and_mix(base, window, share, room, out=answer)
+            mixed[tile] = answers.addmm_(offset, share).t().contiguous().view(mixed[tile].shape)
     return out
 
 
@@ -70,20 +83,36 @@ def tile_size(x: Tensor, groups: int, values: int) -> tuple[int, int, int]:
     return images, lines, min(groups, max(together, capacity // (values * width * lines * images)))
 
 
-def filter_and_mix(bases: Tensor, windows: Tensor, share: Tensor) -> Tensor:
+def filter_and_mix(
+    bases: Tensor, windows: Tensor, share: Tensor, room: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
     """Answers of all bases, mixed.
 
     bases    (groups, outputs, N, inputs * 9)
     windows  (groups, inputs, 3, 3, ...), the last dimensions together being the pixels
     share    (N, pixels)
+    room     values to work in, where no gradient is kept: new memory for each call can cost as much as its use
     returns  (groups * outputs, pixels)
     """
-    filtered = torch.bmm(bases.flatten(1, 2), windows.reshape(len(bases), bases.shape[3], -1)).view(-1, *share.shape)
-    return (filtered * share if torch.is_grad_enabled() else filtered.mul_(share)).sum(1)
+    kernels, pixels, filtered = bases.flatten(1, 2), share.shape[1], None
+    if room is not None:
+        size = kernels.shape[:2].numel() * pixels
+        filtered = room[:size].view(len(kernels), -1, pixels)
+        windows = room[size : size + windows.numel()].view(windows.shape).copy_(windows)
+    filtered = torch.bmm(kernels, windows.reshape(len(kernels), -1, pixels), out=filtered).view(-1, *share.shape)
+    return torch.sum(torch.mul(filtered, share, out=spent(filtered)), 1, out=out)
+
+
+def spent(x: Tensor) -> Tensor | None:
+    """`x` as the place for a result, where no gradient needs its values any more."""
+    return None if torch.is_grad_enabled() else x
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A 1x1 convolution; of many channels, where converting the weights costs more than using them, by `F.linear`."""
+    """A 1x1 convolution; of many channels, where converting the weights costs more than using them, by `F.linear`.
+
+    To very many channels on a CPU, by blocks: threads share out several products better than a single one of few rows.
+    """
 
     def __init__(self, inputs: int, outputs: int, **options: bool) -> None:
         super().__init__(inputs, outputs, 1, **options)
@@ -91,7 +120,15 @@ class PointwiseConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.in_channels < WIDE:
             return super().forward(x)
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        rows, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
+        blocks, rest = divmod(self.out_channels, BLOCK)
+        if torch.is_grad_enabled() or x.device.type != "cpu" or blocks < 4 or rest:
+            return F.linear(rows, weight, self.bias).permute(0, 3, 1, 2)
+        each = rows.reshape(-1, self.in_channels).expand(blocks, -1, -1)
+        out = torch.bmm(each, weight.view(blocks, BLOCK, -1).transpose(1, 2))
+        if self.bias is not None:
+            out += self.bias.view(blocks, 1, BLOCK)
+        return out.transpose(0, 1).reshape(*rows.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 class GroupedConv2d(nn.Conv2d):
@@ -107,9 +144,12 @@ class GroupedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or x.device.type != "cpu" or self.groups % 2:
             return super().forward(x)
-        pairs = self.weight.new_zeros(self.groups // 2, 2, 4, 2, 4, 5, 5)
-        pairs.diagonal(dim1=1, dim2=3).copy_(self.weight.view(-1, 2, 4, 4, 5, 5).permute(0, 2, 3, 4, 5, 1))
-        return F.conv2d(x, pairs.view(-1, 8, 5, 5), self.bias, padding=2, groups=self.groups // 2)
+        reach = min(2, max(x.shape[2:]) - 1)  # beyond it lies only padding
+        side = 2 * reach + 1
+        weight = self.weight.view(-1, 2, 4, 4, 5, 5)[..., 2 - reach : 3 + reach, 2 - reach : 3 + reach]
+        pairs = weight.new_zeros(self.groups // 2, 2, 4, 2, 4, side, side)
+        pairs.diagonal(dim1=1, dim2=3).copy_(weight.permute(0, 2, 3, 4, 5, 1))
+        return F.conv2d(x, pairs.view(-1, 8, side, side), self.bias, padding=reach, groups=self.groups // 2)
 
 
 class ReducingConv2d(nn.Conv2d):
@@ -124,6 +164,8 @@ class ReducingConv2d(nn.Conv2d):
             return super().forward(x)
         filtered = F.conv2d(x, self.weight.reshape(-1, 1, 3, 3), padding=1, groups=self.in_channels)
         total = self.bias.view(-1, 1, 1)
+        if each >= FEW:
+            return total + filtered.unflatten(1, (-1, each)).sum(2)
         for i in range(each):
             total = total + filtered[:, i::each]
         return total
@@ -170,13 +212,17 @@ class KBBlock(nn.Module):
         nn.init.uniform_(self.b, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        n = self.norm1(x)
-        attention = torch.addcmul(self.conv211(n), self.attgamma, self.conv2(n))
+        y = torch.addcmul(x, self.beta, self.conv3(self.fuse(self.norm1(x))))
+        return torch.addcmul(y, self.gamma, self.conv5(self.gate(self.conv4(self.norm2(y)))), out=spent(y))
+
+    def fuse(self, n: Tensor) -> Tensor:
+        """The product of the three branches: attention, grouped convolution, channel gate."""
         local = self.conv21(self.conv1(n))
+        attention = torch.addcmul(self.conv211(n), self.attgamma, self.conv2(n))
         mixed = kernel_basis_attention(local, attention, self.w, self.b)
-        fused = torch.addcmul(local, mixed, self.ga1) * (self.conv11(n) * self.sca(n))
-        y = torch.addcmul(x, self.beta, self.conv3(fused))
-        return torch.addcmul(y, self.gamma, self.conv5(self.gate(self.conv4(self.norm2(y)))))
+        fused = torch.addcmul(local, mixed, self.ga1, out=spent(local))
+        fused = torch.mul(fused, self.conv11(n), out=spent(fused))
+        return torch.mul(fused, self.sca(n), out=spent(fused))
 
 
 class KBNet(nn.Module):
@@ -221,10 +267,19 @@ class KBNet(nn.Module):
         h = self.intro(F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple)))
         skips = []
         for stage, down in zip(self.encoders, self.downs, strict=True):
-            h = stage(h)
+            h = in_parts(stage, h)
             skips.append(h)
             h = down(h)
         h = self.middle_blks(h)
         for rise, stage in zip(self.ups, self.decoders, strict=True):
-            h = stage(rise(h) + skips.pop())
+            h = rise(h)
+            h = in_parts(stage, torch.add(h, skips.pop(), out=spent(h)))
         return x + self.ending(h)[..., :height, :width]
+
+
+def in_parts(stage: nn.Module, x: Tensor) -> Tensor:
+    """A stage applied to so many images at a time that what lies between its layers stays in the caches of a CPU."""
+    images = max(1, PART // x[0].numel())
+    if torch.is_grad_enabled() or x.device.type != "cpu" or images >= len(x):
+        return stage(x)
+    return torch.cat([stage(part) for part in x.split(images)])
