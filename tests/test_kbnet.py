@@ -35,6 +35,20 @@ def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, 
         assert torch.allclose(kernel_basis_attention(x, attention, weight, bias), expected, atol=1e-10)
 
 
+@pytest.mark.parametrize("height", [16, 35])
+def test_without_gradient_the_same_by_other_ways(generator, monkeypatch, height):
+    for name, value in {"PART": 3000, "BLOCK": 8, "WIDE": 16, "FEW": 2, "TILE": 5000}.items():
+        monkeypatch.setattr(kbnet.net, name, value)
+    net = awake(KBNet(width=16, encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1), bases=8), generator).double()
+    x = torch.randn(5, 1, height, 16, generator=generator, dtype=torch.float64)
+    given = x.clone()
+    with torch.enable_grad():
+        expected = net(x)
+    with torch.no_grad():
+        assert torch.allclose(net(x), expected, atol=1e-10)
+    assert torch.equal(x, given)  # what is worked on in place is the network's own
+
+
 def test_size_of_the_published_network():
     with torch.device("meta"):
         grey, light = KBNet(), KBNet(channels=3, lightweight=True, ffn_scale=1.5)

@@ -92,7 +92,7 @@ def filter_and_mix(
     windows  (groups, inputs, 3, 3, ...), the last dimensions together being the pixels
     share    (N, pixels)
     room     values to work in, where no gradient is kept: new memory for each call can cost as much as its use
-    returns  (groups * outputs, pixels)
+    returns  (groups * outputs, pixels), in `out` if given
     """
     kernels, pixels, filtered = bases.flatten(1, 2), share.shape[1], None
     if room is not None:
