@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from denoisers.errors import UsageError
+
 if TYPE_CHECKING:
     from bench.runs import Run
 
@@ -129,7 +131,7 @@ def report(
     for name in formats:
         check_choice("--format", name, exports.FORMATS)
     if open_ and "html" not in formats:
-        raise ValueError(f"--open shows report.html; add html to --format {format_}")
+        raise UsageError(f"shows report.html; add html to --format {format_}", "--open")
     entries, absent = report.collect(folder)
     prepared = exports.prepare(folder, entries, absent)
     if json_:
@@ -183,7 +185,7 @@ def compare(
     from bench import report
 
     if len(runs) < 2:
-        raise ValueError(f"compare takes two runs or more; found {len(runs)}")
+        raise UsageError(f"compare takes two runs or more; found {len(runs)}")
     found = [compare_.load(run, features) for run in runs]
     frame = compare_.compare(found)
     if json_:
@@ -265,15 +267,15 @@ def gauge(
     from bench import likelihood as likelihood_
 
     if num < 1:
-        raise ValueError(f"--num must be at least 1; found {num}")
+        raise UsageError(f"must be at least 1; found {num}", "--num")
     if likelihood and images is not None:
-        raise ValueError("--likelihood is of digits; leave out --images")
+        raise UsageError("is of digits; leave out --images", "--likelihood")
     if likelihood and num < 2:
-        raise ValueError(f"--likelihood needs --num 2 or more for its standard error; found {num}")
+        raise UsageError(f"needs --num 2 or more for its standard error; found {num}", "--likelihood")
     if figure is not None and images is None:
-        raise ValueError("--figure draws photographs; say which: --images FOLDER")
+        raise UsageError("draws photographs; say which: --images FOLDER", "--figure")
     if out is not None and (likelihood or images is not None):
-        raise ValueError("--out keeps squared errors on digits; leave out --likelihood and --images")
+        raise UsageError("keeps squared errors on digits; leave out --likelihood and --images", "--out")
     complain(denoiser)
     denoisers.registry.find(denoiser)
     photos = photographs.read(images) if images is not None else None
@@ -382,14 +384,14 @@ def parse_options(pairs: list[str]) -> dict[str, str]:
     """["k=v"] to {"k": "v"}."""
     for pair in pairs:
         if "=" not in pair.lstrip("="):
-            raise ValueError(f"--option takes key=value; found {pair!r}")
+            raise UsageError(f"takes key=value; found {pair!r}", "--option")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
 def check_choice(flag: str, value: str, choices: tuple | dict) -> None:
     """Raise LookupError, with the choices, unless `value` is one of them."""
     if value not in choices:
-        raise LookupError(f"unknown {flag} {value!r}; available: {', '.join(choices)}")
+        raise UsageError(f"unknown {value!r}; available: {', '.join(choices)}", flag)
 
 
 def progress_bar(bars: ExitStack, done: int, total: int, label: str = "generating") -> Callable[[int], None]:
@@ -433,23 +435,25 @@ def say(line: object) -> None:
 
 
 def main() -> None:
-    """Run the command line; every failure becomes one sentence and an exit status: 1 failed, 2 wrong usage."""
+    """Run the command line; every failure becomes one sentence and an exit status: 1 failed, 2 wrong usage.
+
+    What the user can mend is a UsageError; a network that diverges, memory or a disk that is full speak for themselves.
+    Whatever else comes up is a fault of this code, and says how to see where.
+    """
     try:
         app()
-    except (KeyError, IndexError) as error:  # lookups of ours that failed, not a name the user typed
-        fail(error, 1)
-    except (LookupError, TypeError, ValueError, OSError) as error:
+    except UsageError as error:
         fail(error, 2)
-    except Exception as error:
+    except (FloatingPointError, MemoryError, OSError) as error:
         fail(error, 1)
+    except Exception as error:
+        fail(error, 1, f" (a fault of bench: {type(error).__name__}; BENCH_DEBUG=1 shows where)")
 
 
-def fail(error: Exception, status: int) -> None:
+def fail(error: Exception, status: int, hint: str = "") -> None:
     """One sentence on stderr; with BENCH_DEBUG set, the traceback instead."""
     if os.environ.get("BENCH_DEBUG"):
         raise error
-    expected = isinstance(error, (FloatingPointError, MemoryError, ImportError)) or status == 2
-    kind = "" if expected else f"{type(error).__name__}: "
-    hint = "" if expected else " (BENCH_DEBUG=1 shows where)"
-    say(f"error: {kind}{str(error).strip() or type(error).__name__}{hint}")
+    said = " ".join(str(error).split()) or type(error).__name__
+    say(f"error: {said}{hint}")
     sys.exit(status)

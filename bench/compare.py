@@ -17,6 +17,7 @@ from scipy.stats import kendalltau
 
 from bench import uncertainty
 from bench.runs import Run, describe
+from denoisers.errors import UsageError
 
 SCORES = (  # that are compared; each has bootstrap values
     "fid",
@@ -68,7 +69,7 @@ def load(path: Path, features: str | None = None) -> Scored:
     """
     paths = [path] if (path / "run.json").is_file() else sorted(found.parent for found in path.glob("*/run.json"))
     if not paths:
-        raise FileNotFoundError(f"no run in {path}: expected run.json in it, or in folders below it")
+        raise UsageError(f"no run in {path}: expected run.json in it, or in folders below it")
     return combined([load_one(Run(found), features) for found in paths], path)
 
 
@@ -83,13 +84,13 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
     for metrics in map(run.read_json, names):
         found.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
     if not found:
-        raise ValueError(f"{run.path} has no scores; the same `bench run` or `bench score` command writes them")
+        raise UsageError(f"{run.path} has no scores; the same `bench run` or `bench score` command writes them")
     name = features or (next(iter(found)) if len(found) == 1 else "lenet-a")
     if name not in found:
-        raise ValueError(f"{run.path} is not scored with {name!r}; found {', '.join(found)} (--features)")
+        raise UsageError(f"{run.path} is not scored with {name!r}; found {', '.join(found)}", "--features")
     if len(found[name]) > 1:
         marks = ", ".join(metrics["fingerprint"] for metrics in found[name])
-        raise ValueError(f"{run.path} is scored with {name} under several protocols ({marks}); remove the older files")
+        raise UsageError(f"{run.path} is scored with {name} under several protocols ({marks}); remove the older files")
     return complete(run, facts, found[name][0])
 
 
@@ -98,7 +99,7 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     file = f"replicates-{metrics['fingerprint']}.npz"
     replicates = run.read_npz(file)
     if replicates is None or {*SCORES, *COPIES} - replicates.keys():
-        raise ValueError(
+        raise UsageError(
             f"{run.path}/{file} is missing or damaged; remove the metrics file beside it and score again with the same "
             "command"
         )
@@ -109,7 +110,7 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         scored = Scored(describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
         _ = [scored.margin(name) for name in SCORES], scored.num
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{run.path}: the scores lack {error}; score again with the same command") from None
+        raise UsageError(f"{run.path}: the scores lack {error}; score again with the same command") from None
     return scored
 
 
@@ -121,12 +122,12 @@ def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:
     first = parts[0]
     for other in parts[1:]:
         if fields := [*differing(first, other), *generated_otherwise(first, other)]:
-            raise ValueError(
+            raise UsageError(
                 f"the runs in {path} differ in more than their seed: {'; '.join(fields)}; name one of them"
             )
     seeds = tuple(seed for part in parts for seed in part.seeds)
     if len(set(seeds)) < len(seeds):
-        raise ValueError(f"{path} holds a seed twice; name one of the runs")
+        raise UsageError(f"{path} holds a seed twice; name one of the runs")
     return dataclasses.replace(
         first,
         seeds=seeds,
@@ -162,7 +163,7 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
     rows = []
     for first, second in itertools.combinations(runs, 2):
         if fields := differing(first, second):
-            raise ValueError(
+            raise UsageError(
                 f"{first.name} and {second.name} are not scored alike and cannot be ranked: {'; '.join(fields)}"
             )
         rows += [difference(first, second, score) for score in (*SCORES, *COPIES)]

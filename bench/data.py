@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import network
+from denoisers.errors import UsageError
 from denoisers.weights import home
 
 PERMUTATION_SEED = 20261120
@@ -86,7 +87,7 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
     damaged files.
     """
     if name not in DATASETS:
-        raise LookupError(f"unknown dataset {name!r}; available: {', '.join(DATASETS)}")
+        raise UsageError(f"unknown dataset {name!r}; available: {', '.join(DATASETS)}")
     return DATASETS[name](data_dir)
 
 
@@ -95,9 +96,10 @@ def mnist(data_dir: Path | None) -> Dataset:
     if data_dir is not None:
         found = read_mnist(data_dir)
         if found is None:
-            raise FileNotFoundError(
+            raise UsageError(
                 f"no MNIST in {data_dir}: expected {data_dir}/MNIST/raw/train-images-idx3-ubyte "
-                "and the other three files (--data-dir)"
+                "and the other three files",
+                "--data-dir",
             )
         return found
     if found := local_mnist() or download_mnist(home() / "data"):
@@ -131,11 +133,11 @@ def read_mnist(root: Path) -> Dataset | None:
     except RuntimeError:  # torchvision's "Dataset not found"
         return None
     except Exception as error:
-        raise ValueError(
+        raise UsageError(
             f"the MNIST files in {root}/MNIST/raw are damaged ({error}); delete them or choose --data-dir"
         ) from None
     if (len(train.data), len(test.data)) != (60_000, 10_000):
-        raise ValueError(f"{root}/MNIST/raw holds {len(train.data)} + {len(test.data)} images, expected 60000 + 10000")
+        raise UsageError(f"{root}/MNIST/raw holds {len(train.data)} + {len(test.data)} images, expected 60000 + 10000")
     return permuted("mnist", *(part.numpy() for part in (train.data, train.targets, test.data, test.targets)))
 
 

@@ -24,6 +24,7 @@ from bench.score import Say
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
+from denoisers.errors import UsageError
 
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
@@ -75,9 +76,9 @@ def resolve(
     """
     options = dict(options or {})
     if not 0 <= seed < 2**63:
-        raise ValueError(f"--seed must lie in 0..2^63-1; found {seed}")
+        raise UsageError(f"must lie in 0..2^63-1; found {seed}", "--seed")
     if batch_size is not None and batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1; found {batch_size}")
+        raise UsageError(f"must be at least 1; found {batch_size}", "--batch-size")
     denoisers.registry.find(name)
     device = machine.choose_device(device)
     extractor = features.load(extractor_name, extractor_weights, device)
@@ -86,7 +87,7 @@ def resolve(
         machine.limit_memory(machine.free_memory())
     dataset = data.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
-        raise ValueError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
+        raise UsageError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
     found = denoisers.load(name, weights, **data.ingredients(lambda: dataset), **options)
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
@@ -144,7 +145,7 @@ def execute(
     """
     run = plan.run
     if overwrite == "never" and run.path.exists():
-        raise FileExistsError(f"{run.path} exists, and --overwrite never was asked for")
+        raise UsageError(f"{run.path} exists, and --overwrite never was asked for")
     if overwrite == "always":
         run.remove()
     samples = read(run, "samples.npz") if run.readable else None

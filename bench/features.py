@@ -10,6 +10,7 @@ import torch
 
 from bench import lenet, pretrained
 from bench.data import to_float
+from denoisers.errors import UsageError
 
 SECOND = ("lenet-b", "lenet-a")  # the extractor beside the one asked for; the latter if that is the former
 JUDGE = "lenet-a"  # names the class of a sample and how sure it is, whatever the extractor of FID is
@@ -50,7 +51,7 @@ def timm_model(name: str, weights: Path | None, device: str) -> Extractor:
 def inception(name: str, weights: Path | None, device: str) -> Extractor:
     """The 2015 network of FID, (N, 2048), resized as TensorFlow 1 did; or inception:half-pixel, inception:bicubic."""
     if name not in INCEPTIONS:
-        raise LookupError(f"unknown features {name!r}; available: {', '.join(INCEPTIONS)} (--features)")
+        raise UsageError(f"unknown features {name!r}; available: {', '.join(INCEPTIONS)}", "--features")
     return from_network(name, pretrained.inception(INCEPTIONS[name], weights), device)
 
 
@@ -79,9 +80,9 @@ def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extract
     """
     family = {"timm": "timm:MODEL", "inception": "inception"}.get(name.partition(":")[0], name)
     if family not in EXTRACTORS:
-        raise LookupError(f"unknown features {name!r}; available: {', '.join(EXTRACTORS)} (--features)")
+        raise UsageError(f"unknown features {name!r}; available: {', '.join(EXTRACTORS)}", "--features")
     if weights is not None and name in SHIPPED:
-        raise ValueError(f"{name} is complete as it is; --features-weights is for timm:MODEL and inception")
+        raise UsageError(f"{name} is complete as it is; --features-weights is for timm:MODEL and inception")
     return EXTRACTORS[family](name, weights, device)
 
 

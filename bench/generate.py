@@ -14,6 +14,7 @@ from bench.noise import START, level, noise
 from bench.sampler import Sampler, Step, start
 from bench.starts import Guess
 from denoisers.base import Denoiser
+from denoisers.errors import UsageError
 
 PER_IMAGE = ("ids", "images", "noise_std")  # fields of a chunk with a row per image
 CHUNK = 256  # images, at least, that are written together
@@ -105,7 +106,7 @@ def generate(
         x = member.solve(call, x, sigmas, fresh, **member.settings, clip=clip, callback=record)
         if not isinstance(x, Tensor) or x.shape != z.shape:
             found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"the sampler returned {found}, expected images of shape {tuple(z.shape)}")
+            raise UsageError(f"the sampler returned {found}, expected images of shape {tuple(z.shape)}")
         images.append(to_uint8(x, pad))
         left.append(level(x).cpu().numpy())
     cost = np.array([time.perf_counter() - began, inside, calls])

@@ -8,6 +8,7 @@ import torch
 from bench import photographs
 from bench.data import Dataset
 from bench.protocol import LEAST
+from denoisers.errors import UsageError
 
 ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
 LEVEL = 0.5 / 255  # that floats may lie outside their range: they are rounded to it
@@ -23,7 +24,7 @@ def read(path: Path, dataset: Dataset) -> np.ndarray:
     Raises FileNotFoundError, or ValueError naming what was found and expected.
     """
     if not path.exists():
-        raise FileNotFoundError(f"no file or folder {path}")
+        raise UsageError(f"no file or folder {path}")
     images = levels(grey(array(path), path), path)
     height, width = dataset.train.shape[1:]
     pad = dataset.pad
@@ -31,9 +32,9 @@ def read(path: Path, dataset: Dataset) -> np.ndarray:
         images = images[:, pad : height + pad, pad : width + pad]
     if images.shape[1:] != (height, width):
         found = "x".join(map(str, images.shape[1:]))
-        raise ValueError(f"{path} holds images of {found} pixels, expected {height}x{width}, those of {dataset.name}")
+        raise UsageError(f"{path} holds images of {found} pixels, expected {height}x{width}, those of {dataset.name}")
     if len(images) < LEAST:
-        raise ValueError(f"{path} holds {len(images)} images; scores need at least {LEAST}")
+        raise UsageError(f"{path} holds {len(images)} images; scores need at least {LEAST}")
     return np.ascontiguousarray(images)
 
 
@@ -43,7 +44,7 @@ def array(path: Path) -> np.ndarray:
         images = photographs.read(path)
         sizes = sorted({image.shape for image in images.values()})
         if len(sizes) > 1:
-            raise ValueError(
+            raise UsageError(
                 f"the images in {path} have {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}, expected one"
             )
         return np.stack(list(images.values()))
@@ -56,7 +57,7 @@ def from_numpy(path: Path) -> np.ndarray:
         content = np.load(path, allow_pickle=False)
         arrays = {ARRAY: content} if isinstance(content, np.ndarray) else dict(content)
     except Exception as error:  # damaged archives fail in many ways
-        raise ValueError(f"{path} cannot be read as arrays: {str(error) or type(error).__name__}") from None
+        raise UsageError(f"{path} cannot be read as arrays: {str(error) or type(error).__name__}") from None
     return only(arrays, path)
 
 
@@ -66,7 +67,7 @@ def from_torch(path: Path) -> np.ndarray:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
-        raise ValueError(
+        raise UsageError(
             f"{path} cannot be read: expected an .npz with {ARRAY}, a folder of PNGs or a tensor saved by torch; "
             f"found {reason}"
         ) from None
@@ -86,7 +87,7 @@ def only(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
         return arrays[ARRAY]
     if len(arrays) == 1:
         return next(iter(arrays.values()))
-    raise ValueError(f"{path} holds {', '.join(arrays) or 'no array'}; expected {ARRAY}, or one array of images")
+    raise UsageError(f"{path} holds {', '.join(arrays) or 'no array'}; expected {ARRAY}, or one array of images")
 
 
 def grey(images: np.ndarray, path: Path) -> np.ndarray:
@@ -96,11 +97,11 @@ def grey(images: np.ndarray, path: Path) -> np.ndarray:
         if axis is not None:
             channels = np.moveaxis(images, axis, 0)
             if not (channels == channels[:1]).all():
-                raise ValueError(f"{path} holds colour images, expected grey ones or three equal channels")
+                raise UsageError(f"{path} holds colour images, expected grey ones or three equal channels")
             return channels[0]
     if images.ndim == 3:
         return images
-    raise ValueError(f"{path} holds an array of shape {images.shape}, expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)")
+    raise UsageError(f"{path} holds an array of shape {images.shape}, expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)")
 
 
 def levels(images: np.ndarray, path: Path) -> np.ndarray:
@@ -108,12 +109,12 @@ def levels(images: np.ndarray, path: Path) -> np.ndarray:
     if images.dtype == np.uint8 or not images.size:
         return images.astype(np.uint8)
     if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"{path} holds {images.dtype}, expected uint8, or floats in [0, 1] or [-1, 1]")
+        raise UsageError(f"{path} holds {images.dtype}, expected uint8, or floats in [0, 1] or [-1, 1]")
     if bad := int((~np.isfinite(images)).sum()):
-        raise ValueError(f"{path} holds {bad} values that are not finite numbers")
+        raise UsageError(f"{path} holds {bad} values that are not finite numbers")
     low, high = float(images.min()), float(images.max())
     signed = low < -0.5
     if low < -1 - LEVEL or high > 1 + LEVEL or -0.5 <= low < -LEVEL:
-        raise ValueError(f"{path} holds floats from {low:.4g} to {high:.4g}, expected [0, 1] or [-1, 1], or uint8")
+        raise UsageError(f"{path} holds floats from {low:.4g} to {high:.4g}, expected [0, 1] or [-1, 1], or uint8")
     unit = (images.astype(np.float64) + 1) / 2 if signed else images.astype(np.float64)
     return (unit * 255).round().clip(0, 255).astype(np.uint8)

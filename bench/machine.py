@@ -16,6 +16,7 @@ import torch
 
 import bench
 from denoisers.base import Denoiser
+from denoisers.errors import UsageError
 from denoisers.training import bfloat16_is_fast
 
 
@@ -41,14 +42,14 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return there[0]
     if name.split(":", maxsplit=1)[0] not in there:
-        raise ValueError(f"no device {name!r} on this machine; available: {', '.join(there)} (--device)")
+        raise UsageError(f"no device {name!r} on this machine; available: {', '.join(there)}", "--device")
     return name
 
 
 def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
     """`auto` is bfloat16 for networks where the processor has instructions for it. Closed forms stay float32."""
     if name not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"unknown dtype {name!r}; available: auto, float32, bfloat16 (--dtype)")
+        raise UsageError(f"unknown dtype {name!r}; available: auto, float32, bfloat16", "--dtype")
     if name == "float32" or not denoiser.spec.weights:
         return torch.float32
     return torch.bfloat16 if name == "bfloat16" or bfloat16_is_fast(device) else torch.float32
@@ -67,7 +68,7 @@ def check_writable(out: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OSError(f"cannot write into {out}: {error.strerror} (--out)") from None
+        raise UsageError(f"cannot write into {out}: {error.strerror}", "--out") from None
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from denoisers.errors import UsageError
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm")
 
 
@@ -16,14 +18,14 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not paths:
-        raise FileNotFoundError(f"no images in {folder}: expected files ending in {', '.join(SUFFIXES)}")
+        raise UsageError(f"no images in {folder}: expected files ending in {', '.join(SUFFIXES)}")
     images = {}
     for path in paths:
         try:
             with Image.open(path) as image:
                 images[str(path.relative_to(folder))] = np.asarray(image.convert("L"))
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise ValueError(f"{path} cannot be read as an image: {error}") from None
+            raise UsageError(f"{path} cannot be read as an image: {error}") from None
     return images
 
 
@@ -36,7 +38,7 @@ def natural(data_dir: Path | None) -> Path:
     for place in places:
         if place is not None and (found := place / "restoration" / "train").is_dir():
             return found
-    raise FileNotFoundError(
+    raise UsageError(
         "no natural photographs: expected restoration/train/ below --data-dir or BENCH_DATA; "
         "any other folder of images will do: --data FOLDER"
     )
@@ -53,5 +55,5 @@ def tiles(images: dict[str, np.ndarray], side: int) -> np.ndarray:
         if min(image.shape) >= side:
             found += [image[y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
     if not found:
-        raise ValueError(f"training needs images of at least {side} x {side} pixels; all of these are smaller")
+        raise UsageError(f"training needs images of at least {side} x {side} pixels; all of these are smaller")
     return np.stack(found)

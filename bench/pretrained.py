@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import network
+from denoisers.errors import UsageError
 from denoisers.weights import home, read_state, sha256
 
 # Converted from TensorFlow's file by torch-fidelity; pytorch-fid publishes the same bytes as pt_inception-... .
@@ -100,9 +101,10 @@ def inception(resize: str, weights: Path | None = None) -> Network:
 
     path = existing(weights) if weights else official_inception()
     if path.name in INCEPTION_FILES and (found := sha256(path)) != INCEPTION_SHA256:
-        raise ValueError(
+        raise UsageError(
             f"{path} is not the file its name says: expected sha256 {INCEPTION_SHA256}, found {found}; "
-            "delete it, or rename it if it is meant to be another (--features-weights)"
+            "delete it, or rename it if it is meant to be another",
+            "--features-weights",
         )
     file = io.BytesIO()  # its constructor unpickles what it is given: it is given tensors only
     torch.save(read_state(path), file)
@@ -131,7 +133,7 @@ def official_inception() -> Path:
             return here
         except (OSError, RuntimeError) as error:
             reason = f"its download failed ({error})"
-    raise FileNotFoundError(
+    raise UsageError(
         f"inception needs {here.name} (sha256 {INCEPTION_SHA256}), and {reason}; "
         f"put it at {here}, or say where it is: --features-weights FILE"
     )
@@ -185,14 +187,14 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
             return Path(hf_hub_download(hub_id, name, local_files_only=True))
     source = f"https://huggingface.co/{hub_id}/resolve/main/{name}" if hub_id else url
     if not source:
-        raise FileNotFoundError(f"timm publishes no weights of {model}; name yours: --features-weights FILE")
+        raise UsageError(f"timm publishes no weights of {model}; name yours: --features-weights FILE")
     reason = "there is no network to download it"
     if hub_id and network.reachable([source]):
         try:
             return Path(hf_hub_download(hub_id, name))
         except Exception as error:  # of whichever HTTP client the hub uses
             reason = f"its download failed ({type(error).__name__})"
-    raise FileNotFoundError(
+    raise UsageError(
         f"timm:{model} needs {source.rpartition('/')[2]}, and {reason}; "
         f"fetch it from {source} and say where it is: --features-weights FILE"
     )
@@ -201,14 +203,14 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
 def existing(path: Path) -> Path:
     """`path`, if there is such a file."""
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no weights at {path} (--features-weights FILE)")
+        raise UsageError(f"no weights at {path}", "--features-weights")
     return Path(path)
 
 
 def unknown(model: str, near: list[str]) -> LookupError:
     """The error for a model that timm does not have."""
     hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() has their names"
-    return LookupError(f"unknown timm model {model!r}; {hint} (--features timm:MODEL)")
+    return UsageError(f"unknown timm model {model!r}; {hint}", "--features")
 
 
 def misfit(path: Path, network: str, error: Exception) -> ValueError:
@@ -216,4 +218,4 @@ def misfit(path: Path, network: str, error: Exception) -> ValueError:
     first = str(error).strip().split("\n")
     reason = " ".join(first[1 if len(first) > 1 else 0].split())
     short = reason if len(reason) < 160 else reason[:160] + " ..."
-    return ValueError(f"{path} does not fit {network}: {short} (--features-weights)")
+    return UsageError(f"{path} does not fit {network}: {short}", "--features-weights")

@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.sampler import SAMPLERS, Sampler
 from bench.starts import STARTS
 from denoisers import registry
+from denoisers.errors import UsageError
 from denoisers.schedule import GRIDS
 
 SETTINGS = ("eta", "churn", "beta", "h0")  # of samplers; each has a flag
@@ -39,9 +40,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not LEAST <= self.num <= LARGEST:
-            raise ValueError(f"--num must lie in {LEAST}..{LARGEST} (precision needs {LEAST}); found {self.num}")
+            raise UsageError(f"must lie in {LEAST}..{LARGEST} (precision needs {LEAST}); found {self.num}", "--num")
         if self.grid not in GRIDS:
-            raise LookupError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)} (--grid)")
+            raise UsageError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)}", "--grid")
         own = self.named.settings
         for name in SETTINGS:
             value = getattr(self, name)
@@ -50,14 +51,14 @@ class Protocol:
                 continue
             if name not in own:
                 has = ", ".join(f"--{key}" for key in own if key in SETTINGS) or "no settings"
-                raise ValueError(f"{self.sampler} has no --{name}; it has {has}")
+                raise UsageError(f"{self.sampler} has no --{name}; it has {has}")
             low, high = BOUNDS[name]
             if not (low <= value <= high) or (low == value and name in ("beta", "h0")):
-                raise ValueError(f"--{name} must lie in {low}..{high}; found {value}")
+                raise UsageError(f"--{name} must lie in {low}..{high}; found {value}")
         if self.member.settings.get("variance") == "beta" and self.eta != 1:
-            raise ValueError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
+            raise UsageError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
         if self.start not in ("noise", *STARTS):
-            raise LookupError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)} (--start)")
+            raise UsageError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)}", "--start")
         _ = self.sigmas  # raises for steps and levels the grid does not have
 
     @functools.cached_property
@@ -66,11 +67,11 @@ class Protocol:
         if ":" in self.sampler:
             found = registry.imported(self.sampler, "--sampler")
             if not callable(found):
-                raise TypeError(f"--sampler {self.sampler} is {type(found).__name__}, expected a function")
+                raise UsageError(f"--sampler {self.sampler} is {type(found).__name__}, expected a function")
             return Sampler(found, {})
         if self.sampler not in SAMPLERS:
-            raise LookupError(
-                f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr (--sampler)"
+            raise UsageError(
+                f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr", "--sampler"
             )
         return SAMPLERS[self.sampler]
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bench import files
+from denoisers.errors import UsageError
 
 SCHEMA_VERSION = 2
 
@@ -58,9 +59,9 @@ class Run:
         try:
             content = json.loads((self.path / name).read_text())
         except (OSError, ValueError) as error:
-            raise ValueError(f"{self.path / name} is not readable: {error}") from None
+            raise UsageError(f"{self.path / name} is not readable: {error}") from None
         if not isinstance(content, dict):
-            raise ValueError(f"{self.path / name} is not readable: expected an object, found {type(content).__name__}")
+            raise UsageError(f"{self.path / name} is not readable: expected an object, found {type(content).__name__}")
         return content
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:

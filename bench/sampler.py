@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from denoisers.errors import UsageError
+
 
 class Step(NamedTuple):
     """What a trace may read after the denoiser was called: x is the state before the step."""
@@ -72,7 +74,7 @@ def asked(denoiser: Denoise, x: Tensor, sigma: float | Tensor, step: int, steps:
     denoised = denoiser(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
     if not isinstance(denoised, Tensor) or denoised.shape != x.shape:
         found = tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
-        raise TypeError(f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`")
+        raise UsageError(f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`")
     if not torch.isfinite(denoised).all():
         level = f"{sigma:.4g}" if isinstance(sigma, float) else f"{sigma.min():.4g} to {sigma.max():.4g}"
         raise FloatingPointError(f"the denoiser returned NaN or infinity at step {step} of {steps}, sigma {level}")

@@ -15,6 +15,7 @@ from bench.memorization import Distances
 from bench.noise import level
 from bench.reference import Reference
 from bench.uncertainty import Estimate, Rate, Statistic
+from denoisers.errors import UsageError
 
 VERSION = 2  # raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes
 VERSIONS = "-".join(str(part.VERSION) for part in (reference, metrics, neighbours, panel)) + f"-{VERSION}"
@@ -105,7 +106,7 @@ def measure(
     classes = probabilities.argmax(1)
     found = against.extractor.features(images)
     if not np.isfinite(found).all():
-        raise ValueError(f"{against.extractor.name} gives features that are not finite; choose other --features")
+        raise UsageError(f"{against.extractor.name} gives features that are not finite; choose other --features")
     scores, replicates = frechet_and_kernel(found, against, bootstrap=bootstrap)
     overlap = manifold.overlap(against.balls(len(images)), Balls.of(found))
     confidence = probabilities.max(1)

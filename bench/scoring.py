@@ -15,6 +15,7 @@ from bench.noise import level
 from bench.reference import Reference
 from bench.runs import SCHEMA_VERSION, Run
 from bench.score import Say
+from denoisers.errors import UsageError
 
 
 def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[str, Any] | None) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def score_path(
     dataset = data.load(dataset_name, data_dir)
     images = imported.read(path, dataset)
     if num is not None and not protocol.LEAST <= num <= len(images):
-        raise ValueError(f"--num must lie in {protocol.LEAST}..{len(images)}, the images in {path}; found {num}")
+        raise UsageError(f"must lie in {protocol.LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
     images = images[:num]
     facts = {
         "kind": "images",

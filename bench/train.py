@@ -11,6 +11,7 @@ from bench.lenet import train as lenet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
+from denoisers.errors import UsageError
 from denoisers.kbnet import train as kbnet_train
 from denoisers.training import ENDS, Progress
 from denoisers.unet import train as unet_train
@@ -52,14 +53,14 @@ def train(
     written.
     """
     if network not in NETWORKS:
-        raise LookupError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}")
+        raise UsageError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}")
     if epochs is not None and epochs < 1:
-        raise ValueError(f"--epochs must be at least 1; found {epochs}")
+        raise UsageError(f"must be at least 1; found {epochs}", "--epochs")
     make, folder, default_name, default_epochs = NETWORKS[network]
     name, epochs = name or default_name, epochs or default_epochs
     given = {key: value for key, value in recipe.items() if value is not None}
     if given and make is not make_kbnet:
-        raise TypeError(f"{network} has one recipe, and no --{' or --'.join(given).replace('source', 'data')}")
+        raise UsageError(f"{network} has one recipe, and no --{' or --'.join(given).replace('source', 'data')}")
     path = out / f"{name}.safetensors"
     out.mkdir(parents=True, exist_ok=True)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
@@ -109,7 +110,7 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     recipe = SHIPPED.get(path.stem, SHIPPED["gray-blind50"]) | given
     source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
     if loss not in ("l1", "l2"):
-        raise LookupError(f"unknown --loss {loss!r}; available: l1, l2")
+        raise UsageError(f"unknown --loss {loss!r}; available: l1, l2")
     low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
     images, patch = restoration_images(source, data_dir, card)
     recipe = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}

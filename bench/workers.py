@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from bench import machine
+from denoisers.errors import UsageError
 
 Task = TypeVar("Task")
 Advance = Callable[[int], None]
@@ -31,7 +32,7 @@ def choose(name: str, device: str, *, foreign: bool) -> int:
     ours `auto` is one too, because its threads might not survive the copying. Raises ValueError for what is no number.
     """
     if name != "auto" and not (name.isdecimal() and int(name) > 0):
-        raise ValueError(f"--workers must be auto or a number from 1; found {name!r}")
+        raise UsageError(f"must be auto or a number from 1; found {name!r}", "--workers")
     if device != "cpu" or sys.platform != "linux" or (name == "auto" and foreign):
         return 1
     return torch.get_num_threads() if name == "auto" else int(name)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from denoisers import weights as weights_
 from denoisers.base import Spec
+from denoisers.errors import UsageError
 from denoisers.schedule import chain_of
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
@@ -25,7 +26,7 @@ def extra(package: str, why: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package.split(".", maxsplit=1)[0]:
             raise
-        raise ImportError(f"{why} needs the package {package}: pip install 'denoiser-bench[{why}]'") from None
+        raise UsageError(f"{why} needs the package {package}: pip install 'denoiser-bench[{why}]'") from None
 
 
 class NoiseMap(nn.Module):
@@ -56,14 +57,14 @@ def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "v
     try:
         found = spandrel.ModelLoader(device="cpu").load_from_state_dict(state)
     except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError) as error:
-        raise ValueError(f"{weights} is no network that spandrel recognises: {str(error).splitlines()[:1]}") from None
+        raise UsageError(f"{weights} is no network that spandrel recognises: {str(error).splitlines()[:1]}") from None
     what = f"{weights}, which spandrel takes for {found.architecture.name},"
     if found.architecture.id in OTHER_CALLS:
-        raise ValueError(f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)")
+        raise UsageError(f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)")
     if found.scale != 1 or found.purpose != "Restoration":
-        raise ValueError(f"{what} has purpose {found.purpose} and scale {found.scale}; expected Restoration, scale 1")
+        raise UsageError(f"{what} has purpose {found.purpose} and scale {found.scale}; expected Restoration, scale 1")
     if found.input_channels not in (1, 3) or found.input_channels != found.output_channels:
-        raise ValueError(
+        raise UsageError(
             f"{what} would map {found.input_channels} channels to {found.output_channels}; expected 1 or 3 of both. "
             "If it is an FFDNet: --denoiser ffdnet"
         )
@@ -107,13 +108,13 @@ def load_diffusers(weights: str) -> VPDenoiser:
     unet, scheduler = part(folder, "unet", "config.json"), part(folder, "scheduler", "scheduler_config.json")
     config, chain = weights_.read_card(unet / "config.json"), weights_.read_card(scheduler / "scheduler_config.json")
     if config.get("_class_name") != "UNet2DModel" or config.get("class_embed_type") or config.get("num_class_embeds"):
-        raise ValueError(f"{unet} holds {config.get('_class_name')}; expected an unconditional UNet2DModel")
+        raise UsageError(f"{unet} holds {config.get('_class_name')}; expected an unconditional UNet2DModel")
     if not (chain.get("beta_schedule") or chain.get("trained_betas")):
-        raise ValueError(f"{scheduler} holds {chain.get('_class_name')}; expected a scheduler of a VP chain with betas")
+        raise UsageError(f"{scheduler} holds {chain.get('_class_name')}; expected a scheduler of a VP chain with betas")
     try:
         net = diffusers.UNet2DModel.from_pretrained(unet, local_files_only=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{unet} cannot be read as a UNet2DModel: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"{unet} cannot be read as a UNet2DModel: {str(error).splitlines()[0]}") from None
     abar = diffusers.DDPMScheduler.from_config(chain).alphas_cumprod
     levels = chain_of(abar)
     digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode())
@@ -138,6 +139,4 @@ def part(folder: Path, name: str, file: str) -> Path:
     for place in (folder / name, folder):
         if (place / file).is_file():
             return place
-    raise FileNotFoundError(
-        f"no {file} in {folder} or {folder / name}; expected a folder that diffusers saved (--weights)"
-    )
+    raise UsageError(f"no {file} in {folder} or {folder / name}; expected a folder that diffusers saved", "--weights")

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from denoisers.errors import UsageError
+
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
@@ -27,11 +29,11 @@ class Spec:
 
     def __post_init__(self) -> None:
         if self.in_channels < 1 or self.multiple_of < 1:
-            raise ValueError(f"{self.name}: in_channels and multiple_of must be at least 1; found {self}")
+            raise UsageError(f"{self.name}: in_channels and multiple_of must be at least 1; found {self}")
         if not self.value_range[0] < self.value_range[1]:
-            raise ValueError(f"{self.name}: value_range must be (black, white); found {self.value_range}")
+            raise UsageError(f"{self.name}: value_range must be (black, white); found {self.value_range}")
         if not 0 <= self.sigma_min <= self.sigma_max or math.isinf(self.sigma_min):
-            raise ValueError(
+            raise UsageError(
                 f"{self.name}: expected 0 <= sigma_min <= sigma_max, for images in [-1, 1] (grey levels / 127.5); "
                 f"found {self.sigma_min} and {self.sigma_max}"
             )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from denoisers.adapters import extra
 from denoisers.base import Denoiser, Spec
+from denoisers.errors import UsageError
 
 Filter = Callable[[np.ndarray, float], np.ndarray]  # float64 (H, W), sigma -> float64 (H, W)
 
@@ -57,7 +58,7 @@ def median_filter(x: Tensor, side: int) -> Tensor:
 def median(largest: str = "9") -> Median:
     """A median filter that grows with the noise, up to --option largest=9 pixels a side (odd)."""
     if not largest.isdecimal() or int(largest) % 2 == 0:
-        raise ValueError(f"largest must be an odd number of pixels; found {largest!r} (--option)")
+        raise UsageError(f"largest must be an odd number of pixels; found {largest!r}", "--option")
     return Median(int(largest))
 
 

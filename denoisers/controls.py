@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from denoisers.base import Denoiser, Spec, expand_as
+from denoisers.errors import UsageError
 
 
 class Ideal(Denoiser):
@@ -153,7 +154,7 @@ class Identity(Denoiser):
 def flat(x: Tensor, name: str, pixels: int) -> Tensor:
     """(B, CHW). Raises ValueError for images of another size than those the denoiser was made from."""
     if x[0].numel() != pixels:
-        raise ValueError(
+        raise UsageError(
             f"{name} was made from images of {pixels} pixels and knows no others; found {tuple(x.shape[1:])}"
         )
     return x.flatten(1)
@@ -180,7 +181,7 @@ def gmm(*, train: Tensor, labels: Tensor, components: str = "label") -> Mixture:
     if components == "label":
         return Mixture(train, labels)
     if not components.isdecimal() or not 1 <= int(components) <= min(500, len(train)):
-        raise ValueError(f"components must be label or a number in 1..500; found {components!r} (--option)")
+        raise UsageError(f"components must be label or a number in 1..500; found {components!r}", "--option")
     from sklearn.cluster import MiniBatchKMeans
 
     means = MiniBatchKMeans(int(components), batch_size=4096, n_init=3, random_state=0)
@@ -193,7 +194,7 @@ def histogram(*, train: Tensor, of: str = "images") -> Histogram:
     train  float32 (N, C, H, W) in [-1, 1]
     """
     if of not in ("images", "pixels"):
-        raise ValueError(f"of must be images or pixels; found {of!r} (--option)")
+        raise UsageError(f"of must be images or pixels; found {of!r}", "--option")
     levels = grey_levels(train)
     pixels = levels.shape[1]
     if of == "images":
@@ -210,7 +211,7 @@ def mean(*, train: Tensor) -> Constant:
 def one_image(*, train: Tensor, index: str = "0") -> Constant:
     """One training image, --option index=I, whatever it is given: the smallest possible memory."""
     if not index.isdecimal() or int(index) >= len(train):
-        raise ValueError(f"index must lie in 0..{len(train) - 1}; found {index!r} (--option)")
+        raise UsageError(f"index must lie in 0..{len(train) - 1}; found {index!r}", "--option")
     return Constant("one-image", train[int(index)])
 
 

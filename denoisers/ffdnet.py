@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from denoisers import weights as weights_
 from denoisers.base import Spec
+from denoisers.errors import UsageError
 from denoisers.wrappers import ResidualDenoiser, split_band
 
 
@@ -48,7 +49,7 @@ def load(weights: str, sigma_255: str | None = None, coupling: str = "ve") -> Re
     state, card = weights_.read(Path(weights))
     convolutions = [value for key, value in state.items() if key.startswith("model.") and value.ndim == 4]
     if not convolutions or convolutions[0].shape[1] not in (5, 13):
-        raise ValueError(f"{weights} holds no FFDNet: expected a first convolution of 5 maps (grey) or 13 (colour)")
+        raise UsageError(f"{weights} holds no FFDNet: expected a first convolution of 5 maps (grey) or 13 (colour)")
     channels, width = convolutions[0].shape[1] // 4, len(convolutions[0])
     net = FFDNet(channels, width, len(convolutions))
     weights_.load_into(net, state, str(weights))

@@ -23,6 +23,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from denoisers.errors import UsageError
+
 if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from torch import Tensor
 
@@ -112,7 +114,7 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
         return imported(name, "--denoiser")
     close = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
-    raise LookupError(
+    raise UsageError(
         f"unknown denoiser {name!r}{hint} available: {', '.join(names())}; or module:attr, or path/to/file.py:attr"
     )
 
@@ -139,22 +141,20 @@ def imported(target: str, who: str) -> Any:
     except (Exception, SystemExit) as error:
         beside = place.endswith(".py") and isinstance(error, ModuleNotFoundError)
         hint = "; modules beside the file are found with PYTHONPATH=" + str(Path(place).parent) if beside else ""
-        raise ImportError(f"{who} ({target}) does not import: {type(error).__name__}: {error}{hint}") from error
+        raise UsageError(f"{who} ({target}) does not import: {type(error).__name__}: {error}{hint}") from error
     found = module
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if found is None:
         functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ImportError(
-            f"{who} ({target}): {place} has no {attribute!r}; it has: {', '.join(functions) or 'nothing'}"
-        )
+        raise UsageError(f"{who} ({target}): {place} has no {attribute!r}; it has: {', '.join(functions) or 'nothing'}")
     return found
 
 
 def from_file(path: Path) -> Any:
     """The module that a Python file makes, once for each content; its own folder is not searched for others."""
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise UsageError(f"there is no file {path}")
     name = f"{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
@@ -222,12 +222,12 @@ def load(
     make = (lambda: found) if isinstance(found, Denoiser) else found
     denoiser = make(**bind(name, make, weights, {"train": train, "labels": labels}, options))
     if not isinstance(denoiser, Denoiser):
-        raise TypeError(
+        raise UsageError(
             f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "
             "wrap a network in ResidualDenoiser or VPDenoiser (denoisers.wrappers)"
         )
     if not isinstance(getattr(denoiser, "spec", None), Spec):
-        raise TypeError(f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec")
+        raise UsageError(f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec")
     return denoiser.eval()
 
 
@@ -248,24 +248,24 @@ def bind(
 ) -> dict[str, Any]:
     """The keywords to call a load function with. Raises TypeError, naming the flag, for what does not fit it."""
     if not callable(make):
-        raise TypeError(f"denoiser {name!r} is {type(make).__name__}, expected a load function or a Denoiser")
+        raise UsageError(f"denoiser {name!r} is {type(make).__name__}, expected a load function or a Denoiser")
     parameters = inspect.signature(make).parameters
     arguments = dict(options)
     for key in data.keys() & parameters:
         if data[key] is None:
-            raise TypeError(f"denoiser {name!r} is made from training images; pass {key}=")
+            raise UsageError(f"denoiser {name!r} is made from training images; pass {key}=")
         arguments[key] = data[key]()
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         accepted = [key for key in parameters if key not in ("train", "labels", "weights")]
         for key in options.keys() - set(accepted):
-            raise TypeError(
-                f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'} (--option)"
+            raise UsageError(
+                f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'}", "--option"
             )
     if weights is not None and "weights" not in parameters:
-        raise TypeError(f"denoiser {name!r} takes no --weights")
+        raise UsageError(f"denoiser {name!r} takes no --weights")
     if "weights" in parameters:
         if weights is None and needs(make, "weights"):
-            raise TypeError(f"denoiser {name!r} needs --weights: {inspect.getdoc(make).splitlines()[0]}")
+            raise UsageError(f"denoiser {name!r} needs --weights: {inspect.getdoc(make).splitlines()[0]}")
         arguments |= {} if weights is None else {"weights": weights}
     return {key: typed(name, key, value, parameters.get(key)) for key, value in arguments.items()}
 
@@ -280,4 +280,4 @@ def typed(name: str, key: str, value: Any, parameter: inspect.Parameter | None) 
         return words[value.lower()] if isinstance(default, bool) else type(default)(value)
     except (KeyError, ValueError):
         kind = type(default).__name__
-        raise TypeError(f"option {key!r} of {name!r} must be {kind}; found {value!r} (--option)") from None
+        raise UsageError(f"option {key!r} of {name!r} must be {kind}; found {value!r}", "--option") from None

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from denoisers.errors import UsageError
+
 TIMESTEPS = 1000
 
 
@@ -70,7 +72,7 @@ def respaced(sigmas: Tensor, steps: int, sigma_max: float | None = None) -> Tens
     sigmas = sigmas if sigma_max is None else sigmas[sigmas <= sigma_max]
     if not 1 <= steps <= len(sigmas):
         below = "" if sigma_max is None else f" up to --sigma-max {sigma_max:g}"
-        raise ValueError(
+        raise UsageError(
             f"the chain has {len(sigmas)} noise levels{below}, so --steps must be 1..{len(sigmas)}; found {steps}"
         )
     index = torch.linspace(len(sigmas) - 1, 0, steps, dtype=torch.float64).round().long()
@@ -91,9 +93,9 @@ def karras_grid(steps: int, sigma_max: float | None = None, sigma_min: float = 0
     """Equal steps in sigma^(1/rho) from 80, or `sigma_max`; then 0: Karras et al. 2022 (arXiv 2206.00364), eq. 5."""
     sigma_max = 80.0 if sigma_max is None else sigma_max
     if steps < 1:
-        raise ValueError(f"--steps must be at least 1; found {steps}")
+        raise UsageError(f"must be at least 1; found {steps}", "--steps")
     if sigma_max <= sigma_min:
-        raise ValueError(f"--sigma-max must lie above {sigma_min:g}, the lowest level; found {sigma_max:g}")
+        raise UsageError(f"must lie above {sigma_min:g}, the lowest level; found {sigma_max:g}", "--sigma-max")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])

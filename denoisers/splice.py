@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisers import registry
 from denoisers.base import Denoiser, Spec
+from denoisers.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def parse(name: str) -> tuple[str, str, float]:
     except ValueError:
         switch = math.nan
     if not (above and below and switch >= 0) or "," in below or registry.SPLICE in pair:
-        raise ValueError(f"expected splice:A,B@SIGMA, two denoisers and a level in [-1, 1] units; found {name!r}")
+        raise UsageError(f"expected splice:A,B@SIGMA, two denoisers and a level in [-1, 1] units; found {name!r}")
     return above, below, switch
 
 
@@ -90,12 +91,12 @@ def load_splice(
     """The splice called "splice:A,B@SIGMA"; options `above.KEY` and `below.KEY` of its parts, `weights` too."""
     *parts, switch = parse(name)
     if weights is not None:
-        raise TypeError("a splice has two parts: --option above.weights=... or below.weights=..., not --weights")
+        raise UsageError("a splice has two parts: --option above.weights=... or below.weights=..., not --weights")
     given: dict[str, dict[str, Any]] = {"above": {}, "below": {}}
     for key, value in options.items():
         part, _, rest = key.partition(".")
         if part not in given or not rest:
-            raise TypeError(f"a splice has options above.KEY and below.KEY; found {key!r} (--option)")
+            raise UsageError(f"a splice has options above.KEY and below.KEY; found {key!r}", "--option")
         given[part][rest] = value
     loaded = [
         registry.load(part, train=train, labels=labels, **given[key]) for key, part in zip(given, parts, strict=True)

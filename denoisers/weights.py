@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from denoisers.errors import UsageError
+
 # Where checkpoints keep their state dict, the averaged weights first.
 WRAPPERS = ("average", "params_ema", "params", "state_dict", "model", "net")
 
@@ -61,19 +63,19 @@ def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Ten
     path = shipped.with_suffix(".safetensors") if shipped.exists() else Path(weights)
     if not path.is_file():
         known = ", ".join(cards(folder))
-        raise FileNotFoundError(f"no weights at {path}; --weights takes a file or one of the shipped cards: {known}")
+        raise UsageError(f"no weights at {path}; --weights takes a file or one of the shipped cards: {known}")
     return read(path)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State dict and card of a file, as in `load`; without a card, its name and digest take the place of one."""
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path} (--weights FILE)")
+        raise UsageError(f"no weights at {path}", "--weights")
     digest = sha256(path)
     card_path = path.with_suffix(".json")
     card = {"name": path.name, "sha256": digest} | (read_card(card_path) if card_path.exists() else {})
     if card["sha256"] != digest:
-        raise ValueError(
+        raise UsageError(
             f"{path} is not the file its card describes: expected sha256 {card['sha256']}, found {digest}; "
             "restore the file (reinstall, or git checkout), or train it again with `bench train`"
         )
@@ -87,7 +89,7 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
     """
     if sigma_255 is None:
         if "sigma_max" not in card:
-            raise ValueError(
+            raise UsageError(
                 f"{card['name']} has no card that says at which noise it was trained; "
                 "say it in grey levels: --option sigma_255=25, or a range: --option sigma_255=0-50"
             )
@@ -98,7 +100,7 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
         if len(ends) > 2 or not 0 <= low <= high < float("inf"):
             raise ValueError
     except ValueError:
-        raise ValueError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
+        raise UsageError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
     return low, high
 
 
@@ -107,9 +109,9 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text())
     except ValueError as error:
-        raise ValueError(f"{path} is not a readable card: {error}") from None
+        raise UsageError(f"{path} is not a readable card: {error}") from None
     if not isinstance(card, dict):
-        raise ValueError(f"{path} is not a card: expected a JSON object, found {type(card).__name__}")
+        raise UsageError(f"{path} is not a card: expected a JSON object, found {type(card).__name__}")
     return card
 
 
@@ -121,9 +123,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return unwrap(torch.load(path, map_location="cpu", weights_only=True))
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error) or "it ends too early"
-        raise ValueError(f"{path} cannot be read as weights (truncated, or another format?): {reason}") from None
+        raise UsageError(f"{path} cannot be read as weights (truncated, or another format?): {reason}") from None
     except Exception as error:  # pickle.UnpicklingError, and whatever else a hostile file provokes
-        raise ValueError(f"{path} holds more than tensors or is no checkpoint; it was not loaded: {error}") from None
+        raise UsageError(f"{path} holds more than tensors or is no checkpoint; it was not loaded: {error}") from None
 
 
 def unwrap(content: Any) -> dict[str, Tensor]:
@@ -132,13 +134,13 @@ def unwrap(content: Any) -> dict[str, Tensor]:
     Raises ValueError for anything else.
     """
     if not isinstance(content, dict) or not content:
-        raise ValueError(f"expected a dict of tensors, found {type(content).__name__}")
+        raise UsageError(f"expected a dict of tensors, found {type(content).__name__}")
     for key in WRAPPERS:
         if isinstance(content.get(key), dict):
             return unwrap(content[key])
     for key, value in content.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ValueError(f"expected tensors by name, found {type(value).__name__} at {key!r}")
+            raise UsageError(f"expected tensors by name, found {type(value).__name__} at {key!r}")
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
@@ -160,7 +162,7 @@ def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None
         found = tuple(state[key].shape) if key in state else "nothing"
         wanted = tuple(expected[key].shape) if key in expected else "no such key"
         if found != wanted:
-            raise ValueError(f"{path} does not fit {type(net).__name__}: at {key!r} expected {wanted}, found {found}")
+            raise UsageError(f"{path} does not fit {type(net).__name__}: at {key!r} expected {wanted}, found {found}")
     net.load_state_dict(state)
 
 

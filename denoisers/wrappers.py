@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from denoisers.base import Denoiser, Spec, expand_as
+from denoisers.errors import UsageError
 from denoisers.schedule import chain_of, sigma_to_t, vp_scale
 
 
@@ -94,7 +95,7 @@ class VPDenoiser(Denoiser):
     def __init__(self, net: nn.Module, alphas_cumprod: Tensor, spec: Spec) -> None:
         super().__init__()
         if spec.prediction_type not in PREDICTIONS:
-            raise ValueError(f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}")
+            raise UsageError(f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}")
         self.net, self.spec = net, dataclasses.replace(spec, blind=False)
         self.chain = chain_of(alphas_cumprod)  # not a buffer: stays float64 when the weights are cast
 
@@ -175,9 +176,9 @@ class ResidualDenoiser(Denoiser):
     def __init__(self, net: nn.Module, spec: Spec, coupling: str = "ve") -> None:
         super().__init__()
         if coupling not in COUPLINGS:
-            raise ValueError(f"unknown coupling {coupling!r}; available: {', '.join(COUPLINGS)} (--option coupling=ve)")
+            raise UsageError(f"unknown coupling {coupling!r}; available: {', '.join(COUPLINGS)}", "--option")
         if spec.prediction_type != "sample":
-            raise ValueError(f"a restoration network returns the image, 'sample'; found {spec.prediction_type!r}")
+            raise UsageError(f"a restoration network returns the image, 'sample'; found {spec.prediction_type!r}")
         self.net, self.spec, self.coupling = net, spec, COUPLINGS[coupling]
         self.raw_spec = dataclasses.replace(spec, value_range=(-1.0, 1.0))
 

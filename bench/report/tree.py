@@ -10,6 +10,7 @@ from bench import runs
 from bench.report import parse
 from bench.report.entries import Absent, Entry
 from bench.runs import Run
+from denoisers.errors import UsageError
 
 OWN = re.compile(r"report\.\w+|\..*|study\.json")  # files of the tree that belong to no run
 FOREIGN_SHOWN = 20
@@ -21,7 +22,7 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
     Raises FileNotFoundError if there is no folder.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}; `bench run --out {folder}` writes one")
+        raise UsageError(f"no folder {folder}; `bench run --out {folder}` writes one")
     entries, absent, found = [], [], runs.find(folder)
     for run in found:
         where = relative(run.path, folder)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from denoisers import weights as weights_
 from denoisers.base import Spec
+from denoisers.errors import UsageError
 from denoisers.kbnet.net import KBNet
 from denoisers.wrappers import ResidualDenoiser, split_band
 
@@ -61,4 +62,4 @@ def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
             "lightweight": state["encoders.0.0.conv11.1.weight"].shape[-1] == 3,
         }
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{path} holds no KBNet_s: expected its parameters, but {error} is missing") from None
+        raise UsageError(f"{path} holds no KBNet_s: expected its parameters, but {error} is missing") from None
