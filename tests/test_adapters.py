@@ -16,6 +16,7 @@ import denoisers
 from bench import check, gauge, photographs, sampler
 from denoisers import schedule
 from denoisers.adapters import NoiseMap
+from denoisers.errors import UsageError
 from denoisers.wrappers import split_noise
 
 
@@ -133,9 +134,9 @@ def test_files_of_other_networks_are_refused(name, tmp_path):
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth (is no network that spandrel recognises|holds no FFDNet)"):
         denoisers.load(name, str(tmp_path / "other.pth"), sigma_255="25")
-    with pytest.raises(FileNotFoundError, match="--weights"):
+    with pytest.raises(UsageError, match="--weights"):
         denoisers.load(name, str(tmp_path / "nowhere.pth"), sigma_255="25")
-    with pytest.raises(TypeError, match=f"'{name}' needs --weights"):
+    with pytest.raises(UsageError, match=f"'{name}' needs --weights"):
         denoisers.load(name)
 
 
@@ -148,7 +149,7 @@ def test_a_band_that_nobody_states_is_asked_for(name, checkpoints):
 @pytest.mark.parametrize("name", ["spandrel", "diffusers"])
 def test_a_missing_package_names_the_extra(name, checkpoints, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)  # as Python marks what cannot be imported
-    with pytest.raises(ImportError, match=rf"pip install 'denoiser-bench\[{name}\]'"):
+    with pytest.raises(UsageError, match=rf"pip install 'denoiser-bench\[{name}\]'"):
         denoisers.load(name, **checkpoints[name])
 
 
@@ -221,7 +222,7 @@ def test_other_diffusers_models_are_refused(checkpoints, tmp_path, part, changes
 
 def test_folders_that_diffusers_did_not_save(tmp_path):
     for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(FileNotFoundError, match=r"no config\.json in .*--weights"):
+        with pytest.raises(UsageError, match=r"no config\.json in .*--weights"):
             denoisers.load("diffusers", str(place))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench import compare, panel, scoring
+from denoisers.errors import UsageError
 
 N = 200
 
@@ -108,7 +109,7 @@ def test_runs_that_are_not_scored_alike_are_refused_by_field(runs, scored, tmp_p
 
 
 def test_what_is_missing_is_named(scored, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no run in .*: expected run\.json"):
+    with pytest.raises(UsageError, match=r"no run in .*: expected run\.json"):
         compare.load(tmp_path)
     with pytest.raises(ValueError, match="not scored with 'inception'; found lenet-a"):
         compare.load(scored["one"], "inception")

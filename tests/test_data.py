@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench import data
+from denoisers.errors import UsageError
 
 
 def test_every_grey_level_survives_the_round_trip():
@@ -51,12 +52,12 @@ def test_the_digest_depends_on_every_image(digits):
 
 
 def test_unknown_dataset():
-    with pytest.raises(LookupError, match="unknown dataset 'cifar'; available: mnist, mnist5k"):
+    with pytest.raises(UsageError, match="unknown dataset 'cifar'; available: mnist, mnist5k"):
         data.load("cifar")
 
 
 def test_an_explicit_folder_without_mnist_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no MNIST in .*MNIST/raw/train-images-idx3-ubyte.*--data-dir"):
+    with pytest.raises(UsageError, match=r"no MNIST in .*MNIST/raw/train-images-idx3-ubyte.*--data-dir"):
         data.load("mnist", tmp_path)
 
 

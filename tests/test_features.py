@@ -19,6 +19,7 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 from bench import cli, experiment, features, lenet, pretrained
 from bench.data import to_float
 from bench.lenet.train import accuracy, jitter
+from denoisers.errors import UsageError
 from denoisers.weights import sha256
 
 PHOTOGRAPHIC = ("timm:test_resnet", "inception", "inception:half-pixel", "inception:bicubic")
@@ -145,12 +146,12 @@ def test_weights_of_another_network(networks, tmp_path):
         features.load("inception", tmp_path / "list.pth")
     with pytest.raises(ValueError, match="lenet-a is complete as it is; --features-weights is for"):
         features.load("lenet-a", networks / "resnet.pth")
-    with pytest.raises(FileNotFoundError, match=r"no weights at nowhere.pth \(--features-weights FILE\)"):
+    with pytest.raises(UsageError, match=r"no weights at nowhere.pth \(--features-weights FILE\)"):
         features.load("inception", Path("nowhere.pth"))
 
 
 def test_missing_weights_without_a_network(offline, home):
-    with pytest.raises(FileNotFoundError) as said:
+    with pytest.raises(UsageError) as said:
         features.load("inception")
     for part in (
         "weights-inception-2015-12-05-6726825d.pth",
@@ -182,11 +183,11 @@ def test_unknown_features():
         LookupError, match="unknown features 'incepton'; available: lenet-a, lenet-b, pixels, timm:MODEL"
     ):
         features.load("incepton")
-    with pytest.raises(LookupError, match=r"unknown timm model 'restnet18'; did you mean .*resnet18"):
+    with pytest.raises(UsageError, match=r"unknown timm model 'restnet18'; did you mean .*resnet18"):
         features.load("timm:restnet18")
-    with pytest.raises(LookupError, match=r"unknown timm model 'resnet18.nope'; did you mean resnet18.a1_in1k"):
+    with pytest.raises(UsageError, match=r"unknown timm model 'resnet18.nope'; did you mean resnet18.a1_in1k"):
         features.load("timm:resnet18.nope")
-    with pytest.raises(LookupError, match="unknown timm model ''"):
+    with pytest.raises(UsageError, match="unknown timm model ''"):
         features.load("timm:")
     with pytest.raises(
         LookupError, match="unknown features 'inception:lanczos'; available: inception, inception:half-"

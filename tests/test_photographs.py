@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from bench import photographs
+from denoisers.errors import UsageError
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_all_images_below_a_folder_in_grey(folder):
 
 def test_folders_and_files_that_will_not_do(folder, tmp_path):
     for empty in (tmp_path / "nowhere", folder / "notes.txt"):
-        with pytest.raises(FileNotFoundError, match="no images"):
+        with pytest.raises(UsageError, match="no images"):
             photographs.read(empty)
     (folder / "broken.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(ValueError, match=r"broken\.png"):
@@ -48,7 +49,7 @@ def test_tiles_cover_every_pixel(rng):
 
 
 def test_natural_photographs_are_where_the_flag_or_the_variable_says(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match="--data FOLDER"):
+    with pytest.raises(UsageError, match="--data FOLDER"):
         photographs.natural(tmp_path)
     (tmp_path / "restoration" / "train").mkdir(parents=True)
     assert photographs.natural(tmp_path) == tmp_path / "restoration" / "train"

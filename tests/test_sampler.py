@@ -9,6 +9,7 @@ import torch
 from bench import sampler
 from denoisers import schedule
 from denoisers.controls import Gaussian, Ideal, Identity
+from denoisers.errors import UsageError
 
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 LAMBDAS = torch.tensor([1e-4, 1e-2, 1, 10, 50], dtype=torch.float64)
@@ -217,7 +218,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_step(bad):
 @pytest.mark.parametrize("name", ["ddpm", "heun", "ks"])
 def test_what_is_no_image_is_named(name, answer):
     member = sampler.SAMPLERS[name]
-    with pytest.raises(TypeError, match=r"expected images of shape \(1, 1, 4, 4\); see `bench check`"):
+    with pytest.raises(UsageError, match=r"expected images of shape \(1, 1, 4, 4\); see `bench check`"):
         member.solve(lambda x, s: answer(x), torch.ones(1, 1, 4, 4), schedule.karras_grid(4), torch.zeros_like)
 
 

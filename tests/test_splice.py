@@ -7,6 +7,7 @@ import torch
 
 import denoisers
 from denoisers import registry
+from denoisers.errors import UsageError
 from denoisers.splice import parse
 
 
@@ -77,11 +78,11 @@ def test_a_closed_form_beside_a_network_stays_float32(load, x):
 
 
 def test_wrong_parts_and_options_are_named(load):
-    with pytest.raises(LookupError, match="unknown denoiser 'unt'; did you mean 'unet'"):
+    with pytest.raises(UsageError, match="unknown denoiser 'unt'; did you mean 'unet'"):
         registry.find("splice:unt,identity@1")
-    with pytest.raises(TypeError, match=r"below\.KEY; found 'coupling'"):
+    with pytest.raises(UsageError, match=r"below\.KEY; found 'coupling'"):
         load("splice:identity,identity@1", coupling="ve")
-    with pytest.raises(TypeError, match=r"above\.weights="):
+    with pytest.raises(UsageError, match=r"above\.weights="):
         load("splice:identity,identity@1", weights="x")
-    with pytest.raises(TypeError, match="'identity' has no option 'speed'"):
+    with pytest.raises(UsageError, match="'identity' has no option 'speed'"):
         load("splice:identity,identity@1", **{"above.speed": "1"})

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from denoisers import unet, weights
+from denoisers.errors import UsageError
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_an_empty_checkpoint_is_refused_with_a_reason(tmp_path):
 
 
 def test_a_missing_file_names_the_cards(file):
-    with pytest.raises(FileNotFoundError, match=r"no weights at nowhere.pt; .*small"):
+    with pytest.raises(UsageError, match=r"no weights at nowhere.pt; .*small"):
         weights.load("nowhere.pt", file.parent, default="")
 
 
