@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. The only file that imports typer; everything slow is imported by commands."""
+"""The command line: parse, call, print. What is slow is imported by the commands. Only flags.py imports typer too."""
 
 import functools
 import itertools
@@ -13,61 +13,113 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoisers.errors import UsageError
+from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED
+from bench.flags import argument, choice, file_name, flag, number, one_of, place, word
+from denoisers.errors import ForeignError, UsageError, concerning
 
 if TYPE_CHECKING:
     from bench.runs import Run
 
 app = typer.Typer(
     help="I have a denoiser: is it a generative prior, and if not, where does it fail?",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+# The words of choices, here so that help need not import what they name; test_cli.py holds them to the tables.
 KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
+PROTOCOLS = ("quick", "standard", "paper")
+GRIDS = ("ddpm", "cosine", "karras")
+STARTS = ("noise", "mean", "gaussian", "held-out")
+DATASETS = ("mnist", "mnist5k")
+DTYPES = ("auto", "float32", "bfloat16")
+OVERWRITE = ("only-missing", "always", "never")
+NETWORKS = ("unet", "kbnet", "lenet")
+FORMATS = ("html", "md", "csv", "tex", "json")
+STUDIES = ("ladder",)
 
 DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA."
 FEATURES = "Extractor of FID and KID (`bench list features`)."
-Weights = Annotated[str | None, typer.Option(help="Card, file or folder; the denoiser's default card otherwise.")]
-Options = Annotated[list[str] | None, typer.Option(help="key=value for the denoiser; repeatable.")]
+Denoiser = Annotated[str, flag("--denoiser", read=word, shown="NAME", help=DENOISER)]
+Name = Annotated[str, argument(read=word, shown="NAME", help=DENOISER)]
+Weights = Annotated[
+    str | None, flag("--weights", read=word, shown="CARD|PATH", help="The denoiser's default card otherwise.")
+]
+Options = Annotated[
+    list[str] | None, flag("--option", read=word, shown="KEY=VALUE", help="For the denoiser; repeatable.")
+]
+Features = Annotated[str, flag("--features", read=word, shown="NAME", help=FEATURES)]
 FeaturesWeights = Annotated[
     Path | None,
-    typer.Option("--features-weights", "--inception-weights", help="File of weights for timm:MODEL and inception."),
+    flag(
+        "--features-weights",
+        "--inception-weights",
+        read=place,
+        shown="FILE",
+        help="Weights for timm:MODEL and inception.",
+    ),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Folder that holds MNIST/raw/, as torchvision lays it out.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Dataset = Annotated[str, choice(DATASETS, "The digits that are learnt, drawn and scored against.", "--dataset")]
+DataDir = Annotated[
+    Path | None,
+    flag("--data-dir", read=place, shown="FOLDER", help="Holds MNIST/raw/, as torchvision lays it out."),
+]
+Device = Annotated[str, flag("--device", read=word, shown="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Dtype = Annotated[str, choice(DTYPES, "Arithmetic of the network.", "--dtype")]
+Seed = Annotated[int, number(BOUNDS["seed"], "Image i depends on (seed, i) alone.", "--seed")]
+Out = Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON instead of a table.")]
+
+
+def setting(key: str, help: str) -> object:
+    """A number of the sampling protocol."""
+    return number(BOUNDS[key], help, f"--{key}")
+
+
+def worker_count(text: str) -> str:
+    """auto, or a number within its bound."""
+    return text if text == "auto" else str(BOUNDS["workers"].parse(text))
 
 
 @app.command()
 def run(
-    denoiser: Annotated[str, typer.Option(help=DENOISER)],
+    denoiser: Denoiser,
     weights: Weights = None,
     option: Options = None,
-    protocol: Annotated[str, typer.Option(help="quick, standard or paper.")] = "standard",
-    sampler: Annotated[str | None, typer.Option(help="Name (`bench list samplers`), or file.py:attr.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Calls of the denoiser per image.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Noise levels: ddpm, cosine or karras.")] = None,
-    eta: Annotated[float | None, typer.Option(help="Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
-    churn: Annotated[float | None, typer.Option(help="heun: noise added before each step, S_churn.")] = None,
-    beta: Annotated[float | None, typer.Option(help="ks: share of the noise that a step removes for good.")] = None,
-    h0: Annotated[float | None, typer.Option(help="ks: size of the first step.")] = None,
-    num: Annotated[int | None, typer.Option(help="Images.")] = None,
-    sigma_max: Annotated[float | None, typer.Option(help="Begin at this noise, of images in [-1, 1].")] = None,
-    start: Annotated[str | None, typer.Option(help="noise; or mean, gaussian, held-out under that noise.")] = None,
-    clip: Annotated[bool | None, typer.Option(help="Clamp the estimate of x0 to [-1, 1] in every step.")] = None,
-    seed: Annotated[int, typer.Option(help="Image i depends on (seed, i) alone.")] = 0,
-    dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
+    protocol: Annotated[str, choice(PROTOCOLS, "Number of images, and sampler.", "--protocol")] = "standard",
+    sampler: Annotated[
+        str | None,
+        flag("--sampler", read=word, shown="NAME", help="One of `bench list samplers`, or file.py:attr."),
+    ] = None,
+    steps: Annotated[int | None, setting("steps", "Steps of the sampler, on the grid.")] = None,
+    grid: Annotated[str | None, choice(GRIDS, "Noise levels.", "--grid")] = None,
+    eta: Annotated[float | None, setting("eta", "Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
+    churn: Annotated[float | None, setting("churn", "heun: noise added before each step, S_churn.")] = None,
+    beta: Annotated[float | None, setting("beta", "ks: share of the noise that a step removes for good.")] = None,
+    h0: Annotated[float | None, setting("h0", "ks: size of the first step.")] = None,
+    num: Annotated[int | None, setting("num", "Images.")] = None,
+    sigma_max: Annotated[float | None, setting("sigma-max", "Begin at this noise, of images in [-1, 1].")] = None,
+    start: Annotated[str | None, choice(STARTS, "What lies under the first noise.", "--start")] = None,
+    clip: Annotated[
+        bool | None, typer.Option("--clip/--no-clip", help="Clamp the estimate of x0 to [-1, 1] in every step.")
+    ] = None,
+    seed: Seed = 0,
+    dataset: Dataset = "mnist",
     data_dir: DataDir = None,
-    features: Annotated[str, typer.Option(help=FEATURES)] = "lenet-a",
+    features: Features = "lenet-a",
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help="Of the network: auto, float32 or bfloat16.")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Images at once; default 128, on cuda 1024.")] = None,
-    workers: Annotated[str, typer.Option(help="Processes that generate side by side: auto or a number.")] = "auto",
-    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
-    overwrite: Annotated[str, typer.Option(help="only-missing (resume), always or never.")] = "only-missing",
-    json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
+    dtype: Dtype = "auto",
+    batch_size: Annotated[int | None, setting("batch-size", "Images at once; default 128, on cuda 1024.")] = None,
+    workers: Annotated[
+        str,
+        flag("--workers", read=worker_count, shown=f"auto|{BOUNDS['workers']}", help="Processes that generate."),
+    ] = "auto",
+    out: Out = Path("results"),
+    overwrite: Annotated[
+        str, choice(OVERWRITE, "What becomes of a run that is there; only-missing resumes it.", "--overwrite")
+    ] = "only-missing",
+    json_: Json = False,
 ) -> None:
     """Generate images with a denoiser, score them, and write a run folder; again to resume.
 
@@ -80,19 +132,17 @@ def run(
     import dataclasses
 
     from bench import experiment
-    from bench.protocol import PROTOCOLS, SETTINGS
+    from bench import protocol as protocol_
 
-    check_choice("--protocol", protocol, PROTOCOLS)
-    check_choice("--overwrite", overwrite, experiment.OVERWRITE)
     complain(denoiser)
     flags = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "num": num, "clip": clip}
     flags |= {"sigma_max": sigma_max, "start": start, "churn": churn, "beta": beta, "h0": h0}
     given = {key: value for key, value in flags.items() if value is not None}
     if sampler is not None:
-        given = dict.fromkeys(SETTINGS) | given  # the sampler's own settings, not the protocol's
+        given = dict.fromkeys(protocol_.SETTINGS) | given  # the sampler's own settings, not the protocol's
     plan = experiment.resolve(
         denoiser,
-        dataclasses.replace(PROTOCOLS[protocol], **given),
+        dataclasses.replace(protocol_.PROTOCOLS[protocol], **given),
         weights=weights,
         options=parse_options(option or []),
         seed=seed,
@@ -111,15 +161,18 @@ def run(
         finished = experiment.execute(
             plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
         )
-    show(finished, plan.facts["fingerprint"], json_)
+    show(finished, plan.rules["fingerprint"], json_)
 
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("results"),
+    folder: Annotated[Path, argument(read=place, shown="FOLDER", help="Folder of runs.")] = Path("results"),
     format_: Annotated[
-        str, typer.Option("--format", help="Files to write, of html, md, csv, tex and json.")
+        str, flag("--format", read=word, shown=",".join(FORMATS), help="Files to write, some of these.")
     ] = "html,md,csv",
+    out: Annotated[
+        Path | None, flag("--out", read=place, shown="FOLDER", help="For the files; by default the folder of runs.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show report.html in the browser.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print all as JSON; write nothing.")] = False,
 ) -> None:
@@ -127,17 +180,16 @@ def report(
     from bench import report
     from bench.report import exports
 
-    formats = tuple(dict.fromkeys(format_.split(",")))
-    for name in formats:
-        check_choice("--format", name, exports.FORMATS)
-    if open_ and "html" not in formats:
+    with concerning("--format"):
+        chosen = tuple(dict.fromkeys(map(one_of(FORMATS), format_.split(","))))
+    if open_ and "html" not in chosen:
         raise UsageError(f"shows report.html; add html to --format {format_}", "--open")
     entries, absent = report.collect(folder)
     prepared = exports.prepare(folder, entries, absent)
     if json_:
         typer.echo(exports.as_json(prepared), nl=False)
         return
-    paths = exports.save(prepared, formats)
+    paths = exports.save(prepared, chosen)
     typer.echo(report.tables(entries, absent, prepared.groups))
     for path in paths:
         typer.echo(path)
@@ -145,18 +197,29 @@ def report(
         typer.launch(str((folder / "report.html").resolve()))
 
 
+def title(text: str) -> str:
+    """A name for tables, with something in it that a folder can be called."""
+    if len(text) > 100 or not text.isprintable() or not any(letter.isalnum() for letter in text):
+        raise UsageError(f"must be up to 100 printable characters with a letter or digit; found {text[:100]!r}")
+    return text
+
+
 @app.command()
 def score(
-    path: Annotated[Path, typer.Argument(help="npz with arr_0, folder of PNGs, or file saved by torch.")],
-    name: Annotated[str | None, typer.Option(help="In tables and paths; the file's own by default.")] = None,
-    num: Annotated[int | None, typer.Option(help="The first so many images; all by default.")] = None,
-    dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
+    path: Annotated[
+        Path, argument(read=place, shown="PATH", help="npz with arr_0, folder of PNGs, or file saved by torch.")
+    ],
+    name: Annotated[
+        str | None, flag("--name", read=title, shown="NAME", help="In tables and paths; the file's own by default.")
+    ] = None,
+    num: Annotated[int | None, setting("num", "The first so many images; all by default.")] = None,
+    dataset: Dataset = "mnist",
     data_dir: DataDir = None,
-    features: Annotated[str, typer.Option(help=FEATURES)] = "lenet-a",
+    features: Features = "lenet-a",
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
-    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results"),
-    json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON instead of the table.")] = False,
+    out: Out = Path("results"),
+    json_: Json = False,
 ) -> None:
     """Score images made elsewhere, so that a GAN, a VAE or another tool's samples stand in the same table.
 
@@ -172,10 +235,13 @@ def score(
 @app.command()
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more run folders, or folders of runs that differ in seed.")
+        list[Path],
+        argument(read=place, shown="RUN...", help="Two or more run folders, or folders of runs that differ in seed."),
     ],
-    features: Annotated[str | None, typer.Option(help="Extractor, where runs are scored with several.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of the table.")] = False,
+    features: Annotated[
+        str | None, flag("--features", read=word, shown="NAME", help="Extractor, where runs are scored with several.")
+    ] = None,
+    json_: Json = False,
 ) -> None:
     """Say which differences between runs are real: paired bootstrap intervals, p-values, ties.
 
@@ -185,9 +251,10 @@ def compare(
     from bench import report
 
     if len(runs) < 2:
-        raise UsageError(f"compare takes two runs or more; found {len(runs)}")
-    found = [compare_.load(run, features) for run in runs]
-    frame = compare_.compare(found)
+        raise UsageError(f"two or more are compared; found {len(runs)}", "RUN...")
+    with concerning("RUN..."):
+        found = [compare_.load(run, features) for run in runs]
+        frame = compare_.compare(found)
     if json_:
         typer.echo(frame.to_json(orient="records", indent=2))
         return
@@ -197,9 +264,10 @@ def compare(
 
 
 @app.command(name="list")
-def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))] = "denoisers") -> None:
+def list_(
+    kind: Annotated[str, argument(read=one_of(KINDS), shown="KIND", help=" | ".join(KINDS))] = "denoisers",
+) -> None:
     """List what there is, by name."""
-    check_choice("KIND", kind, KINDS)
     for name, note in listing(kind).items():
         typer.echo(f"{name:<14} {note}".rstrip())
     if kind == "denoisers":
@@ -207,7 +275,7 @@ def list_(kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))] = "denois
 
 
 @app.command()
-def info(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights = None, option: Options = None) -> None:
+def info(name: Name, weights: Weights = None, option: Options = None) -> None:
     """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
     import inspect
 
@@ -226,7 +294,7 @@ def info(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights =
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights = None, option: Options = None) -> None:
+def check(name: Name, weights: Weights = None, option: Options = None) -> None:
     """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
     import pandas as pd
 
@@ -245,15 +313,22 @@ def check(name: Annotated[str, typer.Argument(help=DENOISER)], weights: Weights 
 
 @app.command()
 def gauge(
-    denoiser: Annotated[str, typer.Option(help=DENOISER)],
+    denoiser: Denoiser,
     weights: Weights = None,
     option: Options = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of photographs to restore, instead of digits.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="PNG to draw noisy | denoised into; with --images.")] = None,
+    images: Annotated[
+        Path | None,
+        flag("--images", read=place, shown="FOLDER", help="Photographs to restore, instead of digits."),
+    ] = None,
+    figure: Annotated[
+        Path | None, flag("--figure", read=place, shown="PNG", help="To draw noisy | denoised into; with --images.")
+    ] = None,
     likelihood: Annotated[bool, typer.Option("--likelihood", help="Bits per pixel instead of errors.")] = False,
-    num: Annotated[int, typer.Option(help="Held-out digits.")] = 1000,
-    out: Annotated[Path | None, typer.Option(help="Folder of runs; keeps the errors for its report.")] = None,
-    dataset: str = "mnist",
+    num: Annotated[int, number(DIGITS, "Held-out digits.", "--num")] = 1000,
+    out: Annotated[
+        Path | None, flag("--out", read=place, shown="FOLDER", help="Of runs; keeps the errors for its report.")
+    ] = None,
+    dataset: Dataset = "mnist",
     data_dir: DataDir = None,
 ) -> None:
     """Measure a denoiser as a denoiser: squared error on held-out digits, or PSNR on photographs.
@@ -266,8 +341,6 @@ def gauge(
     from bench import gauge as gauge_
     from bench import likelihood as likelihood_
 
-    if num < 1:
-        raise UsageError(f"must be at least 1; found {num}", "--num")
     if likelihood and images is not None:
         raise UsageError("is of digits; leave out --images", "--likelihood")
     if likelihood and num < 2:
@@ -299,16 +372,16 @@ def gauge(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(help="ladder.")],
-    num: Annotated[int, typer.Option(help="Images per rung; rungs of 1000 steps have 64.")] = 256,
-    seed: Annotated[int, typer.Option(help="The same noise in every rung.")] = 0,
-    dataset: Annotated[str, typer.Option(help="mnist or mnist5k.")] = "mnist",
+    name: Annotated[str, argument(read=one_of(STUDIES), shown="NAME", help=" | ".join(STUDIES))],
+    num: Annotated[int, setting("num", "Images per rung; rungs of 1000 steps have 64.")] = 256,
+    seed: Seed = 0,
+    dataset: Dataset = "mnist",
     data_dir: DataDir = None,
     device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help="Of the network: auto, float32 or bfloat16.")] = "auto",
-    out: Annotated[Path, typer.Option(help="Folder; the study goes into a folder of its name in it.")] = Path(
-        "results"
-    ),
+    dtype: Dtype = "auto",
+    out: Annotated[
+        Path, flag("--out", read=place, shown="FOLDER", help="The study goes into a folder of its name in it.")
+    ] = Path("results"),
 ) -> None:
     """Run a series of experiments that differ in one thing each, and say what each change did; again to resume.
 
@@ -316,7 +389,6 @@ def study(
     """
     from bench import study
 
-    check_choice("NAME", name, ("ladder",))
     with resumable(), ExitStack() as bars:
         options = {"num": num, "seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
         path = study.ladder(
@@ -328,15 +400,23 @@ def study(
 
 @app.command()
 def train(
-    network: Annotated[str, typer.Argument(help="unet, kbnet or lenet.")],
-    name: Annotated[str | None, typer.Option(help="Name of the card and files.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Card or file to start from, instead of from scratch.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for weights, card and checkpoint.")] = Path("weights"),
-    epochs: int | None = None,
-    seed: int = 0,
-    source: Annotated[str | None, typer.Option("--data", help="kbnet: natural, mnist or a folder of images.")] = None,
-    sigma: Annotated[str | None, typer.Option(help="kbnet: noise in grey levels, 25, 0-50 or all.")] = None,
-    loss: Annotated[str | None, typer.Option(help="kbnet: l1 or l2.")] = None,
+    network: Annotated[str, argument(read=one_of(NETWORKS), shown="NETWORK", help=" | ".join(NETWORKS))],
+    name: Annotated[str | None, flag("--name", read=file_name, shown="NAME", help="Of the card and the files.")] = None,
+    weights: Annotated[
+        str | None, flag("--weights", read=word, shown="CARD|PATH", help="To start from, instead of from scratch.")
+    ] = None,
+    out: Annotated[Path, flag("--out", read=place, shown="FOLDER", help="For weights, card and checkpoint.")] = Path(
+        "weights"
+    ),
+    epochs: Annotated[int | None, number(EPOCHS, "Rounds over the data.", "--epochs")] = None,
+    seed: Annotated[int, number(TRAINING_SEED, "Of weights, order and noise.", "--seed")] = 0,
+    source: Annotated[
+        str | None, flag("--data", read=word, shown="natural|mnist|FOLDER", help="kbnet: the images.")
+    ] = None,
+    sigma: Annotated[
+        str | None, flag("--sigma", read=word, shown="LEVELS", help="kbnet: noise in grey levels, 25, 0-50 or all.")
+    ] = None,
+    loss: Annotated[str | None, choice(("l1", "l2"), "kbnet: what is minimised.", "--loss")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
 ) -> None:
@@ -388,12 +468,6 @@ def parse_options(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def check_choice(flag: str, value: str, choices: tuple | dict) -> None:
-    """Raise LookupError, with the choices, unless `value` is one of them."""
-    if value not in choices:
-        raise UsageError(f"unknown {value!r}; available: {', '.join(choices)}", flag)
-
-
 def progress_bar(bars: ExitStack, done: int, total: int, label: str = "generating") -> Callable[[int], None]:
     """A bar on stderr that lives as long as `bars`; returns what advances it."""
     bar = bars.enter_context(typer.progressbar(length=total, label=label, file=sys.stderr))
@@ -440,14 +514,36 @@ def main() -> None:
     What the user can mend is a UsageError; a network that diverges, memory or a disk that is full speak for themselves.
     Whatever else comes up is a fault of this code, and says how to see where.
     """
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
+    except WrongCommandLine as error:
+        fail(in_words(error), 2)
     except UsageError as error:
         fail(error, 2)
-    except (FloatingPointError, MemoryError, OSError) as error:
+    except (FloatingPointError, MemoryError, OSError, ForeignError) as error:
         fail(error, 1)
     except Exception as error:
         fail(error, 1, f" (a fault of bench: {type(error).__name__}; BENCH_DEBUG=1 shows where)")
+
+
+WrongCommandLine = typer.BadParameter.__base__  # the usage error of typer, which has no public name
+
+
+def in_words(error: Exception) -> UsageError:
+    """What typer found wrong, as a sentence about its flag or argument."""
+    param = getattr(error, "param", None)
+    about = getattr(error, "option_name", None) or ("" if param is None else param.metavar)
+    if param is not None and param.opts[0].startswith("-"):
+        about = param.opts[0]
+    message = str(error.message or "is missing").removeprefix("Value error, ").removeprefix(f"Option '{about}' ")
+    message = (message[0].lower() + message[1:]).rstrip(".").removesuffix(f": {about}")
+    if possible := getattr(error, "possibilities", None):
+        message += f"; did you mean {' or '.join(possible)}?"
+    known = isinstance(error, typer.BadParameter) and error.message
+    context = "" if known or error.ctx is None else f" ({error.ctx.command_path} --help says more)"
+    return UsageError(message + context, about)
 
 
 def fail(error: Exception, status: int, hint: str = "") -> None:

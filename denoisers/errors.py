@@ -19,6 +19,10 @@ class UsageError(ValueError):
         return f"{self.about}: {self.message}" if self.about else self.message
 
 
+class ForeignError(RuntimeError):
+    """Code that is not ours failed: a plug-in, a file of the user's, a sampler; the message names it and what it said."""
+
+
 @contextmanager
 def concerning(about: str) -> Iterator[None]:
     """Usage errors inside are about this flag or argument, unless they say another."""
