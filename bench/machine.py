@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ import bench
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 from denoisers.training import bfloat16_is_fast
+
+# Distributions whose version can change an image or a score.
+TORCH = ("torch", "torchvision", "torch-fidelity", "torchmetrics", "timm")
+DECIDING = (*TORCH, "scipy", "numpy", "scikit-learn", "pillow")
 
 
 def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
@@ -41,9 +45,12 @@ def choose_device(name: str) -> str:
     there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
     if name == "auto":
         return there[0]
-    if name.split(":", maxsplit=1)[0] not in there:
-        raise UsageError(f"no device {name!r} on this machine; available: {', '.join(there)}", "--device")
-    return name
+    kind, _, index = name.partition(":")
+    count = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, 1)
+    numbered = index.isascii() and index.isdecimal() and str(int(index[:9])) == index and int(index) < count
+    if kind not in there or (":" in name and not numbered):
+        raise UsageError(f"no device {name[:40]!r} on this machine; available: {', '.join(there)}", "--device")
+    return name if kind == "cuda" else kind
 
 
 def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
@@ -72,13 +79,19 @@ def check_writable(out: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of everything that decides a number."""
-    names = ("torch", "torchvision", "torchmetrics", "numpy", "scikit-learn")
-    return {"bench": bench.__version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+    """Of everything that decides a number, by distribution; what is not installed is left out."""
+    found = {"bench": bench.__version__, "python": platform.python_version()}
+    for name in DECIDING:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def commit() -> str | None:
-    """The commit of the checkout this code runs from, with `-dirty` if more than results were changed; None outside."""
+    """The commit of the checkout this code runs from, with `-dirty` if more than results were changed; None outside.
+
+    An environment below another project's checkout is outside: its files are not tracked there.
+    """
     git = shutil.which("git")
     if git is None:
         return None
@@ -87,6 +100,8 @@ def commit() -> str | None:
         where = str(Path(__file__).parents[1])
         return subprocess.run([git, "-C", where, *words], capture_output=True, text=True, check=False).stdout.strip()
 
+    if not ask("ls-files", "--", __file__):
+        return None
     found = ask("describe", "--always", "--abbrev=12")
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
     return found + "-dirty" * bool(changed) if found else None
