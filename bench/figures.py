@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 import numpy as np
+from einops import rearrange, repeat
 from PIL import Image, ImageDraw
 
 SCALE = 2  # screen pixels per image pixel
@@ -13,13 +14,17 @@ BACKGROUND = 96
 
 def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
     """The first 16 rows of uint8 images (N, H, W), in the order of their ids, as PNG."""
-    images = images[: columns * columns]
-    height, width = (side * SCALE + GAP for side in images.shape[1:])
-    rows = -(-len(images) // columns)
-    sheet = Image.new("L", (min(columns, len(images)) * width + GAP, rows * height + GAP), BACKGROUND)
-    for i, image in enumerate(images):
-        sheet.paste(enlarged(image), (i % columns * width + GAP, i // columns * height + GAP))
-    sheet.save(file, format="PNG")
+    drawn = repeat(images[: columns * columns], "n h w -> n (h scale) (w across)", scale=SCALE, across=SCALE)
+    sheet = np.pad(tiled(drawn, columns, GAP, BACKGROUND), ((GAP, 0), (GAP, 0)), constant_values=BACKGROUND)
+    Image.fromarray(sheet).save(file, format="PNG")
+
+
+def tiled(images: np.ndarray, columns: int, gap: int, background: int = 0) -> np.ndarray:
+    """uint8 images (N, H, W) in rows of `columns`, each with `gap` pixels of background below and beside it."""
+    columns = max(1, min(columns, len(images)))
+    empty = -len(images) % columns
+    framed = np.pad(images, ((0, empty), (0, gap), (0, gap)), constant_values=background)
+    return rearrange(framed, "(rows columns) h w -> (rows h) (columns w)", columns=columns)
 
 
 def images_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
@@ -46,8 +51,8 @@ def tiles(sheet: np.ndarray, size: tuple[int, int], pitch: tuple[int, int]) -> n
     rows, columns = ((length - GAP) // step for length, step in zip(sheet.shape, pitch, strict=True))
     if rows < 1 or columns < 1 or sheet.shape != (rows * pitch[0] + GAP, columns * pitch[1] + GAP):
         raise ValueError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} pixels is none of ours")
-    places = [(GAP + row * pitch[0], GAP + column * pitch[1]) for row in range(rows) for column in range(columns)]
-    found = np.stack([sheet[top : top + size[0], left : left + size[1]] for top, left in places])
+    tile = "(rows h) (columns w) -> (rows columns) h w"
+    found = rearrange(sheet[GAP:, GAP:], tile, h=pitch[0], w=pitch[1])[:, : size[0], : size[1]]
     drawn = (found != BACKGROUND).any(axis=(1, 2))
     return found[drawn, ::SCALE, ::SCALE]
 

@@ -7,6 +7,7 @@ features. A number here means nothing without its control.
 import dataclasses
 
 import numpy as np
+from einops import rearrange
 from scipy.ndimage import median_filter
 from scipy.stats import rankdata
 
@@ -60,9 +61,8 @@ def shifted(images: np.ndarray, reach: int = REACH) -> np.ndarray:
     """uint8 (N, H, W) to (N, (2 reach + 1)^2, H W): all shifts by up to `reach` pixels; what enters is black."""
     _, height, width = images.shape
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    window = range(2 * reach + 1)
-    views = [padded[:, i : i + height, j : j + width] for i in window for j in window]
-    return np.stack(views, 1).reshape(len(images), len(views), -1)
+    views = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    return rearrange(views, "n down right h w -> n (down right) (h w)")
 
 
 def guarded(images: np.ndarray) -> np.ndarray:

@@ -55,13 +55,8 @@ def sheet(images: np.ndarray, columns: int, gap: int = 1, levels: int = 256) -> 
 
     levels  grey levels kept: 16 halve the size of what is noise anyway
     """
-    height, width = images.shape[1] + gap, images.shape[2] + gap
-    rows = -(-len(images) // columns)
-    page = np.zeros((rows * height - gap, min(columns, len(images)) * width - gap), np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * height, i % columns * width
-        page[top : top + height - gap, left : left + width - gap] = image
-    drawn = Image.fromarray(page)
+    page = figures.tiled(images, columns, gap)
+    drawn = Image.fromarray(page[: page.shape[0] - gap, : page.shape[1] - gap])
     return data_uri(drawn.quantize(levels) if levels < 256 else drawn)
 
 
