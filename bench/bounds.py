@@ -1,4 +1,4 @@
-"""The numbers that bench takes: one table, shown by --help, held by the command line and by the library alike."""
+"""The numbers and names that bench takes: shown by --help, held by the command line and by the library alike."""
 
 import math
 import re
@@ -60,3 +60,12 @@ BOUNDS = {
 EPOCHS = Bound(1, 100_000)
 TRAINING_SEED = Bound(0, 2**31 - 1)  # shifted by 32 bits, it seeds each step
 DIGITS = Bound(1, 10_000_000)  # of a gauge; the data set has fewer
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+def file_name(text: str, about: str = "") -> str:
+    """A name of files, out of which no path leads anywhere. Raises UsageError about that flag for anything else."""
+    if not NAME.fullmatch(text):
+        found = f"found {text[:100]!r}"
+        raise UsageError(f"must be a name of letters, digits, '.', '_' and '-', not a path; {found}", about)
+    return text

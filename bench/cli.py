@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED
-from bench.flags import argument, choice, file_name, flag, number, one_of, place, word
+from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED, file_name
+from bench.flags import argument, choice, flag, number, one_of, place, word
 from denoisers.errors import ForeignError, UsageError, concerning
 
 if TYPE_CHECKING:
@@ -283,12 +283,14 @@ def info(name: Name, weights: Weights = None, option: Options = None) -> None:
     from denoisers import registry, splice
 
     complain(name)
-    registry.find(name)
+    with concerning("NAME"):
+        registry.find(name)
     load = splice.load_splice if name.startswith(registry.SPLICE) else registry.loader(name)
     facts: dict = {"name": name, "source": registry.table().get(name, name), "description": inspect.getdoc(load)}
     facts |= {"code": registry.source(name) or "built in"}
     if weights is not None or not registry.needs(load, "weights"):
-        found = check.load(name, weights, **parse_options(option or []))
+        with concerning("NAME"):
+            found = check.load(name, weights, **parse_options(option or []))
         facts |= {"spec": found.spec.to_json(), "band": check.in_both_units(found.spec), "card": found.card}
     typer.echo(json.dumps(facts, indent=2))
 
@@ -301,7 +303,9 @@ def check(name: Name, weights: Weights = None, option: Options = None) -> None:
     from bench import check, report
 
     complain(name)
-    rows = check.conformance(check.load(name, weights, **parse_options(option or [])))
+    with concerning("NAME"):
+        found = check.load(name, weights, **parse_options(option or []))
+    rows = check.conformance(found)
     table = pd.DataFrame(rows).rename(columns={"check": name})
     failed = [row for row in rows if row.verdict == check.FAIL]
     typer.echo(report.markdown(table.drop(columns="remedy")))
@@ -331,13 +335,14 @@ def gauge(
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
 ) -> None:
-    """Measure a denoiser as a denoiser: squared error on held-out digits, or PSNR on photographs.
+    """Measure a denoiser as a denoiser: squared error on held-out digits, or PSNR and SSIM on photographs.
 
-    With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it. With --likelihood: the
-    bits that a held-out digit costs under the denoiser, by band of noise, from its errors at 97 levels.
+    With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it and level. With
+    --likelihood: the bits that a held-out digit costs under the denoiser, by band of noise, from its errors at 97
+    levels.
     """
     import denoisers
-    from bench import data, photographs, report
+    from bench import data, machine, photographs, report
     from bench import gauge as gauge_
     from bench import likelihood as likelihood_
 
@@ -350,17 +355,26 @@ def gauge(
     if out is not None and (likelihood or images is not None):
         raise UsageError("keeps squared errors on digits; leave out --likelihood and --images", "--out")
     complain(denoiser)
-    denoisers.registry.find(denoiser)
-    photos = photographs.read(images) if images is not None else None
+    if out is not None:
+        machine.check_writable(out)
+    if figure is not None:
+        machine.check_target(figure, "--figure")
+    with concerning("--denoiser"):
+        denoisers.registry.find(denoiser)
+    with concerning("--images"):
+        photos = photographs.read(images) if images is not None else None
     digits = functools.cache(lambda: data.load(dataset, data_dir))
-    found = denoisers.load(denoiser, weights, **data.ingredients(digits), **parse_options(option or []))
+    if photos is None and num > len(digits().held_out):
+        raise UsageError(f"{dataset} has {len(digits().held_out)} held-out digits; found {num}", "--num")
+    with concerning("--denoiser"):
+        found = denoisers.load(denoiser, weights, **data.ingredients(digits), **parse_options(option or []))
     if likelihood:
         with ExitStack() as bars:
             bar = progress_bar(bars, 0, len(likelihood_.grid()[0]), "gauging")
             frame = likelihood_.likelihood(found, digits(), num, advance=bar)
     else:
-        frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos)
-    typer.echo(report.markdown(frame.map(lambda value: value if isinstance(value, str) else f"{value:.4g}")))
+        frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos, images)
+    typer.echo("\n".join(filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])))
     if out is not None:
         name = " ".join([denoiser, found.spec.weights.split("@")[0], *(option or [])]).replace("  ", " ").strip()
         typer.echo(gauge_.keep(frame, name, digits(), num, out))
@@ -387,8 +401,9 @@ def study(
 
     ladder: from a restoration network called as in the failed experiment to one that generates digits.
     """
-    from bench import study
+    from bench import machine, study
 
+    machine.check_writable(out / name)
     with resumable(), ExitStack() as bars:
         options = {"num": num, "seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
         path = study.ladder(
@@ -460,12 +475,22 @@ def listing(kind: str) -> dict[str, str]:
     return {name: (entry.__doc__ or "").split("\n")[0] for name, entry in tables[kind].items()}
 
 
+OTHER_FLAGS = {"weights": "--weights", "train": "--dataset", "labels": "--dataset"}  # what an option cannot be called
+
+
 def parse_options(pairs: list[str]) -> dict[str, str]:
-    """["k=v"] to {"k": "v"}."""
+    """["k=v"] to {"k": "v"}. Raises UsageError for what is no option, or is said twice."""
+    options: dict[str, str] = {}
     for pair in pairs:
-        if "=" not in pair.lstrip("="):
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
             raise UsageError(f"takes key=value; found {pair!r}", "--option")
-    return dict(pair.split("=", 1) for pair in pairs)
+        if key in OTHER_FLAGS:
+            raise UsageError(f"{key!r} is said with {OTHER_FLAGS[key]}", "--option")
+        if key in options:
+            raise UsageError(f"{key!r} is said twice", "--option")
+        options[key] = value
+    return options
 
 
 def progress_bar(bars: ExitStack, done: int, total: int, label: str = "generating") -> Callable[[int], None]:

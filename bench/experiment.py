@@ -15,6 +15,7 @@ import torch
 
 import denoisers
 from bench import data, features, files, generate, machine, protocol, scoring, trajectory, workers
+from bench.bounds import BOUNDS
 from bench.data import Dataset
 from bench.features import Extractor
 from bench.protocol import Protocol
@@ -24,7 +25,7 @@ from bench.score import Say
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, concerning
 
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
@@ -46,6 +47,7 @@ class Plan:
     batch_size: int
     workers: int  # processes; the images do not depend on them
     facts: dict[str, Any]  # run.json, as it is first written
+    rules: dict[str, Any]  # of scoring: see `scoring.protocol_of`
     run: Run
 
 
@@ -75,11 +77,11 @@ def resolve(
     Raises LookupError (unknown name), TypeError (option), FileNotFoundError, ValueError, OSError (`out`).
     """
     options = dict(options or {})
-    if not 0 <= seed < 2**63:
-        raise UsageError(f"must lie in 0..2^63-1; found {seed}", "--seed")
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"must be at least 1; found {batch_size}", "--batch-size")
-    denoisers.registry.find(name)
+    BOUNDS["seed"].check(seed, "--seed")
+    if batch_size is not None:
+        BOUNDS["batch-size"].check(batch_size, "--batch-size")
+    with concerning("--denoiser"):
+        denoisers.registry.find(name)
     device = machine.choose_device(device)
     extractor = features.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
@@ -87,8 +89,11 @@ def resolve(
         machine.limit_memory(machine.free_memory())
     dataset = data.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
-        raise UsageError(f"--start held-out has {len(dataset.held_out)} digits; found --num {setting.num}")
-    found = denoisers.load(name, weights, **data.ingredients(lambda: dataset), **options)
+        raise UsageError(f"held-out has {len(dataset.held_out)} digits; found --num {setting.num}", "--start")
+    with concerning("--denoiser"):
+        found = denoisers.load(name, weights, **data.ingredients(lambda: dataset), **options)
+    if ":" in setting.sampler:
+        generate.rehearse(setting.member, setting.sigmas, dataset.shape, setting.clip)
     found = found.to(device, memory_format=torch.channels_last)
     dtype = machine.choose_dtype(dtype_name, found, device)
     dataset_id = dataset.id
@@ -110,7 +115,6 @@ def resolve(
     facts = images | {
         "spec": found.spec.to_json(),
         "card": found.card,
-        **scoring.protocol_of(dataset, extractor, setting.num, setting.to_json()),
         "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),
@@ -125,7 +129,8 @@ def resolve(
     size = batch_size or (1024 if device.startswith("cuda") else 128)
     run = Run(out / files.slug(name) / run_id)
     size = min(size, setting.num)
-    return Plan(found, dataset, extractor, setting, seed, device, dtype, size, count, facts, run)
+    rules = scoring.protocol_of(dataset, extractor, setting.num, setting.to_json())
+    return Plan(found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run)
 
 
 def execute(
@@ -145,11 +150,11 @@ def execute(
     """
     run = plan.run
     if overwrite == "never" and run.path.exists():
-        raise UsageError(f"{run.path} exists, and --overwrite never was asked for")
+        raise UsageError(f"never was asked for, and {run.path} exists", "--overwrite")
     if overwrite == "always":
         run.remove()
     samples = read(run, "samples.npz") if run.readable else None
-    if samples is not None and scoring.is_scored(run, plan.facts):
+    if samples is not None and scoring.is_scored(run, plan.rules):
         say(f"complete: {run.path}")
         return run
     if samples is None:
@@ -162,7 +167,7 @@ def execute(
     if not (run.path / "trajectory.npz").exists():
         write_trajectory(plan)
     images = samples["arr_0"][..., 0]
-    scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.facts, say)
+    scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.rules, say)
     return run
 
 

@@ -1,6 +1,5 @@
 """What the flags of the command line take: numbers within bounds, choices, paths and names, each said by --help."""
 
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import typer
 from bench.bounds import Bound
 from denoisers.errors import UsageError
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 LONGEST = 4096  # characters of a path or word, as Linux has it
 
 
@@ -71,10 +69,3 @@ def word(text: str) -> str:
 def place(text: str) -> Path:
     """A path; an empty one would be the current folder."""
     return Path(word(text))
-
-
-def file_name(text: str) -> str:
-    """A name of files: no path leads out of a folder by it."""
-    if not NAME.fullmatch(text):
-        raise UsageError(f"must be a name of letters, digits, '.', '_' and '-', not a path; found {text[:100]!r}")
-    return text

@@ -14,7 +14,7 @@ from bench.noise import START, level, noise
 from bench.sampler import Sampler, Step, start
 from bench.starts import Guess
 from denoisers.base import Denoiser
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, foreign
 
 PER_IMAGE = ("ids", "images", "noise_std")  # fields of a chunk with a row per image
 CHUNK = 256  # images, at least, that are written together
@@ -81,7 +81,8 @@ def generate(
             nonlocal inside, calls
             calls += len(x)
             entered = time.perf_counter()
-            with torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32):
+            cast = torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32)
+            with foreign(f"the denoiser {denoiser.spec.name}"), cast:
                 denoised = denoiser(x, sigma)
                 denoised = denoised.to(x.dtype) if isinstance(denoised, Tensor) else denoised
             synchronize(device)
@@ -103,14 +104,39 @@ def generate(
 
         z, first = noise(seed, index, START, shape), sigmas[0].item()
         x = start(z, first) if guess is None else guess(index) + first * z
-        x = member.solve(call, x, sigmas, fresh, **member.settings, clip=clip, callback=record)
-        if not isinstance(x, Tensor) or x.shape != z.shape:
-            found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise UsageError(f"the sampler returned {found}, expected images of shape {tuple(z.shape)}")
+        x = solved(member, call, x, sigmas, fresh, clip, record)
         images.append(to_uint8(x, pad))
         left.append(level(x).cpu().numpy())
     cost = np.array([time.perf_counter() - began, inside, calls])
     return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost)
+
+
+def solved(
+    member: Sampler,
+    denoiser: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    sigmas: Tensor,
+    fresh: Callable[[int], Tensor],
+    clip: bool,
+    callback: Callable[[Step], None],
+) -> Tensor:
+    """The images that a sampler makes of x. Raises UsageError if they are none, ForeignError if its code fails."""
+    shape = x.shape
+    with foreign("the sampler"):
+        x = member.solve(denoiser, x, sigmas, fresh, **member.settings, clip=clip, callback=callback)
+    if not isinstance(x, Tensor) or x.shape != shape:
+        found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise UsageError(f"the sampler returned {found}, expected images of shape {tuple(shape)}", "--sampler")
+    return x
+
+
+def rehearse(member: Sampler, sigmas: Tensor, shape: tuple[int, int, int], clip: bool) -> None:
+    """Run a sampler on one image with a denoiser that returns black: whether it samples, known before images are made.
+
+    Raises as `solved` does.
+    """
+    x = torch.zeros(1, *shape)
+    solved(member, lambda x, sigma: torch.full_like(x, -1), x, sigmas, lambda step: x, clip, lambda step: None)
 
 
 def trace_table(trace: np.ndarray) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,15 +68,24 @@ def device_name(device: str) -> str:
     return f"{device} ({torch.cuda.get_device_name(device) if device.startswith('cuda') else platform.machine()})"
 
 
-def check_writable(out: Path) -> None:
-    """Raise OSError, naming the flag, if nothing can be written into `out`."""
+def check_writable(folder: Path, about: str = "--out") -> None:
+    """Make a folder and try to write into it, before the work whose results go there.
+
+    Raises UsageError about that flag if nothing can be written.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:  # under a name of its own, as others may try at the same time
+            probe.write(b"\0")
     except OSError as error:
-        raise UsageError(f"cannot write into {out}: {error.strerror}", "--out") from None
+        raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another", about) from None
+
+
+def check_target(file: Path, about: str) -> None:
+    """`check_writable` for one file: its folder takes files, and it is no folder itself."""
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; expected a file", about)
+    check_writable(file.parent, about)
 
 
 def versions() -> dict[str, str]:

@@ -3,23 +3,21 @@
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
-import math
 from typing import Any
 
 from torch import Tensor
 
+from bench.bounds import BOUNDS
 from bench.sampler import SAMPLERS, Sampler
 from bench.starts import STARTS
 from denoisers import registry
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, concerning
 from denoisers.schedule import GRIDS
 
 SETTINGS = ("eta", "churn", "beta", "h0")  # of samplers; each has a flag
-BOUNDS = {"eta": (0, 1), "churn": (0, math.inf), "beta": (0, 1), "h0": (0, 1)}
 WHOLE_CHAIN = [("sigma_max", None), ("start", "noise")]
-LEAST = 6  # images; precision and recall have balls to the fifth neighbour
-LARGEST = 10_000_000  # images; far beyond any protocol, and all ids still fit into memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +37,10 @@ class Protocol:
     h0: float | None = None
 
     def __post_init__(self) -> None:
-        if not LEAST <= self.num <= LARGEST:
-            raise UsageError(f"must lie in {LEAST}..{LARGEST} (precision needs {LEAST}); found {self.num}", "--num")
+        for name in ("num", "steps", "sigma_max", *SETTINGS):
+            if (value := getattr(self, name)) is not None:
+                flag = name.replace("_", "-")
+                BOUNDS[flag].check(value, f"--{flag}")
         if self.grid not in GRIDS:
             raise UsageError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)}", "--grid")
         own = self.named.settings
@@ -51,12 +51,9 @@ class Protocol:
                 continue
             if name not in own:
                 has = ", ".join(f"--{key}" for key in own if key in SETTINGS) or "no settings"
-                raise UsageError(f"{self.sampler} has no --{name}; it has {has}")
-            low, high = BOUNDS[name]
-            if not (low <= value <= high) or (low == value and name in ("beta", "h0")):
-                raise UsageError(f"--{name} must lie in {low}..{high}; found {value}")
+                raise UsageError(f"{self.sampler} has none; it has {has}", f"--{name}")
         if self.member.settings.get("variance") == "beta" and self.eta != 1:
-            raise UsageError(f"{self.sampler} is defined for --eta 1 only; found {self.eta}")
+            raise UsageError(f"must be 1, for which {self.sampler} is defined; found {self.eta}", "--eta")
         if self.start not in ("noise", *STARTS):
             raise UsageError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)}", "--start")
         _ = self.sigmas  # raises for steps and levels the grid does not have
@@ -65,9 +62,9 @@ class Protocol:
     def named(self) -> Sampler:
         """The sampler named, or the function at module:attr or path/to/file.py:attr, as it comes; read once."""
         if ":" in self.sampler:
-            found = registry.imported(self.sampler, "--sampler")
-            if not callable(found):
-                raise UsageError(f"--sampler {self.sampler} is {type(found).__name__}, expected a function")
+            with concerning("--sampler"):
+                found = registry.imported(self.sampler, "the sampler")
+                check_signature(self.sampler, found)
             return Sampler(found, {})
         if self.sampler not in SAMPLERS:
             raise UsageError(
@@ -93,6 +90,25 @@ class Protocol:
         if ":" in self.sampler:
             facts["source"] = registry.source(self.sampler)
         return {key: value for key, value in facts.items() if (key, value) not in WHOLE_CHAIN}
+
+
+def check_signature(name: str, sampler: Any) -> None:
+    """Raise UsageError for what cannot be called as a sampler is."""
+    try:
+        inspect.signature(sampler).bind(None, None, None, None, clip=True, callback=None)
+    except (TypeError, ValueError):  # no callable, other parameters, or a builtin that does not say which it has
+        raise UsageError(
+            f"{name} is no sampler: expected a function (denoiser, x, sigmas, noise, *, clip=True, callback=...), "
+            f"found {describe(sampler)}; see docs/bring-your-own.md"
+        ) from None
+
+
+def describe(found: Any) -> str:
+    """What was found where a function was expected, with its parameters where it says them."""
+    try:
+        return f"{type(found).__name__} {inspect.signature(found)}"
+    except (TypeError, ValueError):
+        return type(found).__name__
 
 
 PROTOCOLS = {

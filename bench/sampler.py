@@ -70,11 +70,13 @@ def extrapolated(denoised: Tensor, last: Tensor, levels: list[float]) -> Tensor:
 
 
 def asked(denoiser: Denoise, x: Tensor, sigma: float | Tensor, step: int, steps: int) -> Tensor:
-    """D(x; sigma). Raises FloatingPointError, naming the step, when it is not finite, TypeError when it is no image."""
+    """D(x; sigma). Raises FloatingPointError, naming the step, if it is not finite, UsageError if it is no image."""
     denoised = denoiser(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
     if not isinstance(denoised, Tensor) or denoised.shape != x.shape:
         found = tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
-        raise UsageError(f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`")
+        raise UsageError(
+            f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`", "--denoiser"
+        )
     if not torch.isfinite(denoised).all():
         level = f"{sigma:.4g}" if isinstance(sigma, float) else f"{sigma.min():.4g} to {sigma.max():.4g}"
         raise FloatingPointError(f"the denoiser returned NaN or infinity at step {step} of {steps}, sigma {level}")

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from bench import data, gauge, lenet, photographs
+from bench import data, gauge, lenet, machine, photographs
+from bench.bounds import EPOCHS, TRAINING_SEED, file_name
 from bench.lenet import train as lenet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, concerning
 from denoisers.kbnet import train as kbnet_train
 from denoisers.training import ENDS, Progress
 from denoisers.unet import train as unet_train
@@ -53,16 +55,20 @@ def train(
     written.
     """
     if network not in NETWORKS:
-        raise UsageError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}")
-    if epochs is not None and epochs < 1:
-        raise UsageError(f"must be at least 1; found {epochs}", "--epochs")
+        raise UsageError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK")
+    if epochs is not None:
+        EPOCHS.check(epochs, "--epochs")
+    if name is not None:
+        file_name(name, "--name")
+    TRAINING_SEED.check(seed, "--seed")
     make, folder, default_name, default_epochs = NETWORKS[network]
     name, epochs = name or default_name, epochs or default_epochs
     given = {key: value for key, value in recipe.items() if value is not None}
     if given and make is not make_kbnet:
-        raise UsageError(f"{network} has one recipe, and no --{' or --'.join(given).replace('source', 'data')}")
+        flags = [f"--{'data' if key == 'source' else key}" for key in given]
+        raise UsageError(f"is for kbnet; {network} has one recipe", " and ".join(flags))
     path = out / f"{name}.safetensors"
-    out.mkdir(parents=True, exist_ok=True)
+    machine.check_writable(out)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
     card = {
         "summary": f"{network}, trained by `bench train`",
@@ -71,7 +77,8 @@ def train(
         "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}",
     }
     if weights is not None:
-        options["start"], origin = weights_.load(weights, folder, default_name)
+        with concerning("--weights"):
+            options["start"], origin = weights_.load(weights, folder, default_name)
         card |= {"command": f"{card['command']} --weights {weights}", "started_from": weights_.tag(origin)}
     make(path, data_dir, card, options, **given)
     return path
@@ -99,7 +106,7 @@ def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: 
     }
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
-    weights_.save(path, state, card | {"held_out_mse_x_1e3": held_out_errors(unet.load(str(path)), dataset)})
+    weights_.save(path, state, card | on_digits(unet.load(str(path)), dataset))
 
 
 def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any], **given: str) -> None:
@@ -110,9 +117,11 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     recipe = SHIPPED.get(path.stem, SHIPPED["gray-blind50"]) | given
     source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
     if loss not in ("l1", "l2"):
-        raise UsageError(f"unknown --loss {loss!r}; available: l1, l2")
-    low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
-    images, patch = restoration_images(source, data_dir, card)
+        raise UsageError(f"unknown {loss!r}; available: l1, l2", "--loss")
+    with concerning("--sigma"):
+        low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
+    with concerning("--data"):
+        images, patch = restoration_images(source, data_dir, card)
     recipe = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
     net = kbnet_train.train(images, path.with_suffix(".ckpt"), **recipe, **options)
     what = "digits" if source == "mnist" else "grey photographs"
@@ -129,9 +138,9 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     weights_.save(path, state, card)
     trained = kbnet.load(str(path))
     if source == "mnist":
-        card |= {"held_out_mse_x_1e3": held_out_errors(trained, digits(data_dir, {}))}
+        card |= on_digits(trained, digits(data_dir, {}))
     elif source == "natural":
-        card |= {"psnr": psnr(trained, photographs.natural(data_dir).parent / "test"), "psnr_published": PUBLISHED}
+        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test") | {"psnr_published": PUBLISHED}
     weights_.save(path, state, card)
 
 
@@ -142,25 +151,46 @@ def restoration_images(source: str, data_dir: Path | None, card: dict[str, Any])
     folder = photographs.natural(data_dir) if source == "natural" else Path(source)
     found = photographs.read(folder)
     tiles = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
+    folders = sorted({photographs.folder_of(name, folder) for name in found})
     card |= {
-        "data": f"photographs: {', '.join(sorted({Path(name).parent.as_posix() for name in found}))}; grey",
+        "data": f"photographs: {', '.join(folders)}; grey",
         "split": f"all {len(found)} images, {len(tiles)} tiles of {TILE}",
     }
     return tiles, PATCH
 
 
-def psnr(denoiser: Denoiser, folder: Path) -> dict[str, dict[str, float]]:
-    """Folder -> noise in grey levels -> dB, for the test photographs below `folder`; empty if there are none."""
+def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
+    """What a card says of the test photographs below `folder`; nothing if there are none.
+
+    psnr, ssim   folder -> noise in grey levels -> dB, or SSIM
+    out_of_band  those of these levels that the denoiser was not trained at, if there are any
+    """
     if not folder.is_dir():
         return {}
-    table = gauge.summary(denoiser, photographs.read(folder)).set_index("folder").drop(columns="images")
-    return {name: {key.removeprefix("PSNR at "): value for key, value in row.items()} for name, row in table.iterrows()}
+    table = gauge.summary(denoiser, photographs.read(folder), folder)
+    table["level"] = table["sigma_255"].map("{:g}".format)
+    said: dict[str, Any] = {}
+    for measure in ("psnr", "ssim"):
+        known = table.dropna(subset=[measure]).groupby("folder")
+        said[measure] = {name: dict(zip(rows["level"], rows[measure], strict=True)) for name, rows in known}
+    return said | outside(table)
 
 
-def held_out_errors(denoiser: Denoiser, dataset: data.Dataset) -> dict[str, float]:
-    """Squared error x 1e3 on all held-out digits, where a digit is decided."""
+def on_digits(denoiser: Denoiser, dataset: data.Dataset) -> dict[str, Any]:
+    """What a card says of all held-out digits: the squared error x 1e3 at the levels where a digit is decided.
+
+    out_of_band  those of these levels that the denoiser was not trained at, if there are any
+    """
     errors = gauge.gauge(denoiser, dataset, num=len(dataset.held_out), sigmas=CARD_SIGMAS)
-    return {f"std {row.std:g}": round(1e3 * row.mse, 3) for row in errors.itertuples()}
+    errors["level"] = errors["std"].map("std {:g}".format)
+    found = dict(zip(errors["level"], (1e3 * errors["mse"]).round(3), strict=True))
+    return {"held_out_mse_x_1e3": found} | outside(errors)
+
+
+def outside(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The names of the levels in a table of `gauge` at which its denoiser was not trained, for a card."""
+    levels = table.loc[table["out_of_band"], "level"].unique().tolist()
+    return {"out_of_band": levels} if levels else {}
 
 
 def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:

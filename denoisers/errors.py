@@ -20,7 +20,7 @@ class UsageError(ValueError):
 
 
 class ForeignError(RuntimeError):
-    """Code that is not ours failed: a plug-in, a file of the user's, a sampler; the message names it and what it said."""
+    """Code that is not ours failed: a plug-in, a file of the user's, a sampler. Names it, and what it said."""
 
 
 @contextmanager
@@ -31,3 +31,26 @@ def concerning(about: str) -> Iterator[None]:
     except UsageError as error:
         error.about = error.about or about
         raise
+
+
+@contextmanager
+def foreign(who: str) -> Iterator[None]:
+    """Whatever code that is not ours raises inside becomes a ForeignError that begins with `who`.
+
+    SystemExit too: code that was asked for something else does not end the program. Usage errors, networks that diverge
+    and exhausted memory speak for themselves.
+    """
+    try:
+        yield
+    except (UsageError, ForeignError, FloatingPointError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise ForeignError(f"{who} failed: {said(error)} (BENCH_DEBUG=1 shows where)") from error
+
+
+def said(error: BaseException) -> str:
+    """The kind of an exception and the first line of what it says."""
+    if isinstance(error, UsageError):
+        return str(error)
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -13,17 +13,20 @@ One that cannot do without weights declares `weights` without a default.
 """
 
 import difflib
+import functools
 import hashlib
 import importlib.util
 import inspect
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from denoisers.errors import UsageError
+from denoisers.errors import ForeignError, UsageError, concerning, foreign, said
 
 if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from torch import Tensor
@@ -31,6 +34,7 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from denoisers.base import Denoiser
 
 GROUP = "bench.denoisers"
+FEW = 6  # names that are offered where another was expected
 SPLICE = "splice:"
 BUILT_IN = {
     "bilateral": "denoisers.classical:bilateral",
@@ -103,7 +107,7 @@ def is_installed(target: str) -> bool:
 def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     """What `name` leads to, for all names but splices.
 
-    Raises LookupError for an unknown name and ImportError for one that cannot be imported.
+    Raises UsageError for an unknown name and for one that leads to nothing, ForeignError for code that fails.
     """
     if name in BUILT_IN:
         return pkgutil.resolve_name(BUILT_IN[name])
@@ -111,7 +115,7 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     if name in points:
         return imported(points[name].value, f"plug-in {name!r} of {distribution(points[name])}")
     if ":" in name:
-        return imported(name, "--denoiser")
+        return imported(name, "the denoiser")
     close = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise UsageError(
@@ -125,30 +129,50 @@ def find(name: str) -> None:
         from denoisers.splice import parse
 
         for part in parse(name)[:2]:
-            loader(part)
+            load_function(part, loader(part))
     else:
-        loader(name)
+        load_function(name, loader(name))
 
 
 def imported(target: str, who: str) -> Any:
     """The object at "module:attr" or "path/to/file.py:attr".
 
-    Raises ImportError, beginning with `who`, for whatever goes wrong when foreign code is imported.
+    Raises UsageError for what is not there, ForeignError for code that fails when it is imported; both say `who`.
     """
     place, _, attribute = target.rpartition(":")
     try:
         module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except (Exception, SystemExit) as error:
+        absent = isinstance(error, ModuleNotFoundError | TypeError | ValueError) and not executed(error)
         beside = place.endswith(".py") and isinstance(error, ModuleNotFoundError)
         hint = "; modules beside the file are found with PYTHONPATH=" + str(Path(place).parent) if beside else ""
-        raise UsageError(f"{who} ({target}) does not import: {type(error).__name__}: {error}{hint}") from error
+        kind = UsageError if absent else ForeignError
+        raise kind(f"{who} {target} does not import: {said(error)}{hint}") from error
     found = module
     for part in attribute.split("."):
         found = getattr(found, part, None)
     if found is None:
-        functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise UsageError(f"{who} ({target}): {place} has no {attribute!r}; it has: {', '.join(functions) or 'nothing'}")
+        raise UsageError(
+            f"{who} {target} leads nowhere: {place} has no {attribute!r}; {alternatives(module, attribute)}"
+        )
     return found
+
+
+def executed(error: BaseException) -> bool:
+    """Whether an import got as far as running foreign code before it failed, and did not just find nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.filename != __file__ and "importlib" not in frame.filename for frame in frames)
+
+
+def alternatives(module: Any, attribute: str) -> str:
+    """In words, a few of the functions of a module: those that are called nearly as was asked for come first."""
+    functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    if not functions:
+        return "it has no functions"
+    near = difflib.get_close_matches(attribute, functions, n=FEW)
+    shown = near or functions[:FEW]
+    more = f" and {len(functions) - len(shown)} more" if len(functions) > len(shown) else ""
+    return f"it has {', '.join(shown)}{more}"
 
 
 def from_file(path: Path) -> Any:
@@ -209,8 +233,7 @@ def load(
     labels   called for their classes
     options  keywords of the denoiser's own load function
 
-    Raises LookupError (name), ImportError (foreign code), TypeError (option it does not have, or what comes back is no
-    Denoiser), FileNotFoundError or ValueError (weights).
+    Raises UsageError (name, option, weights, or what comes back is no Denoiser) and ForeignError (its code fails).
     """
     from denoisers.base import Denoiser, Spec
 
@@ -218,9 +241,11 @@ def load(
         from denoisers.splice import load_splice
 
         return load_splice(name, weights, train=train, labels=labels, **options)
-    found = loader(name)
-    make = (lambda: found) if isinstance(found, Denoiser) else found
-    denoiser = make(**bind(name, make, weights, {"train": train, "labels": labels}, options))
+    make = load_function(name, loader(name))
+    arguments = bind(name, make, weights, {"train": train, "labels": labels}, options)
+    guard = nullcontext() if name in BUILT_IN else foreign(f"denoiser {name}")
+    with concerning("" if weights is None else "--weights"), guard:
+        denoiser = make(**arguments)
     if not isinstance(denoiser, Denoiser):
         raise UsageError(
             f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "
@@ -229,6 +254,24 @@ def load(
     if not isinstance(getattr(denoiser, "spec", None), Spec):
         raise UsageError(f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec")
     return denoiser.eval()
+
+
+def load_function(name: str, found: Any) -> "Callable[..., Denoiser]":
+    """`found`, if it can be meant as one: a function, a class of denoisers; or what returns it, if it is a Denoiser.
+
+    Nothing is called to find out. Raises UsageError for anything else: a value, a network, a builtin, another class.
+    """
+    from denoisers.base import Denoiser
+
+    if isinstance(found, Denoiser):
+        return lambda: found
+    expected = "expected a function load(weights=None, **options) -> Denoiser, or a Denoiser"
+    whole = inspect.isfunction(inspect.unwrap(found, stop=inspect.isfunction)) if callable(found) else False
+    fits = whole or inspect.ismethod(found) or isinstance(found, functools.partial)
+    if not fits and not (inspect.isclass(found) and issubclass(found, Denoiser)):
+        kind = f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
+        raise UsageError(f"denoiser {name} is {kind}; {expected}; see docs/bring-your-own.md")
+    return found
 
 
 def needs(make: "Callable[..., Denoiser] | Denoiser | None", keyword: str) -> bool:
@@ -247,8 +290,6 @@ def bind(
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """The keywords to call a load function with. Raises TypeError, naming the flag, for what does not fit it."""
-    if not callable(make):
-        raise UsageError(f"denoiser {name!r} is {type(make).__name__}, expected a load function or a Denoiser")
     parameters = inspect.signature(make).parameters
     arguments = dict(options)
     for key in data.keys() & parameters:
@@ -262,11 +303,17 @@ def bind(
                 f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'}", "--option"
             )
     if weights is not None and "weights" not in parameters:
-        raise UsageError(f"denoiser {name!r} takes no --weights")
+        raise UsageError(f"denoiser {name!r} takes none", "--weights")
     if "weights" in parameters:
         if weights is None and needs(make, "weights"):
-            raise UsageError(f"denoiser {name!r} needs --weights: {inspect.getdoc(make).splitlines()[0]}")
+            about = (inspect.getdoc(make) or "a file or folder").splitlines()[0]
+            raise UsageError(f"denoiser {name!r} needs them: {about}", "--weights")
         arguments |= {} if weights is None else {"weights": weights}
+    asked = [
+        key for key, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if missing := [key for key in asked if key not in arguments]:
+        raise UsageError(f"denoiser {name!r} needs {', '.join(missing)}: --option {missing[0]}=...", "--option")
     return {key: typed(name, key, value, parameters.get(key)) for key, value in arguments.items()}
 
 

@@ -69,11 +69,16 @@ def respaced(sigmas: Tensor, steps: int, sigma_max: float | None = None) -> Tens
 
     sigma_max  leaves out the levels above it
     """
+    lowest = sigmas[0].item()
     sigmas = sigmas if sigma_max is None else sigmas[sigmas <= sigma_max]
+    if not len(sigmas):
+        raise UsageError(
+            f"must be {lowest:.3g}, the lowest level of the grid, or more; found {sigma_max:g}", "--sigma-max"
+        )
     if not 1 <= steps <= len(sigmas):
         below = "" if sigma_max is None else f" up to --sigma-max {sigma_max:g}"
         raise UsageError(
-            f"the chain has {len(sigmas)} noise levels{below}, so --steps must be 1..{len(sigmas)}; found {steps}"
+            f"must lie in 1..{len(sigmas)}, as the grid has {len(sigmas)} noise levels{below}; found {steps}", "--steps"
         )
     index = torch.linspace(len(sigmas) - 1, 0, steps, dtype=torch.float64).round().long()
     return torch.cat([sigmas[index], sigmas.new_zeros(1)])
