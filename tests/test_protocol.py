@@ -20,8 +20,8 @@ STANDARD = PROTOCOLS["standard"]
         ({"steps": 5000}, "--steps"),
         ({"sampler": "euler"}, "--sampler"),
         ({"sampler": "nowhere:sampler"}, "--sampler"),
-        ({"sampler": "heun"}, "heun has no --eta; it has --churn"),
-        ({"sampler": "ks", "eta": None, "churn": 1.0}, "ks has no --churn; it has --beta, --h0"),
+        ({"sampler": "heun"}, "--eta: heun has none; it has --churn"),
+        ({"sampler": "ks", "eta": None, "churn": 1.0}, "--churn: ks has none; it has --beta, --h0"),
         ({"sampler": "ks", "eta": None, "beta": 0.0}, "--beta"),
         ({"sampler": "ks", "eta": None, "h0": 2.0}, "--h0"),
         ({"sampler": "heun", "eta": None, "churn": -1.0}, "--churn"),
@@ -84,9 +84,18 @@ def test_a_sampler_from_a_file(tmp_path):
     first = Protocol(10, 5, sampler=f"{path}:still")
     assert first.member.solve(None, 3, None, None) == 3
     assert first.eta is None
+    before = first.to_json()
     path.write_text(path.read_text() + "# changed\n")
-    assert fingerprint(first.to_json()) != fingerprint(STANDARD.to_json())
-    assert len({first.to_json()["source"]["sha256"] for first in (first,)}) == 1
+    after = Protocol(10, 5, sampler=f"{path}:still").to_json()
+    assert before["source"]["sha256"] != after["source"]["sha256"]
+    assert fingerprint(before) != fingerprint(after)
+
+
+@pytest.mark.parametrize("what", ["3", "lambda x: x", "lambda *, clip, callback: 1", "print", "type(3)"])
+def test_what_is_no_sampler_is_refused(tmp_path, what):
+    (tmp_path / "mine.py").write_text(f"it = {what}\n")
+    with pytest.raises(UsageError, match=r"--sampler: .* is no sampler: expected a function"):
+        Protocol(10, 5, sampler=f"{tmp_path / 'mine.py'}:it")
 
 
 def test_a_whole_chain_from_noise_is_not_spelled_out():

@@ -1,5 +1,6 @@
 """Names, plug-ins and what is said when they are wrong."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -7,7 +8,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from denoisers import registry
-from denoisers.errors import UsageError
+from denoisers.errors import ForeignError, UsageError
 
 
 def plug_in(monkeypatch, name, value):
@@ -34,7 +35,7 @@ def test_a_broken_plug_in_is_listed_and_fails_only_when_asked_for(monkeypatch):
     plug_in(monkeypatch, "broken", "no_such_module:load")
     assert "broken" in registry.names()
     assert registry.load("identity")
-    with pytest.raises(UsageError, match=r"'broken' of .*\(no_such_module:load\).*No module named"):
+    with pytest.raises(UsageError, match=r"'broken' of .* no_such_module:load does not import.*No module named"):
         registry.load("broken")
 
 
@@ -68,7 +69,7 @@ def test_a_file_is_executed_once_for_each_content(tmp_path):
     del controls.count
     path.write_text("1 / 0")
     for _ in range(2):
-        with pytest.raises(UsageError, match="ZeroDivisionError"):
+        with pytest.raises(ForeignError, match="ZeroDivisionError"):
             registry.load(f"{path}:x")
 
 
@@ -82,7 +83,8 @@ def test_the_source_of_foreign_code_is_recorded(monkeypatch, tmp_path):
     package = registry.source("denoisers.controls:identity")
     assert len(package["sha256"]) == 64
     assert registry.source("denoisers.classical:tv") == package  # all of the package: modules import one another
-    assert registry.source("math:pi") == {"sha256": None} or len(registry.source("math:pi")["sha256"]) == 64
+    assert len(registry.source("json.decoder:JSONDecoder")["sha256"]) == 64
+    assert registry.source("sys:path") == {"sha256": None}  # built into the interpreter: there is no file
     assert registry.source(f"splice:unet,{path}:x@1") == {f"{path}:x": registry.source(f"{path}:x")}
     plug_in(monkeypatch, "extra", "denoisers.controls:identity")
     assert registry.source("extra") == {"distribution": "an unknown distribution"} | package
@@ -103,14 +105,67 @@ def test_defaults_are_kept_and_options_take_their_types(tmp_path):
     assert load() == ("default.pth", 8, 0.5, True, None)
     assert load(weights="a", width="16", rate="1e-3", blind="False", name="7") == ("a", 16, 1e-3, False, "7")
     for wrong in ({"width": "1.5"}, {"rate": "fast"}, {"blind": "maybe"}):
-        with pytest.raises(UsageError, match=r"must be (int|float|bool); found .*--option"):
+        with pytest.raises(UsageError, match=r"--option: option .* must be (int|float|bool); found"):
             load(**wrong)
 
 
 def test_a_module_beside_a_file_is_asked_for(tmp_path):
     (tmp_path / "mine.py").write_text("from net7 import A")
-    with pytest.raises(UsageError, match=f"No module named 'net7'; modules beside .*PYTHONPATH={tmp_path}"):
+    with pytest.raises(ForeignError, match=f"No module named 'net7'; modules beside .*PYTHONPATH={tmp_path}"):
         registry.load(f"{tmp_path / 'mine.py'}:load")
+
+
+CALLED = """
+import sys, torch
+from denoisers.controls import Identity
+called = []
+def ends(): sys.exit(0)
+def fails(): raise RuntimeError("no luck\\nat all")
+def needs(width): return Identity()
+def position(width, /): return Identity()
+class Other: pass
+class Loads:
+    def __call__(self): called.append(1)
+loads, layer, number = Loads(), torch.nn.Identity(), 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ("Other", "is the class Other; expected a function load"),
+        ("loads", "is a Loads; expected a function load"),
+        ("layer", "is a Identity; expected a function load"),
+        ("number", "is a int; expected a function load"),
+        ("needs", "needs width: --option width=..."),
+        ("position", "needs width: --option width=..."),
+        ("", "has no ''; it has Identity, ends, fails"),
+    ],
+)
+def test_what_is_no_load_function_is_refused_before_it_is_called(tmp_path, attribute, said):
+    (tmp_path / "called.py").write_text(CALLED)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        registry.load(f"{tmp_path / 'called.py'}:{attribute}")
+    assert not registry.from_file(tmp_path / "called.py").called
+
+
+@pytest.mark.parametrize("name", ["builtins:exit", "sys:exit", "torch.nn:Linear", "torch:nn"])
+def test_names_of_other_things_are_refused(name):
+    with pytest.raises(UsageError, match="expected a function load"):
+        registry.find(name)
+
+
+@pytest.mark.parametrize(("attribute", "said"), [("ends", "SystemExit: 0"), ("fails", "RuntimeError: no luck (")])
+def test_what_foreign_code_raises_is_named_with_it(tmp_path, attribute, said):
+    (tmp_path / "called.py").write_text(CALLED)
+    with pytest.raises(ForeignError, match=re.escape(f":{attribute} failed: {said}")):
+        registry.load(f"{tmp_path / 'called.py'}:{attribute}")
+
+
+def test_a_few_names_are_offered():
+    with pytest.raises(UsageError, match=r"torch\.nn has no 'Linar'; it has (\w+, ){1,5}\w+ and \d+ more") as said:
+        registry.find("torch.nn:Linar")
+    assert "Linear" in str(said.value)
 
 
 def test_an_option_it_does_not_have():
@@ -119,12 +174,12 @@ def test_an_option_it_does_not_have():
 
 
 def test_weights_for_a_closed_form():
-    with pytest.raises(UsageError, match="takes no --weights"):
+    with pytest.raises(UsageError, match=r"--weights: .* takes none"):
         registry.load("identity", weights="x")
 
 
 def test_weights_that_cannot_be_done_without():
-    with pytest.raises(UsageError, match="'ffdnet' needs --weights: A file with an FFDNet"):
+    with pytest.raises(UsageError, match="--weights: denoiser 'ffdnet' needs them: A file with an FFDNet"):
         registry.load("ffdnet")
 
 
