@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import data, features, figures, files, imported, machine, protocol, score
+from bench import control_scores, data, features, figures, files, imported, machine, protocol, score
+from bench.bounds import LEAST
 from bench.data import Dataset, to_float
 from bench.features import Extractor
 from bench.noise import level
@@ -37,12 +38,22 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
     return {"scoring": rules, "fingerprint": mark, "table": table, "preprocessing": extractor.preprocessing}
 
 
-def is_scored(run: Run, facts: dict[str, Any]) -> bool:
-    """Whether the images have been scored as `facts` say; they may have been scored otherwise."""
+def is_scored(run: Run, rules: dict[str, Any]) -> bool:
+    """Whether the images have been scored by these `rules`; they may have been scored otherwise."""
     try:
-        return bool(run.read_json(f"metrics-{facts['fingerprint']}.json"))
+        return bool(run.read_json(f"metrics-{rules['fingerprint']}.json"))
     except ValueError:
         return False
+
+
+def circumstances() -> dict[str, Any]:
+    """With what the images are scored, by which command, and when; those of the generation are in run.json."""
+    return {
+        "versions": machine.versions(),
+        "commit": machine.commit(),
+        "argv": sys.argv[1:],
+        "scored": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def finish(
@@ -51,26 +62,28 @@ def finish(
     noise_std: np.ndarray,
     dataset: Dataset,
     extractor: Extractor,
-    facts: dict[str, Any],
+    rules: dict[str, Any],
     say: Say,
 ) -> None:
     """Score uint8 images (N, H, W), write the sheets, and `metrics-<fingerprint>.json` last.
 
-    facts  `scoring`, `fingerprint` and `table` as `protocol_of` gives them
+    Whatever belongs to this scoring is in files of its fingerprint; all others are the same for every scoring.
+
+    rules  as `protocol_of` gives them
     """
     second = features.load(features.second(extractor.name))
-    scores, replicates, rows = score.score(
-        images, noise_std, Reference(dataset, extractor), Reference(dataset, second), say
-    )
-    mark = facts["fingerprint"]
+    against = Reference(dataset, extractor)
+    controls = control_scores.measured(against, len(images), control_scores.names(len(images)), say)
+    say("scoring")
+    scores, replicates, rows = score.score(images, noise_std, against, Reference(dataset, second), controls)
+    mark = rules["fingerprint"]
     run.write(f"per_sample-{mark}.csv", lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
     run.write_npz(f"replicates-{mark}.npz", **{name: values.astype("f4") for name, values in replicates.items()})
     run.write("grid.png", lambda file: figures.grid(images, file))
     neighbours = dataset.train[rows["nearest"]]
     run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
-    protocol_ = {key: facts[key] for key in ("scoring", "fingerprint", "table", "preprocessing")}
-    run.update(status="finished", **protocol_)
-    run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **protocol_, **scores})
+    run.update(status="finished")
+    run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **rules, **circumstances(), **scores})
 
 
 def score_path(
@@ -99,8 +112,8 @@ def score_path(
     machine.check_writable(out)
     dataset = data.load(dataset_name, data_dir)
     images = imported.read(path, dataset)
-    if num is not None and not protocol.LEAST <= num <= len(images):
-        raise UsageError(f"must lie in {protocol.LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
+    if num is not None and not LEAST <= num <= len(images):
+        raise UsageError(f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
     images = images[:num]
     facts = {
         "kind": "images",
@@ -109,20 +122,17 @@ def score_path(
         "digest": hashlib.sha256(images.tobytes()).hexdigest()[:16],
         "num": len(images),
         "dataset": dataset.id,
-        **protocol_of(dataset, extractor, len(images), None),
-        "versions": machine.versions(),
-        "commit": machine.commit(),
-        "argv": sys.argv[1:],
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{facts['digest'][:8]}")
-    if run.readable and is_scored(run, facts):
+    rules = protocol_of(dataset, extractor, len(images), None)
+    short = protocol.fingerprint([facts["digest"], dataset.id])  # nearest.png shows images of the dataset
+    run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}")
+    if run.readable and is_scored(run, rules):
         say(f"complete: {run.path}")
-        return run, facts["fingerprint"]
+        return run, rules["fingerprint"]
     if not run.readable:
         run.begin(facts)
     noise_std = level(to_float(images, dataset.pad)).numpy()
     run.write_npz("samples.npz", arr_0=images[..., None], ids=np.arange(len(images)), noise_std=noise_std)
-    finish(run, images, noise_std, dataset, extractor, facts, say)
+    finish(run, images, noise_std, dataset, extractor, rules, say)
     run.clear_chunks()
-    return run, facts["fingerprint"]
+    return run, rules["fingerprint"]

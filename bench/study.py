@@ -138,7 +138,7 @@ def read(run: Run, plan: experiment.Plan) -> Outcome:
     """What the study needs of a finished run."""
     samples = run.read_npz("samples.npz")
     images = samples["arr_0"][..., 0]
-    mark = plan.facts["fingerprint"]
+    mark = plan.rules["fingerprint"]
     rows = pd.read_csv(run.path / f"per_sample-{mark}.csv")
     scores, facts = run.read_json(f"metrics-{mark}.json"), run.read_json("run.json")
     return Outcome(scores["scores"], facts, plan.extractor.features(images), rows, images[:SHOWN])

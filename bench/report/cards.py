@@ -52,7 +52,7 @@ class Card(NamedTuple):
     scores: list[tuple[str, Number, Number | None]]
     facts: list[tuple[str, str]]
     card: list[tuple[str, str]]
-    command: str
+    commands: list[str]
 
 
 def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
@@ -62,7 +62,6 @@ def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
     if pictured and images is None:
         warnings.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
     trace, said = read_trace(entry) if pictured else ([], [])
-    argv = entry.facts.get("argv")
     return Card(
         entry=entry,
         findings=findings,
@@ -76,8 +75,14 @@ def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
         scores=scores(entry),
         facts=facts(entry),
         card=weight_card(entry),
-        command="bench " + shlex.join(map(str, argv)) if argv else "",
+        commands=commands(entry),
     )
+
+
+def commands(entry: Entry) -> list[str]:
+    """What was typed to generate the images and, where that was something else, to score them."""
+    typed = (facts.get("argv") for facts in (entry.facts, entry.scored))
+    return list(dict.fromkeys("bench " + shlex.join(map(str, argv)) for argv in typed if argv))
 
 
 def warn(entry: Entry, findings: list[Finding]) -> list[str]:
@@ -86,9 +91,10 @@ def warn(entry: Entry, findings: list[Finding]) -> list[str]:
     confidence = entry.score("confidence")
     if findings[0].verdict == diagnosis.FAILS and confidence is not None and confidence.value > 0.9:
         said.append(f"a mean confidence of {confidence.value:.3f} is no proof of digits: KID and precision decide")
-    if "-dirty" in str(entry.facts.get("commit")):
-        said.append(f"made from a working tree with uncommitted changes ({entry.facts['commit']})")
-    if str(entry.facts.get("dataset", "")).startswith("mnist5k"):
+    for done, facts in (("made", entry.facts), ("scored", entry.scored)):
+        if "-dirty" in str(facts.get("commit")):
+            said.append(f"{done} from a working tree with uncommitted changes ({facts['commit']})")
+    if str(entry.scoring.get("dataset", "")).startswith("mnist5k"):
         said.append("of the 5 000 embedded digits, not of the full MNIST")
     return said
 
@@ -159,8 +165,8 @@ def scores(entry: Entry) -> list[tuple[str, Number, Number | None]]:
 
 
 def facts(entry: Entry) -> list[tuple[str, str]]:
-    """What was run, where, at which cost, and how it was scored."""
-    known, cost = entry.facts, entry.facts.get("cost") or {}
+    """What was run, where, at which cost; then how, when and with what these numbers of it were made."""
+    known, scored, cost = entry.facts, entry.scored, entry.facts.get("cost") or {}
     sampler = known.get("sampler") or {}
     band = entry.band()
     rows = {
@@ -168,7 +174,7 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         "source": known.get("source"),
         "protocol": f"{entry.fingerprint}: {entry.protocol}",
         "seed": known.get("seed"),
-        "sampler": ", ".join(f"{key} {value}" for key, value in sampler.items()),
+        "sampler": listed(sampler),
         "trained noise levels": band
         and f"sigma {band[0]:.3g} to {'infinity' if math.isinf(band[1]) else f'{band[1]:.4g}'}",
         "arithmetic": known.get("dtype"),
@@ -177,10 +183,19 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         and f"{cost['seconds']:.4g}, of which {cost.get('seconds_in_denoiser', 0):.4g} in the denoiser",
         "started": known.get("started"),
         "commit": known.get("commit"),
-        "versions": ", ".join(f"{key} {value}" for key, value in (known.get("versions") or {}).items()),
+        "versions": listed(known.get("versions") or {}),
+        "preprocessing": scored.get("preprocessing"),
+        "scored": scored.get("scored"),
+        "scored by commit": scored.get("commit"),
+        "scored with": listed(scored.get("versions") or {}),
     }
-    rows |= {f"scoring: {key}": value for key, value in (known.get("scoring") or {}).items()}
+    rows |= {f"scoring: {key}": value for key, value in entry.scoring.items()}
     return [(key, str(value)) for key, value in rows.items() if value not in (None, "")]
+
+
+def listed(values: dict[str, Any]) -> str:
+    """Keys and values in one line."""
+    return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
 def weight_card(entry: Entry) -> list[tuple[str, str]]:

@@ -43,6 +43,7 @@ class Entry:
 
     table     what image sets share with the protocols whose tables they join
     scoring   how the images were scored, field by field
+    scored    under which circumstances: preprocessing, versions, commit, argv, time; may be empty
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
     second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
     where     its folder, relative to that of the report
@@ -58,6 +59,7 @@ class Entry:
     table: str
     protocol: str
     scoring: dict[str, str]
+    scored: dict[str, Any]
     measured: Measured
     controls: dict[str, Measured]
     verdict: dict[str, str]

@@ -8,9 +8,10 @@ from bench.report.entries import Entry, Measured, Number
 from bench.runs import SCHEMA_VERSION, Run, describe
 
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
-TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions", "scoring"), dict)
+TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)
 TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "seed"), int | float)
 TYPES |= dict.fromkeys(("argv", "warnings"), list)
+SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}  # see scoring.finish
 
 
 def check_version(content: dict[str, Any], name: str) -> None:
@@ -24,11 +25,16 @@ def check_version(content: dict[str, Any], name: str) -> None:
         )
 
 
-def check_types(facts: dict[str, Any]) -> None:
-    """Raise ValueError if a field of run.json is not of its type; it may be missing or null."""
-    for name, kind in TYPES.items():
+def check_types(facts: dict[str, Any], types: dict[str, Any], file: str) -> None:
+    """Raise ValueError if a field is not of its type; it may be missing or null."""
+    for name, kind in types.items():
         if not isinstance(value := facts.get(name), kind | None):
-            raise ValueError(f"run.json has {type(value).__name__} for {name}, expected {kind}")
+            raise ValueError(f"{file} has {type(value).__name__} for {name}, expected {kind}")
+
+
+def check_run(facts: dict[str, Any]) -> None:
+    """`check_types` of run.json."""
+    check_types(facts, TYPES, "run.json")
     for name, value in (facts.get("cost") or {}).items():
         if not isinstance(value, int | float | None):
             raise ValueError(f"run.json has {type(value).__name__} for {name}, expected a number")
@@ -42,7 +48,8 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
     """
     content = run.read_json(name)
     check_version(content, name)
-    check_types(facts)
+    check_run(facts)
+    check_types(content, SCORED, name)
     seed, fingerprint = int(facts.get("seed") or 0), str(content["fingerprint"])
     entry = Entry(
         run=run,
@@ -54,6 +61,7 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
         table=str(content.get("table") or fingerprint),
         protocol=protocol(facts, content["scoring"]),
         scoring=dict(content["scoring"]),
+        scored={key: content[key] for key in SCORED if content.get(key)},
         measured=measured(content),
         controls={str(key): measured(value) for key, value in (content.get("controls") or {}).items()},
         verdict={str(k): str(v) for k, v in (content.get("verdict") or {}).items()},
