@@ -1,20 +1,26 @@
 """How good a denoiser is as a denoiser: its squared error against the noise level."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from bench import figures, files
+from bench import figures, files, names, photographs
+from bench.check import in_both_units
 from bench.data import Dataset, to_float
 from bench.noise import noise
 from denoisers import controls
-from denoisers.base import Denoiser
+from denoisers.base import Denoiser, Spec
+from denoisers.splice import SpliceSpec
 from denoisers.wrappers import pad
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 80.0)
+RESULTS = ("mse", "psnr", "ssim", "bits", "upper bound")  # what depends on the denoiser
+WINDOW = 11  # pixels: side of the window of SSIM
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
@@ -27,6 +33,7 @@ def gauge(
     mse       of the clipped estimate, with images in [0, 1], over the image without its padding
     mse_mean  the same of the constant mean training image, which needs no denoiser
     psnr      -10 log10(mse)
+    out_of_band  whether the denoiser was not trained at this level
 
     Noise depends on (seed, image, level) alone: every denoiser gets the same.
     """
@@ -43,15 +50,20 @@ def gauge(
             error = (denoiser(x, torch.tensor(sigma)).clamp(-1, 1) - x0) / 2
             total += error[..., inner, inner].square().mean(dim=(1, 2, 3)).sum().item()
         mse = total / len(images)
-        rows.append({"sigma": sigma, "std": sigma / 2, "mse": mse, "mse_mean": baseline, "psnr": -10 * np.log10(mse)})
+        row = {"sigma": sigma, "std": sigma / 2, "mse": mse, "mse_mean": baseline, "psnr": -10 * np.log10(mse)}
+        rows.append(row | {"out_of_band": not denoiser.spec.in_band(sigma)})
     return pd.DataFrame(rows)
 
 
-def keep(frame: pd.DataFrame, name: str, dataset: Dataset, num: int, folder: Path) -> Path:
-    """The curve of `name` into `folder`/gauge, where `bench report` finds it; its path. Raises OSError."""
-    path = folder / "gauge" / f"{files.slug(name)}.csv"
+def keep(frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: int, folder: Path) -> Path:
+    """The curve of a denoiser into `folder`/gauge, where `bench report` finds it; its path. Raises OSError.
+
+    facts  denoiser, weights and options, as in run.json
+    """
+    name, weights = names.describe(facts), str(facts.get("weights") or "")
+    path = folder / "gauge" / f"{files.slug(' '.join([name, *re.findall('@([0-9a-f]{8})', weights)]))}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    named = frame.assign(denoiser=name, dataset=dataset.id, num=num)
+    named = frame.assign(denoiser=name, weights=weights, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"))
     return path
 
@@ -74,7 +86,7 @@ def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None])
     for name, load in {"gaussian": controls.gaussian, "ideal": controls.ideal}.items():
         if not is_kept(folder / "gauge" / f"{name}.csv", dataset, num):
             say(f"gauging {name}, to compare with")
-            keep(gauge(load(train=train), dataset, num), name, dataset, num, folder)
+            keep(gauge(load(train=train), dataset, num), {"denoiser": name}, dataset, num, folder)
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
@@ -93,25 +105,72 @@ def restore(denoiser: Denoiser, image: np.ndarray, level: float) -> tuple[np.nda
 def restoration(
     denoiser: Denoiser, images: dict[str, np.ndarray], levels: tuple[float, ...] = (15, 25, 50)
 ) -> pd.DataFrame:
-    """PSNR in dB of each image at each noise level in grey levels, rounded to uint8 first, as papers print it."""
+    """PSNR in dB and SSIM of each image at each noise level, rounded to uint8 first, as papers print them.
+
+    sigma_255    noise level in grey levels
+    psnr, ssim   see `fidelity`
+    out_of_band  whether the denoiser was not trained at this level
+    """
     rows = []
     for level in levels:
+        outside = not denoiser.spec.in_band(level / 127.5)
         for name, image in images.items():
-            restored = np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round()
-            mse = np.square(restored - image).mean()
-            psnr = 10 * np.log10(255**2 / mse) if mse else np.inf
-            rows.append({"image": name, "sigma_255": level, "psnr": psnr})
+            psnr, ssim = fidelity(np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round(), image)
+            rows.append({"image": name, "sigma_255": level, "psnr": psnr, "ssim": ssim, "out_of_band": outside})
     return pd.DataFrame(rows)
 
 
-def summary(denoiser: Denoiser, images: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Mean PSNR over the images of each folder: one row per folder, one column per noise level."""
+def fidelity(restored: np.ndarray, image: np.ndarray) -> tuple[float, float]:
+    """PSNR in dB and SSIM of two images (H, W) of 0 .. 255; infinite and 1 if they are the same.
+
+    SSIM as in Wang et al. 2004 and in the KBNet authors' script: a Gaussian window of 11 x 11 and sigma 1.5, constants
+    0.01 and 0.03, the mean over all places where the window lies inside the image; NaN if there is none. It is computed
+    in float32, which is enough for four digits.
+    """
+    from torchmetrics.functional import image as measures  # takes a second
+
+    ours, theirs = (torch.from_numpy(array.astype(np.float64))[None, None] for array in (restored, image))
+    psnr = measures.peak_signal_noise_ratio(ours, theirs, data_range=255.0).item()
+    if min(image.shape) < WINDOW:
+        return psnr, np.nan
+    _, places = measures.structural_similarity_index_measure(
+        ours.float(), theirs.float(), sigma=1.5, k1=0.01, k2=0.03, data_range=255.0, return_full_image=True
+    )
+    inside = slice(WINDOW // 2, -(WINDOW // 2))  # at the edge it reflects the image
+    return psnr, places[..., inside, inside].double().mean().item()
+
+
+def summary(denoiser: Denoiser, images: dict[str, np.ndarray], root: Path) -> pd.DataFrame:
+    """`restoration` of images found below `root`, their mean: one row per folder and noise level."""
     frame = restoration(denoiser, images)
-    frame["folder"] = [str(Path(name).parent) for name in frame["image"]]
-    table = frame.pivot_table(index="folder", columns="sigma_255", values="psnr").round(2)
-    table.columns = [f"PSNR at {level:g}" for level in table.columns]
-    table.insert(0, "images", frame.groupby("folder")["image"].nunique())
-    return table.reset_index()
+    frame["folder"] = [photographs.folder_of(name, root) for name in frame["image"]]
+    parts = {"images": ("image", "nunique"), "psnr": ("psnr", "mean"), "ssim": ("ssim", "mean")}
+    levels = frame.groupby(["folder", "sigma_255"]).agg(**parts, out_of_band=("out_of_band", "any"))
+    return levels.round({"psnr": 2, "ssim": 4}).reset_index()
+
+
+def marked(frame: pd.DataFrame) -> pd.DataFrame:
+    """What was measured, as text; a result at noise levels that the denoiser was not trained at ends in *.
+
+    out_of_band  whether that is so, which the mark says; or the share of the levels, which is shown beside it
+    """
+    outside = frame["out_of_band"]
+    text = frame.drop(columns="out_of_band").map(lambda value: value if isinstance(value, str) else f"{value:.4g}")
+    for column in text.columns.intersection(RESULTS):
+        text[column] += np.where(outside > 0, "*", "")
+    return text if outside.dtype == bool else text.assign(**{"out of band": outside.map("{:.0%}".format)})
+
+
+def note(frame: pd.DataFrame, spec: Spec) -> str:
+    """What the * of `marked` means, with the levels that the denoiser was trained at; empty if there is none."""
+    return f"* outside the noise levels it was trained on: {band(spec)}" if (frame["out_of_band"] > 0).any() else ""
+
+
+def band(spec: Spec) -> str:
+    """The noise levels a denoiser was trained on; of a splice, those of its parts and where they change."""
+    if isinstance(spec, SpliceSpec):
+        return f"above {spec.switch:g} {band(spec.above)}, below it {band(spec.below)}"
+    return in_both_units(spec)
 
 
 def draw(denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4) -> None:

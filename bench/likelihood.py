@@ -111,6 +111,13 @@ def bits(found: np.ndarray, pixels: int) -> pd.DataFrame:
 def likelihood(
     denoiser: Denoiser, dataset: Dataset, num: int, seed: int = 0, advance: Callable[[int], None] = lambda levels: None
 ) -> pd.DataFrame:
-    """Bits per pixel of `num` held-out images under a denoiser, by band of noise; see `bits`."""
+    """Bits per pixel of `num` held-out images under a denoiser, by band of noise; see `bits`.
+
+    out_of_band  share of the intervals between two levels where it was not trained at one of them
+    """
     height, width = dataset.held_out.shape[1:]
-    return bits(errors(denoiser, dataset, num, seed, advance), height * width)
+    frame = bits(errors(denoiser, dataset, num, seed, advance), height * width)
+    sigmas, band = grid()
+    outside = np.array([not denoiser.spec.in_band(sigma) for sigma in sigmas.tolist()])
+    touched = outside[1:] | outside[:-1]
+    return frame.assign(out_of_band=[*(touched[band == i].mean() for i in range(len(PER_BAND))), touched.mean()])

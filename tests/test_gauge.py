@@ -1,14 +1,21 @@
 """PSNR of denoisers of which it is known: one that does nothing, one that knows the answer."""
 
+import dataclasses
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import structural_similarity
 
-from bench import gauge
+from bench import gauge, likelihood, train
 from bench.report import plots
 from denoisers.base import Denoiser, Spec
 from denoisers.controls import Identity
+from denoisers.splice import Splice
 
 
 class Oracle(Denoiser):
@@ -35,19 +42,91 @@ def test_noise_is_that_of_the_authors_script(image):
     assert np.allclose(noisy, same, atol=1e-6)
 
 
+class Narrow(Identity):
+    """Trained at 20 to 30 grey levels."""
+
+    def __init__(self):
+        super().__init__()
+        self.spec = dataclasses.replace(self.spec, sigma_min=20 / 127.5, sigma_max=30 / 127.5)
+
+
+@pytest.mark.parametrize("noise", [0.4, 3, 25, 200])
+def test_psnr_is_the_closed_formula_and_ssim_that_of_scikit_image(rng, noise):
+    smooth = gaussian_filter(rng.normal(size=(70, 90)), 3)
+    image = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    restored = np.clip(image + rng.normal(0, noise, image.shape), 0, 255).round()
+    psnr, ssim = gauge.fidelity(restored, image)
+    assert psnr == pytest.approx(10 * np.log10(255**2 / np.square(restored - image).mean()), rel=1e-7)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    assert ssim == pytest.approx(
+        structural_similarity(restored, image.astype(float), data_range=255, **window), abs=1e-4
+    )
+
+
+def test_fidelity_of_an_image_to_itself(image):
+    assert gauge.fidelity(image.astype(float), image) == (np.inf, 1)
+    psnr, ssim = gauge.fidelity(image[:10] / 1.0, image[:10])  # lower than the window
+    assert np.isinf(psnr)
+    assert np.isnan(ssim)
+
+
 def test_psnr_of_what_is_known(image):
     table = gauge.restoration(Identity(), {"one": image, "two": image})
     assert len(table) == 6
+    assert not table["out_of_band"].any()
     for level, rows in table.groupby("sigma_255"):
         assert rows["psnr"].to_numpy() == pytest.approx(20 * np.log10(255 / level), abs=0.4)
     assert np.isinf(gauge.restoration(Oracle(image), {"one": image}, levels=(15,))["psnr"]).all()
 
 
-def test_summary_has_a_row_per_folder(image):
-    table = gauge.summary(Identity(), {"a/1": image, "a/2": image, "b/1": image})
-    assert table["folder"].tolist() == ["a", "b"]
-    assert table["images"].tolist() == [2, 1]
-    assert list(table.columns[2:]) == ["PSNR at 15", "PSNR at 25", "PSNR at 50"]
+def test_summary_has_a_row_per_folder_and_level(image, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = {"a/1": image, "a/2": image, "b/c/1": image, "1": image}
+    table = gauge.summary(Narrow(), images, Path())
+    assert table["folder"].tolist() == sorted(3 * ["a", "b/c", tmp_path.name])
+    assert table["sigma_255"].tolist() == 3 * [15, 25, 50]
+    assert table.set_index("folder")["images"].to_dict() == {"a": 2, "b/c": 1, tmp_path.name: 1}
+    assert table["out_of_band"].tolist() == 3 * [True, False, True]
+    single = gauge.restoration(Narrow(), {"1": image})
+    assert table.loc[table["folder"] == "b/c", "psnr"].to_numpy() == pytest.approx(single["psnr"], abs=0.006)
+
+
+def test_results_outside_the_trained_band_are_marked(image, digits):
+    """The issue's own case: a PSNR at 50 grey levels of a network for 25."""
+    frame = gauge.summary(Narrow(), {"a/1": image}, Path())
+    text = gauge.marked(frame)
+    assert list(text.columns) == ["folder", "sigma_255", "images", "psnr", "ssim"]
+    assert [value.endswith("*") for value in text["psnr"]] == [True, False, True]
+    assert [value.endswith("*") for value in text["ssim"]] == [True, False, True]
+    assert not text[["folder", "sigma_255", "images"]].map(lambda value: "*" in value).any(axis=None)
+    assert [float(value.rstrip("*")) for value in text["psnr"]] == pytest.approx(frame["psnr"], rel=1e-3)
+    assert gauge.note(frame, Narrow().spec).endswith("(20 to 30 grey levels)")
+
+    curve = gauge.gauge(Narrow(), digits, 6, sigmas=(0.05, 0.2, 1.0))
+    assert gauge.marked(curve)["mse"].str.endswith("*").tolist() == [True, False, True]
+    assert not gauge.marked(curve)["mse_mean"].str.endswith("*").any()
+    inside = gauge.gauge(Identity(), digits, 6, sigmas=(0.2, 1.0))
+    assert gauge.note(inside, Identity().spec) == ""
+    assert not gauge.marked(inside).map(lambda value: "*" in value).any(axis=None)
+
+
+def test_bits_that_rest_on_errors_outside_the_band_are_marked(digits):
+    found = likelihood.likelihood(Narrow(), digits, 2)
+    text = gauge.marked(found).set_index("grey levels")
+    assert text.loc["sigma above 255", "out of band"] == "100%"
+    assert 0 < found["out_of_band"].iloc[2] < 1  # 10 to 50 grey levels
+    assert text["bits"].str.endswith("*").all()
+    assert not text["stderr"].str.endswith("*").any()
+    assert not likelihood.likelihood(Identity(), digits, 2)["out_of_band"].any()
+
+
+def test_the_band_of_a_splice_is_that_of_both_parts(digits):
+    spliced = Splice(Identity(), Narrow(), 1.0)
+    curve = gauge.gauge(spliced, digits, 6, sigmas=(0.05, 0.2, 2.0))
+    assert curve["out_of_band"].tolist() == [True, False, False]
+    said = gauge.note(curve, spliced.spec)
+    assert "above 1 sigma 0 to inf" in said
+    assert said.endswith("(20 to 30 grey levels)")
 
 
 def test_drawing(image, tmp_path):
@@ -56,21 +135,41 @@ def test_drawing(image, tmp_path):
         assert sheet.size == (2 * 30 + 3 * 4, 2 * 20 + 3 * 4)
 
 
+def test_a_card_says_which_of_its_numbers_are_outside_the_band(image, digits, tmp_path):
+    for place in ("set/1.png", "small/1.png"):
+        (tmp_path / place).parent.mkdir()
+        Image.fromarray(image if place.startswith("set") else image[:9]).save(tmp_path / place)
+    card = json.loads(json.dumps(train.on_photographs(Narrow(), tmp_path), allow_nan=False))
+    assert card["psnr"].keys() == {"set", "small"}
+    assert card["ssim"].keys() == {"set"}  # the others are smaller than the window
+    assert card["psnr"]["set"].keys() == {"15", "25", "50"}
+    assert card["psnr"]["set"]["25"] == pytest.approx(20 * np.log10(255 / 25), abs=0.4)
+    assert card["out_of_band"] == ["15", "50"]
+    assert "out_of_band" not in train.on_photographs(Identity(), tmp_path)
+    assert train.on_photographs(Narrow(), tmp_path / "nowhere") == {}
+
+    few = dataclasses.replace(digits, held_out=digits.held_out[:6])
+    card = json.loads(json.dumps(train.on_digits(Narrow(), few), allow_nan=False))
+    assert list(card["held_out_mse_x_1e3"]) == card["out_of_band"] == ["std 0.2", "std 0.5", "std 0.7", "std 1"]
+    assert train.on_digits(Identity(), few).keys() == {"held_out_mse_x_1e3"}
+
+
 def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits, tmp_path):
     said = []
     frame = gauge.gauge(Identity(), digits, 20)
-    path = gauge.keep(frame, "mine.py:load card", digits, 20, tmp_path)
+    path = gauge.keep(frame, {"denoiser": "mine.py:load", "weights": "card@0a1b2c3d"}, digits, 20, tmp_path)
     gauge.bounds(digits, 20, tmp_path, said.append)
-    assert sorted(file.name for file in path.parent.iterdir()) == ["gaussian.csv", "ideal.csv", "mine.py-load-card.csv"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["gaussian.csv", "ideal.csv", "mine.py-load-card-0a1b2c3d.csv"]
     assert len(said) == 2
     gauge.bounds(digits, 20, tmp_path, said.append)
     assert len(said) == 2  # they are there
-    curves = dict(plots.gauged(tmp_path))
+    curves = {curve.name: curve.frame for curve in plots.gauged(tmp_path)}
     assert curves.keys() == {"mine.py:load card", "gaussian", "ideal"}
     assert np.allclose(curves["mine.py:load card"]["mse"], frame["mse"], rtol=1e-5)
+    assert not curves["mine.py:load card"]["out_of_band"].any()
     assert (curves["gaussian"]["mse"] <= curves["gaussian"]["mse_mean"] * 1.02).all()
     gauge.bounds(digits, 10, tmp_path, said.append)
     assert len(said) == 4  # of other digits
     gauge.bounds(digits, 20, tmp_path, said.append)
-    gauge.keep(frame, "other", digits, 10, tmp_path)
-    assert "other" not in dict(plots.gauged(tmp_path))  # measured on other digits
+    gauge.keep(frame, {"denoiser": "other"}, digits, 10, tmp_path)
+    assert "other" not in {curve.name for curve in plots.gauged(tmp_path)}  # measured on other digits

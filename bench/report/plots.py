@@ -1,6 +1,8 @@
 """The plots that compare denoisers: drawn once, for the page and, as PNG and SVG, for papers."""
 
+import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench import names
 from bench.report import real
 from bench.report.entries import Group, in_order
 from bench.report.style import COLOURS, INK, MARGINS, SIZE, STYLE, export, inline
@@ -29,10 +32,23 @@ class Drawn(NamedTuple):
     svg: Markup
 
 
+class Curve(NamedTuple):
+    """Squared error against sigma, as `bench gauge --out` kept it.
+
+    name     of the denoiser, as it stands alone
+    weights  with digests; empty where there are none, or an earlier version did not say
+    frame    columns sigma, mse, mse_mean, out_of_band
+    """
+
+    name: str
+    weights: str
+    frame: pd.DataFrame
+
+
 class Plot(NamedTuple):
     """A figure: its file's name, its title, what it shows, and what draws it; that returns False to leave it out.
 
-    draw  draw(axes, folder of runs, group, colour by title)
+    draw  draw(axes, folder of runs, group, colour by name)
     """
 
     name: str
@@ -46,8 +62,8 @@ def draw(folder: Path, groups: list[Group]) -> list[Drawn]:
     found = []
     if not groups:
         return found
-    titles = dict.fromkeys(entry.title for entry in in_order(groups[0]))
-    colours = {title: COLOURS[min(place, len(COLOURS) - 1)] for place, title in enumerate(titles)}
+    shown = in_order(groups[0])
+    colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
     (folder / "figures").mkdir(exist_ok=True)
     with mpl.rc_context(STYLE):
         for plot in PLOTS:
@@ -70,7 +86,7 @@ def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, 
     for entry in in_order(group):
         kid, cost = entry.score("kid"), (entry.facts.get("cost") or {}).get("seconds_per_image")
         if kid is not None and isinstance(cost, int | float) and cost > 0:
-            shown.append((entry.title, cost, kid))
+            shown.append((entry.name, cost, kid))
     if len(shown) < 2:
         return False
     axes.set_xscale("log")
@@ -103,11 +119,13 @@ def error_and_noise(axes: Axes, folder: Path, group: Group, colours: dict[str, s
     if not curves:
         return False
     free = iter(colour for colour in COLOURS if colour not in colours.values())
-    for name, frame in curves[:LABELLED]:
+    for name, frame, rows in called(curves, group)[:LABELLED]:
         style = {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if name in BOUNDS else {}
-        colour = {} if style else {"color": colours.get(name) or next(free, COLOURS[-1])}
-        axes.loglog(frame["sigma"], frame["mse"], label=label(name), **style, **colour)
-    axes.axhline(curves[0][1]["mse_mean"].iloc[0], color=INK, linewidth=0.6, linestyle=":", label="mean image")
+        colour = {} if style else {"color": colours[rows[0]] if rows else next(free, COLOURS[-1])}
+        (line,) = axes.loglog(frame["sigma"], frame["mse"], label=label(name), **style, **colour)
+        outside = frame[frame["out_of_band"]]
+        axes.plot(outside["sigma"], outside["mse"], "o", markersize=3, fillstyle="none", color=line.get_color())
+    axes.axhline(curves[0].frame["mse_mean"].iloc[0], color=INK, linewidth=0.6, linestyle=":", label="mean image")
     axes.set(xlabel="σ, images in [−1, 1]", ylabel="squared error per pixel")
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
@@ -115,18 +133,46 @@ def error_and_noise(axes: Axes, folder: Path, group: Group, colours: dict[str, s
     return True
 
 
-def gauged(folder: Path) -> list[tuple[str, pd.DataFrame]]:
-    """Name and curve of every denoiser that `bench gauge --out` measured on the digits most were measured on."""
-    found: dict[str, list[tuple[str, pd.DataFrame]]] = {}
-    for path in sorted((folder / "gauge").glob("*.csv")):
-        try:
-            frame = pd.read_csv(path)
-            name, dataset, num = (str(frame[key].iloc[0]) for key in ("denoiser", "dataset", "num"))
-            curve = frame[["sigma", "mse", "mse_mean"]].astype(float)
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            continue
-        found.setdefault(f"{dataset} {num}", []).append((name, curve))
-    return max(found.values(), key=len, default=[])
+def called(curves: list[Curve], group: Group) -> list[tuple[str, pd.DataFrame, list[str]]]:
+    """Name and frame of each curve, and the names of the rows of the table that are of the same denoiser.
+
+    A curve has the name of the one row that is of its denoiser.
+    """
+    alone = names.distinct([curve._asdict() for curve in curves])
+    found = []
+    for name, curve in zip(alone, curves, strict=True):
+        same = [entry for entry in in_order(group) if entry.is_run and names.describe(entry.facts) == curve.name]
+        rows = [entry.name for entry in same if curve.weights in ("", entry.facts.get("weights"))]
+        found.append((rows[0] if len(rows) == 1 else name, curve.frame, rows))
+    return found
+
+
+def gauged(folder: Path) -> list[Curve]:
+    """Every denoiser that `bench gauge --out` measured into `folder` or one below it, all on the same digits.
+
+    On those that most of the uppermost curves are of; a denoiser that was measured on them twice is shown once.
+    """
+    found: list[tuple[int, str, Curve]] = []
+    for path in sorted(folder.rglob("gauge/*.csv"), key=lambda path: (len(path.parts), path)):
+        with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError):
+            found.append((len(path.parts), *read_curve(path)))
+    uppermost = Counter(digits for depth, digits, _ in found if depth == found[0][0]).most_common(1)
+    shown: dict[tuple[str, str], Curve] = {}
+    for _, digits, curve in found:
+        if digits == uppermost[0][0]:
+            shown.setdefault((curve.name, curve.weights), curve)
+    return list(shown.values())
+
+
+def read_curve(path: Path) -> tuple[str, Curve]:
+    """What digits it was measured on, and the curve. Raises OSError, ValueError, KeyError, IndexError or TypeError."""
+    frame = pd.read_csv(path)
+    name, dataset, num = (str(frame[key].iloc[0]) for key in ("denoiser", "dataset", "num"))
+    weights = "" if "weights" not in frame or frame["weights"].isna().all() else str(frame["weights"].iloc[0])
+    curve = frame[["sigma", "mse", "mse_mean"]].astype(float)
+    curve["out_of_band"] = frame.get("out_of_band", False)
+    curve["out_of_band"] = curve["out_of_band"].astype(str) == "True"
+    return f"{dataset} {num}", Curve(name, weights, curve)
 
 
 def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
@@ -135,7 +181,7 @@ def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -
     for entry in in_order(group)[: LABELLED // 2]:
         try:
             frame = pd.read_csv(entry.run.path / f"per_sample-{entry.fingerprint}.csv")
-            sets[entry.title] = frame["d1"].to_numpy(dtype=float)
+            sets[entry.name] = frame["d1"].to_numpy(dtype=float)
         except (OSError, ValueError, KeyError):
             continue
     if not sets:
@@ -197,7 +243,8 @@ PLOTS = (
         "error-noise",
         "Error against noise",
         "Squared error on held-out digits at each noise level; dashed: the best linear denoiser, dash-dotted: the "
-        "exact posterior mean over the training set, dotted: the mean image.",
+        "exact posterior mean over the training set, dotted: the mean image; circles: outside the noise a network was "
+        "trained on.",
         error_and_noise,
     ),
     Plot(
