@@ -253,7 +253,7 @@ def compare(
     if len(runs) < 2:
         raise UsageError(f"two or more are compared; found {len(runs)}", "RUN...")
     with concerning("RUN..."):
-        found = [compare_.load(run, features) for run in runs]
+        found = compare_.load_all(runs, features)
         frame = compare_.compare(found)
     if json_:
         typer.echo(frame.to_json(orient="records", indent=2))
@@ -376,8 +376,8 @@ def gauge(
         frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos, images)
     typer.echo("\n".join(filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])))
     if out is not None:
-        name = " ".join([denoiser, found.spec.weights.split("@")[0], *(option or [])]).replace("  ", " ").strip()
-        typer.echo(gauge_.keep(frame, name, digits(), num, out))
+        facts = {"denoiser": denoiser, "weights": found.spec.weights, "options": parse_options(option or [])}
+        typer.echo(gauge_.keep(frame, facts, digits(), num, out))
         gauge_.bounds(digits(), num, out, say)
     if figure is not None:
         gauge_.draw(found, photos, figure)

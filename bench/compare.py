@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from bench import uncertainty
-from bench.runs import Run, describe
+from bench import names, uncertainty
+from bench.runs import Run
 from denoisers.errors import UsageError
 
 SCORES = (  # that are compared; each has bootstrap values
@@ -41,7 +41,7 @@ CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagre
 class Scored:
     """One run, or several that differ in their seed alone, under one scoring protocol."""
 
-    name: str
+    name: str  # as it stands alone; of several that `load_all` loads, as it is told from the others
     seeds: tuple[int, ...]
     facts: dict[str, Any]  # run.json of the first
     metrics: dict[str, Any]  # metrics-<fingerprint>.json of the first
@@ -58,6 +58,14 @@ class Scored:
         if score in COPIES:
             return 0.0
         return 1.96 * math.sqrt(2) * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
+
+
+def load_all(paths: Sequence[Path], features: str | None = None) -> list[Scored]:
+    """`load` of each path, under names that tell them apart."""
+    found = [load(path, features) for path in paths]
+    rows = [run.facts | {"seed": ", ".join(map(str, run.seeds))} for run in found]
+    called = names.distinct(rows, [str(path) for path in paths])
+    return [dataclasses.replace(run, name=name) for run, name in zip(found, called, strict=True)]
 
 
 def load(path: Path, features: str | None = None) -> Scored:
@@ -79,9 +87,9 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
     Raises ValueError naming what is missing.
     """
     facts = run.read_json("run.json")
-    names = run.metrics if mark is None else [f"metrics-{mark}.json"]
+    files = run.metrics if mark is None else [f"metrics-{mark}.json"]
     found: dict[str, list[dict[str, Any]]] = {}
-    for metrics in map(run.read_json, names):
+    for metrics in map(run.read_json, files):
         found.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
     if not found:
         raise UsageError(f"{run.path} has no scores; the same `bench run` or `bench score` command writes them")
@@ -107,7 +115,7 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         values = {name: metrics["scores"][name]["value"] for name in SCORES}
         for name in COPIES:
             values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"]
-        scored = Scored(describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
+        scored = Scored(names.describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
         _ = [scored.margin(name) for name in SCORES], scored.num
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{run.path}: the scores lack {error}; score again with the same command") from None

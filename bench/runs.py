@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -118,12 +117,3 @@ def find(folder: Path) -> list[Run]:
     studies = {path.parent for path in folder.rglob("study.json")} - {folder}
     found = (path.parent for path in sorted(folder.rglob("run.json")))
     return [Run(path) for path in found if studies.isdisjoint(path.parents)]
-
-
-def describe(facts: dict[str, Any]) -> str:
-    """Denoiser, weights and options in words; or the name of an image set."""
-    if "denoiser" not in facts:
-        return str(facts["name"])
-    weights = re.sub("@[0-9a-f]{8}", "", str(facts.get("weights") or ""))
-    options = "".join(f" {key}={value}" for key, value in (facts.get("options") or {}).items())
-    return f"{facts['denoiser']} {weights}".rstrip() + options

@@ -159,7 +159,11 @@ def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits,
     frame = gauge.gauge(Identity(), digits, 20)
     path = gauge.keep(frame, {"denoiser": "mine.py:load", "weights": "card@0a1b2c3d"}, digits, 20, tmp_path)
     gauge.bounds(digits, 20, tmp_path, said.append)
-    assert sorted(file.name for file in path.parent.iterdir()) == ["gaussian.csv", "ideal.csv", "mine.py-load-card-0a1b2c3d.csv"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "gaussian.csv",
+        "ideal.csv",
+        "mine.py-load-card-0a1b2c3d.csv",
+    ]
     assert len(said) == 2
     gauge.bounds(digits, 20, tmp_path, said.append)
     assert len(said) == 2  # they are there

@@ -104,9 +104,8 @@ def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:
     for place, (_, row) in enumerate(frame.iterrows()):
         key = row.get("key")
         key = key if isinstance(key, str) else ""
-        seed = f" (seed {row['seed']:.0f})" if key and row["seed"] else ""
         said = words.get(key, ("", ""))
-        found.append(Row(row["kind"], key, row["rank"], row["name"] + seed, *said, [column[place] for column in drawn]))
+        found.append(Row(row["kind"], key, row["rank"], row["name"], *said, [column[place] for column in drawn]))
     return found
 
 

@@ -4,7 +4,19 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+from bench import names
 from bench.runs import Run
+
+CONTROLS = {
+    "held_out": "held-out digits",
+    "copies": "training digits",
+    "copies_noise_0.05": "training digits, noise 0.05",
+    "copies_noise_0.1": "training digits, noise 0.1",
+    "copies_noise_0.2": "training digits, noise 0.2",
+    "copies_shifted": "training digits, shifted",
+    "midpoints": "midpoints of two digits",
+    "gaussian": "Gaussian model",
+}
 
 
 class Number(NamedTuple):
@@ -41,6 +53,7 @@ class Absent(NamedTuple):
 class Entry:
     """One set of images scored under one protocol: a run, or images that `bench score` was given.
 
+    name      as it stands alone; in a group, as it is told from the others there
     table     what image sets share with the protocols whose tables they join
     scoring   how the images were scored, field by field
     scored    under which circumstances: preprocessing, versions, commit, argv, time; may be empty
@@ -72,9 +85,9 @@ class Entry:
         return "sampler" in self.facts
 
     @property
-    def title(self) -> str:
-        """Name, and the seed where it is not 0."""
-        return f"{self.name} (seed {self.seed})" if self.seed else self.name
+    def features(self) -> str:
+        """The extractor that the images were scored with, without its digest."""
+        return str(self.scoring.get("features", "?")).split("@", maxsplit=1)[0]
 
     def score(self, name: str) -> Number | None:
         """A score, or None where it was not measured."""
@@ -116,7 +129,15 @@ def groups(entries: list[Entry]) -> list[Group]:
             for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
                 group.append(entry)
     ranked = sorted(found.values(), key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)))
-    return [Group(group[0].fingerprint, group[0].protocol, group, group[0].controls, {}, []) for group in ranked]
+    return [Group(group[0].fingerprint, group[0].protocol, named(group), group[0].controls, {}, []) for group in ranked]
+
+
+def named(entries: list[Entry]) -> list[Entry]:
+    """The entries of one table, under names that tell them apart, from the controls too."""
+    controls = [{"kind": "control", "name": name} for name in CONTROLS.values()]
+    rows, folders = [entry.facts for entry in entries], [entry.where for entry in entries]
+    found = names.distinct(rows + controls, folders + [""] * len(controls))
+    return [dataclasses.replace(entry, name=name) for entry, name in zip(entries, found, strict=False)]
 
 
 def in_order(group: Group) -> list[Entry]:

@@ -35,7 +35,9 @@ def prepare(folder: Path, entries: list[Entry], absent: list[Absent]) -> Report:
     for entry in entries:
         images = pictures.samples(entry.run)
         findings[entry.key] = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
-    return Report(folder, entries, ranking.grouped(entries), absent + imageless(entries), findings)
+    groups = ranking.grouped(entries)
+    named = {entry.key: entry for group in groups for entry in group.entries}
+    return Report(folder, [named[entry.key] for entry in entries], groups, absent + imageless(entries), findings)
 
 
 def imageless(entries: list[Entry]) -> list[Absent]:
@@ -104,7 +106,7 @@ def as_json(report: Report) -> str:
         {
             "path": entry.where,
             "fingerprint": entry.fingerprint,
-            "name": entry.title,
+            "name": entry.name,
             "verdict": report.findings[entry.key][0].verdict,
             "findings": [finding._asdict() for finding in report.findings[entry.key]],
         }
@@ -129,7 +131,7 @@ def md(report: Report) -> str:
     pages += [section(report, entry) for entry in report.entries]
     for study in sorted(report.folder.rglob("study.json")):
         name, path = study.parent.name, study.parent.relative_to(report.folder).as_posix()
-        pages.append(f"## Study: [{name}]({path}/{name}.md)\n\n![{name}]({path}/{name}.png)")
+        pages.append(f"## Study: [{path}]({path}/{name}.md)\n\n![{path}]({path}/{name}.png)")
     if report.absent:
         lines = [f"- {escaped(f'{item.path}: {item.reason}')}" for item in report.absent]
         pages.append("## Not shown\n\n" + "\n".join(lines))
@@ -142,7 +144,7 @@ def section(report: Report, entry: Entry) -> str:
     said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in report.findings[entry.key])
     sheets = [name for name in ("grid.png", "nearest.png") if (entry.run.path / name).exists()]
     shown = " ".join(f"![{name.removesuffix('.png')}](<{entry.where}/{name}>)" for name in sheets)
-    return f"## {escaped(entry.title)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip()
+    return f"## {escaped(entry.name)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip()
 
 
 def escaped(text: str) -> str:

@@ -10,12 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import bench
+from bench import names
 from bench.report import board, cards, diagnosis, panel, table
 from bench.report.cards import Card
 from bench.report.diagnosis import Finding
 from bench.report.entries import Absent, Entry, Group, in_order
 from bench.report.glossary import GLOSSARY
 
+COUNTED = ("sampler.num", "sampler.steps")
 PICTURED = 24  # cards with pictures; further ones have text only, so that the page stays small
 
 
@@ -87,20 +89,25 @@ def framed(groups: list[Group]) -> list[tuple[Group, Any]]:
 def verdicts(made: list[Card]) -> dict[str, list[Verdict]]:
     """The answer: which denoisers generate, which memorize, which do neither, each with the reason."""
     found: dict[str, list[Verdict]] = {}
-    for card in made:
+    for card, where in zip(made, conditions([card.entry for card in made]), strict=True):
         first = card.findings[0]
         because = "; ".join(finding.because for finding in card.findings[:2])
         if card.outside and first.verdict == diagnosis.FAILS:
             because += f". {card.outside}"
-        where = size(card.entry)
-        said = Verdict(card.entry.key, card.entry.title, where, first.kind, first.verdict, because)
+        said = Verdict(card.entry.key, card.entry.name, where, first.kind, first.verdict, because)
         found.setdefault(first.verdict, []).append(said)
     order = (diagnosis.GENERATES, diagnosis.MEMORIZES, diagnosis.FAILS)
     return {verdict: found[verdict] for verdict in order if verdict in found}
 
 
-def size(entry: Entry) -> str:
-    """Number of images and of steps, to tell runs of one denoiser apart."""
-    counts = [number.n for number in entry.measured.scores.values() if number.n]
-    steps = (entry.facts.get("sampler") or {}).get("steps")
-    return f"{max(counts, default='?')} images" + (f", {steps} steps" if steps else "")
+def conditions(entries: list[Entry]) -> list[str]:
+    """Of each, the number of images and of steps, and in what else its table is unlike those of the others."""
+    found = {}
+    for same in ([entry for entry in entries if entry.is_run], [entry for entry in entries if not entry.is_run]):
+        rows = [(entry.facts.get("sampler") or {}) | {"features": entry.features} for entry in same]
+        more = names.differences([{"sampler": row} for row in rows], ("sampler",), apart_from=COUNTED)
+        for entry, row, words in zip(same, rows, more, strict=True):
+            counts = [number.n for number in entry.measured.scores.values() if number.n]
+            steps = [f"{row['steps']} steps"] if row.get("steps") else []
+            found[entry.key] = ", ".join([f"{max(counts, default='?')} images", *steps, *words])
+    return [found[entry.key] for entry in entries]

@@ -4,8 +4,9 @@ import math
 import re
 from typing import Any
 
+from bench.names import describe
 from bench.report.entries import Entry, Measured, Number
-from bench.runs import SCHEMA_VERSION, Run, describe
+from bench.runs import SCHEMA_VERSION, Run
 
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)

@@ -1,12 +1,11 @@
 """Who is better than whom: places with ties, seeds taken together, what two extractors agree on, and what is unlike."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bench import compare, uncertainty
+from bench import compare, names, uncertainty
 from bench.compare import Scored
 from bench.report.entries import Entry, Group, groups
 from bench.report.parse import MALFORMED
@@ -59,13 +58,16 @@ def in_words(entries: Sequence[Entry], runs: dict[str, Scored]) -> list[str]:
 
 
 def by_seed(entries: Sequence[Entry], runs: dict[str, Scored]) -> dict[str, list[Scored]]:
-    """Name -> the runs of it that differ in the seed alone, where there are several."""
-    found = defaultdict(list)
+    """Name -> the runs of it that differ in the seed alone, where there are several; one made twice counts once."""
+    found: dict[str, dict[int, Scored]] = {}
+    facts = {}
     for entry in entries:
         if entry.is_run and entry.key in runs:
             made = json.dumps([entry.facts.get(name) for name in compare.MADE], sort_keys=True, default=str)
-            found[entry.name, made].append(runs[entry.key])
-    return {name: same for (name, _), same in found.items() if len({run.seeds for run in same}) == len(same) > 1}
+            found.setdefault(made, {}).setdefault(entry.seed, runs[entry.key])
+            facts[made] = {key: value for key, value in entry.facts.items() if key != "seed"}
+    called = dict(zip(facts, names.distinct(list(facts.values())), strict=True))
+    return {called[made]: list(seeds.values()) for made, seeds in found.items() if len(seeds) > 1}
 
 
 def seeds_in_words(name: str, runs: list[Scored]) -> str:

@@ -47,7 +47,7 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     shown = [(entry, images) for entry in entries[:MAPPED] if (images := pictures.samples(entry.run)) is not None]
     newest = max((entry.run.path.stat().st_mtime for entry, _ in shown), default=0)
     kept = read(path, ["set", "digit", "x", "y"])
-    names = {REAL, *(entry.title for entry, _ in shown)}
+    names = {REAL, *(entry.name for entry, _ in shown)}
     if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
         return kept
     digits = dataset(dataset_name(entries)) if shown else None
@@ -57,7 +57,7 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
 
     from bench import features
 
-    sets = {REAL: digits.held_out[:DIGITS]} | {entry.title: images[:POINTS] for entry, images in shown}
+    sets = {REAL: digits.held_out[:DIGITS]} | {entry.name: images[:POINTS] for entry, images in shown}
     points = features.load(EXTRACTOR).features(np.concatenate(list(sets.values())))
     x, y = TSNE(init="pca", max_iter=500, random_state=0).fit_transform(points).T
     names = np.repeat(list(sets), [len(images) for images in sets.values()])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from bench import names
 from bench.report import pictures
 from bench.report.entries import Absent
 
@@ -30,15 +31,17 @@ class Study(NamedTuple):
 
 
 def read(folder: Path) -> tuple[list[Study], list[Absent]]:
-    """Every study below `folder`, and those that cannot be read."""
-    found, absent = [], []
+    """Every study below `folder`, and those that cannot be read. Those of one name are told apart by their folders."""
+    found, absent = {}, []
     for path in sorted(folder.rglob("study.json")):
+        where = path.parent.relative_to(folder).as_posix()
         try:
-            found.append(study(path.parent))
+            found[where] = study(path.parent)
         except (OSError, ValueError) as error:
             said = str(error).replace(f"{folder}/", "")
-            absent.append(Absent(path.parent.relative_to(folder).as_posix(), f"the study has no page ({said})"))
-    return found, absent
+            absent.append(Absent(where, f"the study has no page ({said})"))
+    called = names.distinct([{"name": one.name} for one in found.values()], list(found))
+    return [one._replace(name=name) for one, name in zip(found.values(), called, strict=True)], absent
 
 
 def study(path: Path) -> Study:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report import ranking
-from bench.report.entries import Absent, Entry, Group, Measured, Number
+from bench.report.entries import CONTROLS, Absent, Entry, Group, Measured, Number
 
 TERMINAL = 80  # columns
 NAME_WIDTH = 16  # of a terminal table, at least; longer names continue on the next line
@@ -27,16 +27,6 @@ SCORES = (
 )
 MEMORIZATION = ("copy_rate", "relative", "authpct", "excess_1", "excess_5", "auc", "ct", "d1_median")
 DISTANCES = ("pixels", "shifted", "guarded", "features")
-CONTROLS = {
-    "held_out": "held-out digits",
-    "copies": "training digits",
-    "copies_noise_0.05": "training digits, noise 0.05",
-    "copies_noise_0.1": "training digits, noise 0.1",
-    "copies_noise_0.2": "training digits, noise 0.2",
-    "copies_shifted": "training digits, shifted",
-    "midpoints": "midpoints of two digits",
-    "gaussian": "Gaussian model",
-}
 COLUMNS = ("", "denoiser", "N", "FID", "KID x 1e3", "conf", "copies", "out", "NFE", "s/im")
 
 
@@ -131,11 +121,10 @@ def thousandths(number: Number | None) -> str:
 
 def cells(row: pd.Series) -> list[str]:
     """A row of a frame as the cells of COLUMNS."""
-    seed = f" (seed {row['seed']:.0f})" if row.get("seed", 0) > 0 else ""
     copied = row.get("pixels_copy_rate")
     return [
         row["rank"],
-        f"{row['name']}{seed}",
+        row["name"],
         whole(row["n"]),
         short(row.get("fid")),
         thousandths(number_of(row, "kid")),

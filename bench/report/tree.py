@@ -13,6 +13,7 @@ from bench.runs import Run
 from denoisers.errors import UsageError
 
 OWN = re.compile(r"report\.\w+|\..*|study\.json")  # files of the tree that belong to no run
+OWN_FOLDERS = ("gauge", "figures")
 FOREIGN_SHOWN = 20
 
 
@@ -69,9 +70,12 @@ def unique(entries: list[Entry]) -> list[Entry]:
 
 
 def foreign(folder: Path, found: list[Run]) -> Iterator[Absent]:
-    """Files below `folder` that belong to no run, study, gauge or report; the first few by name."""
+    """Files below `folder` that belong to no run, study, gauge or report; the first few by name.
+
+    Reports may lie below `folder` with figures and gauges of their own.
+    """
     studies = {path.parent for path in folder.rglob("study.json")} - {folder}
-    inside = {run.path for run in found} | studies | {folder / "gauge", folder / "figures"}
+    inside = {run.path for run in found} | studies | {path for name in OWN_FOLDERS for path in folder.rglob(name)}
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and inside.isdisjoint(path.parents)]
     files = [path for path in files if not OWN.fullmatch(path.name)]
     for path in files[:FOREIGN_SHOWN]:
