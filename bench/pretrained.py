@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import network
-from denoisers.errors import UsageError
+from denoisers import layouts, memory, reading
+from denoisers.errors import UsageError, concerning
 from denoisers.weights import home, read_state, sha256
 
 # Converted from TensorFlow's file by torch-fidelity; pytorch-fid publishes the same bytes as pt_inception-... .
@@ -106,13 +107,16 @@ def inception(resize: str, weights: Path | None = None) -> Network:
             "delete it, or rename it if it is meant to be another",
             "--features-weights",
         )
-    file = io.BytesIO()  # its constructor unpickles what it is given: it is given tensors only
-    torch.save(read_state(path), file)
-    file.seek(0)
-    try:
-        net = FeatureExtractorInceptionV3("inception", ["2048"], file)
-    except RuntimeError as error:
-        raise misfit(path, "the Inception of FID", error) from None
+    with concerning("--features-weights"):
+        state = read_state(path)
+
+    def make(inner: dict[str, Tensor]) -> nn.Module:
+        file = io.BytesIO()  # its constructor unpickles what it is given: it is given tensors only
+        torch.save(inner, file)
+        file.seek(0)
+        return FeatureExtractorInceptionV3("inception", ["2048"], file)
+
+    net = fitting(path, "the Inception of FID", state, make)
     trunk = list(net.children())[:-1]  # in the order they are called in; without `fc`
     prepare = Preprocessing(resize, (net.INPUT_IMAGE_SIZE, net.INPUT_IMAGE_SIZE), mean=(128.0,) * 3, std=(128.0,) * 3)
     return nn.Sequential(*trunk, nn.Flatten()).eval(), prepare
@@ -157,19 +161,24 @@ def timm_model(model: str, weights: Path | None = None) -> Network:
     if cfg is None:
         raise unknown(model, difflib.get_close_matches(model, timm.list_models(), n=3))
     path = existing(weights) if weights else official_timm(model, cfg.hf_hub_id, cfg.hf_hub_filename, cfg.url)
-    state = read_state(path)
+    with concerning("--features-weights"):
+        state = read_state(path)
     heads = [cfg.classifier] if isinstance(cfg.classifier, str) else cfg.classifier or []
-    classes = [len(state[key]) for head in heads if (key := f"{head}.weight") in state]
-    misfits = []
-    for count in classes[:1] or [0, cfg.num_classes]:  # timm is strict only with a file that has as many as the model
-        overlay = {"state_dict": dict(state), "num_classes": count, "label_offset": 0, "custom_load": False}
+
+    def make(inner: dict[str, Tensor], count: int) -> nn.Module:
+        overlay = {"state_dict": inner, "num_classes": count, "label_offset": 0, "custom_load": False}
+        return timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=count)
+
+    def make_any(inner: dict[str, Tensor]) -> nn.Module:
+        classes = [inner[key].shape[0] for head in heads if (key := f"{head}.weight") in inner and inner[key].ndim]
+        if classes:
+            return make(inner, classes[0])
         try:
-            net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=count)
-            break
-        except (RuntimeError, LookupError, TypeError, ValueError) as error:  # of timm's converters, too
-            misfits.append(misfit(path, f"timm's {model}", error))
-    else:
-        raise misfits[0]
+            return make(inner, 0)
+        except MISFITS:  # timm is strict only with a file that has as many classes as the model
+            return make(inner, cfg.num_classes)
+
+    net = fitting(path, f"timm's {model}", state, make_any)
     net.reset_classifier(0)
     data = resolve_model_data_config(net)
     resize = {"bilinear": "half-pixel", "bicubic": "bicubic"}[data["interpolation"]]
@@ -200,11 +209,28 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
     )
 
 
+MISFITS = (RuntimeError, LookupError, TypeError, ValueError)  # of constructors, and of timm's converters
+
+
+def fitting(
+    path: Path, network: str, state: dict[str, Tensor], make: Callable[[dict[str, Tensor]], nn.Module]
+) -> nn.Module:
+    """`make` of the weights in `path`, as they are named or without a prefix. Raises UsageError if neither fits."""
+    misfits = []
+    for inner in layouts.roots(state):
+        try:
+            with memory.at_most(2 * reading.allowed()):
+                return make(inner)
+        except MISFITS as error:
+            misfits.append(misfit(path, network, error))
+    raise misfits[0]
+
+
 def existing(path: Path) -> Path:
-    """`path`, if there is such a file."""
-    if not Path(path).is_file():
-        raise UsageError(f"no weights at {path}", "--features-weights")
-    return Path(path)
+    """`path`, if there is such a file, no larger than allowed."""
+    with concerning("--features-weights"):
+        reading.regular(path)
+    return path
 
 
 def unknown(model: str, near: list[str]) -> LookupError:

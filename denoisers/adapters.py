@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import inspect
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from denoisers import layouts, reading
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.errors import UsageError
@@ -50,14 +52,10 @@ def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "v
     The network itself is used, not spandrel's descriptor, which clamps what comes out and feeds networks with a noise
     map 15/255, whatever the noise is.
 
-    Raises ImportError (no spandrel), FileNotFoundError, ValueError (not a restoration network).
+    Raises UsageError (no spandrel, no file, not a restoration network).
     """
-    spandrel = extra("spandrel", "spandrel")
     state, card = weights_.read(Path(weights))
-    try:
-        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(state)
-    except (spandrel.UnsupportedModelError, RuntimeError, KeyError, ValueError) as error:
-        raise UsageError(f"{weights} is no network that spandrel recognises: {str(error).splitlines()[:1]}") from None
+    found = recognised(state, weights)
     what = f"{weights}, which spandrel takes for {found.architecture.name},"
     if found.architecture.id in OTHER_CALLS:
         raise UsageError(f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)")
@@ -85,6 +83,24 @@ def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "v
     return denoiser
 
 
+def recognised(state: dict[str, Tensor], weights: str) -> Any:
+    """spandrel's descriptor of the network that the weights are of, with or without a prefix before their names."""
+    spandrel = extra("spandrel", "spandrel")
+    failed = f"; {layouts.keys(state)}"
+    for inner in layouts.roots(state):
+        try:
+            with reading.building(weights):
+                return spandrel.ModelLoader(device="cpu").load_from_state_dict(inner)
+        except spandrel.UnsupportedModelError:
+            continue
+        except UsageError as error:  # taken for a network that it then is not
+            failed = f": {error.message.removeprefix(f'{weights} ')}"
+    raise UsageError(
+        f"{weights} is no network that spandrel recognises{failed}; "
+        "with its code, a load function of a few lines brings it in (docs/bring-your-own.md)"
+    )
+
+
 class FirstChannels(nn.Module):
     """A diffusers U-Net as f(x_t, t); of a network that predicts variances too, the first half of the channels."""
 
@@ -99,28 +115,25 @@ class FirstChannels(nn.Module):
 def load_diffusers(weights: str) -> VPDenoiser:
     """A folder with an unconditional UNet2DModel and its scheduler, as a pipeline's `save_pretrained` writes it.
 
-    Beta schedule and prediction type (epsilon, sample or v_prediction) are the scheduler's.
+    Beta schedule and prediction type (epsilon, sample or v_prediction) are the scheduler's. What else it does to the
+    estimate of x0 is the sampler's here, and noted in the card's `warnings`.
 
-    Raises ImportError (no diffusers), FileNotFoundError, ValueError (another network, or no VP chain).
+    Raises UsageError (no diffusers, no such folder, another network, no VP chain).
     """
-    diffusers = extra("diffusers", "diffusers")
     folder = Path(weights)
     unet, scheduler = part(folder, "unet", "config.json"), part(folder, "scheduler", "scheduler_config.json")
-    config, chain = weights_.read_card(unet / "config.json"), weights_.read_card(scheduler / "scheduler_config.json")
-    if config.get("_class_name") != "UNet2DModel" or config.get("class_embed_type") or config.get("num_class_embeds"):
-        raise UsageError(f"{unet} holds {config.get('_class_name')}; expected an unconditional UNet2DModel")
-    if not (chain.get("beta_schedule") or chain.get("trained_betas")):
-        raise UsageError(f"{scheduler} holds {chain.get('_class_name')}; expected a scheduler of a VP chain with betas")
-    try:
-        net = diffusers.UNet2DModel.from_pretrained(unet, local_files_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(f"{unet} cannot be read as a UNet2DModel: {str(error).splitlines()[0]}") from None
-    abar = diffusers.DDPMScheduler.from_config(chain).alphas_cumprod
+    config = reading.json_object(unet / "config.json", "description of a network")
+    chain = reading.json_object(scheduler / "scheduler_config.json", "description of a scheduler")
+    net, abar = unconditional(config, unet), chain_of_scheduler(chain, scheduler)
+    path = weights_file(unet)
+    state = weights_.read_state(path)
+    weights_.load_into(net, current(state, net), str(path))
     levels = chain_of(abar)
-    digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode())
-    for path in sorted(unet.glob("diffusion_pytorch_model*")):
-        digest.update(path.read_bytes())
+    digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode() + path.read_bytes())
     card = {"name": folder.resolve().name, "sha256": digest.hexdigest(), "unet": config, "scheduler": chain}
+    card |= {"read_from": path.name}
+    if warnings := [*of_variant(path), *of_clipping(chain)]:
+        card["warnings"] = warnings
     spec = Spec(
         "diffusers",
         chain.get("prediction_type", "epsilon"),
@@ -132,6 +145,94 @@ def load_diffusers(weights: str) -> VPDenoiser:
     denoiser = VPDenoiser(FirstChannels(net), abar, spec)
     denoiser.card = card
     return denoiser
+
+
+def unconditional(config: dict[str, Any], folder: Path) -> Any:
+    """The UNet2DModel that a config describes, without weights. Raises UsageError for any other network."""
+    diffusers = extra("diffusers", "diffusers")
+    name = str(config.get("_class_name"))[:100]
+    if name != "UNet2DModel":
+        why = ", which is told a text or another condition" if "Condition" in name else ""
+        raise UsageError(f"{folder} holds a {name}{why}; expected an unconditional UNet2DModel")
+    for key in ("num_class_embeds", "class_embed_type"):
+        if config.get(key):
+            raise UsageError(
+                f"{folder} holds a class-conditional network ({key} {str(config[key])[:40]}); expected an "
+                "unconditional one; a load function that always asks for one class brings it in "
+                "(docs/bring-your-own.md)"
+            )
+    known = inspect.signature(diffusers.UNet2DModel.__init__).parameters
+    with reading.building(str(folder)):
+        net = diffusers.UNet2DModel(**{key: value for key, value in config.items() if key in known})
+        channels = net.config.in_channels, net.config.out_channels
+        if channels[0] not in (1, 3) or channels[1] not in (channels[0], 2 * channels[0]):
+            raise UsageError(
+                f"{folder} holds a network from {channels[0]} channels to {channels[1]}; expected 1 or 3, of both, or "
+                "twice as many of the second where it predicts variances too"
+            )
+    return net
+
+
+def chain_of_scheduler(chain: dict[str, Any], folder: Path) -> Tensor:
+    """abar of each step of a scheduler. Raises UsageError if it has no chain with betas."""
+    diffusers = extra("diffusers", "diffusers")
+    steps = chain.get("num_train_timesteps", 1000)
+    if not (chain.get("beta_schedule") or chain.get("trained_betas")) or steps not in range(2, 100_001):
+        raise UsageError(
+            f"{folder} holds a {str(chain.get('_class_name'))[:100]}; expected a scheduler of a VP chain with betas, "
+            "of 2..100000 steps"
+        )
+    with reading.building(str(folder)):
+        return diffusers.DDPMScheduler(**{key: chain[key] for key in CHAIN if key in chain}).alphas_cumprod
+
+
+CHAIN = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+
+
+def weights_file(folder: Path) -> Path:
+    """The file of weights in a folder of diffusers': the plain one, or the only variant. Raises UsageError."""
+    found = [path for path in sorted(folder.glob(f"{STEM}*")) if path.suffix in (".safetensors", ".bin")]
+    found.sort(key=lambda path: (path.stem != STEM, path.suffix == ".bin"))
+    if found and (found[0].stem == STEM or len({path.stem for path in found}) == 1):
+        return found[0]
+    names = ", ".join(path.name for path in found[:6])
+    if any(folder.glob(f"{STEM}*.index.json")):
+        raise UsageError(
+            f"{folder} holds its weights in {len(found)} parts ({names}); save them in one: "
+            "net.save_pretrained(FOLDER, max_shard_size='100GB')"
+        )
+    raise UsageError(f"{folder} holds no {STEM}.safetensors or .bin; it has {names or 'no weights'}")
+
+
+STEM = "diffusion_pytorch_model"
+
+
+def current(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """`state` with today's names of attention layers, where it has those from before diffusers 0.14."""
+    if any(".proj_attn." in key for key in net.state_dict()):
+        return state
+    for old, new in {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}.items():
+        state = {key.replace(old, new): value for key, value in state.items()}
+    return state
+
+
+def of_variant(path: Path) -> list[str]:
+    """What to say of a file of weights that is not the plain one."""
+    return [f"{path.name} was read, a variant; {STEM} itself is not there"] if path.stem != STEM else []
+
+
+def of_clipping(chain: dict[str, Any]) -> list[str]:
+    """What to say of a scheduler that does something else to the estimate of x0 than a clamp to [-1, 1]."""
+    here = "here the sampler clamps it to [-1, 1] (--clip) or leaves it (--no-clip)"
+    if chain.get("thresholding"):
+        return [f"its scheduler rescales the estimate of x0 by its own quantile (thresholding); {here}"]
+    if chain.get("clip_sample") and chain.get("clip_sample_range", 1) != 1:
+        return [
+            f"its scheduler clamps the estimate of x0 to +-{chain['clip_sample_range']} (clip_sample_range); {here}"
+        ]
+    if chain.get("clip_sample") is False:
+        return [f"its scheduler leaves the estimate of x0 as it is (clip_sample false); {here}"]
+    return []
 
 
 def part(folder: Path, name: str, file: str) -> Path:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from denoisers import layouts, reading
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.errors import UsageError
@@ -44,14 +45,19 @@ def load(weights: str, sigma_255: str | None = None, coupling: str = "ve") -> Re
     sigma_255  noise band in grey levels, such as "0-75", unless a card beside the file says it
     coupling   how the network is called: see `wrappers.COUPLINGS`
 
-    Raises FileNotFoundError or ValueError: weights that are missing, altered, or of another network.
+    Raises UsageError: weights that are missing, altered, or of another network.
     """
     state, card = weights_.read(Path(weights))
+    state = layouts.rooted(state, ["model.0.weight"]) or state
     convolutions = [value for key, value in state.items() if key.startswith("model.") and value.ndim == 4]
     if not convolutions or convolutions[0].shape[1] not in (5, 13):
-        raise UsageError(f"{weights} holds no FFDNet: expected a first convolution of 5 maps (grey) or 13 (colour)")
+        raise UsageError(
+            f"{weights} holds no FFDNet: expected a first convolution of 5 maps (grey) or 13 (colour); "
+            f"{layouts.keys(state)}"
+        )
     channels, width = convolutions[0].shape[1] // 4, len(convolutions[0])
-    net = FFDNet(channels, width, len(convolutions))
+    with reading.building(weights):
+        net = FFDNet(channels, width, len(convolutions))
     weights_.load_into(net, state, str(weights))
     spec = Spec(
         "ffdnet",

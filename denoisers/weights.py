@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from denoisers import checkpoints, layouts, reading
 from denoisers.errors import UsageError
 
-# Where checkpoints keep their state dict, the averaged weights first.
-WRAPPERS = ("average", "params_ema", "params", "state_dict", "model", "net")
+CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}  # what is used of a card
 
 
 def home() -> Path:
@@ -53,33 +52,43 @@ def cards(folder: Path) -> list[str]:
 def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State dict and card of `weights`: a card shipped in `folder`, a path to a file, or None for `default`.
 
-    A file `X.safetensors` is checked against the card `X.json` beside it, when there is one. Other files are read as
-    PyTorch checkpoints, tensors only.
-
-    Raises FileNotFoundError for a missing file and ValueError for one whose digest or content is not as expected.
+    Otherwise as `read`.
     """
-    weights = weights or default
-    shipped = folder / f"{weights}.json"
-    path = shipped.with_suffix(".safetensors") if shipped.exists() else Path(weights)
-    if not path.is_file():
+    weights = default if weights is None else weights
+    if weights in cards(folder):
+        return read(folder / f"{weights}.safetensors")
+    try:
+        reading.regular(Path(weights))
+    except UsageError as error:
         known = ", ".join(cards(folder))
-        raise UsageError(f"no weights at {path}; --weights takes a file or one of the shipped cards: {known}")
-    return read(path)
+        raise UsageError(f"{error.message}; expected a file or one of the shipped cards: {known}") from None
+    return read(Path(weights))
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State dict and card of a file, as in `load`; without a card, its name and digest take the place of one."""
-    if not path.is_file():
-        raise UsageError(f"no weights at {path}", "--weights")
-    digest = sha256(path)
+def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """State dict and card of a safetensors file or a checkpoint of PyTorch's.
+
+    part  the keys that lead to the state dict in the checkpoint, "discriminator" or "model.ema", where they are not
+          found by themselves
+
+    The file is checked against the card `X.json` beside `X.safetensors` or `X.pth`, when there is one; else its name
+    and digest take the place of the card. The card notes what was read (`read_from`), and under `warnings` which of
+    several copies.
+
+    Raises UsageError for a missing file and for one whose digest or content is not as expected.
+    """
+    with reading.opened(path):
+        digest = sha256(path)
     card_path = path.with_suffix(".json")
     card = {"name": path.name, "sha256": digest} | (read_card(card_path) if card_path.exists() else {})
     if card["sha256"] != digest:
         raise UsageError(
-            f"{path} is not the file its card describes: expected sha256 {card['sha256']}, found {digest}; "
+            f"{path} is not the file its card describes: expected sha256 {str(card['sha256'])[:64]}, found {digest}; "
             "restore the file (reinstall, or git checkout), or train it again with `bench train`"
         )
-    return read_state(path), card
+    state, found = choose(path, part)
+    warnings = [*card.get("warnings", []), *found.pop("warnings")]
+    return state, card | found | ({"warnings": warnings} if warnings else {})
 
 
 def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
@@ -106,42 +115,28 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
 
 def read_card(path: Path) -> dict[str, Any]:
     """A card, as the JSON object it is."""
-    try:
-        card = json.loads(path.read_text())
-    except ValueError as error:
-        raise UsageError(f"{path} is not a readable card: {error}") from None
-    if not isinstance(card, dict):
-        raise UsageError(f"{path} is not a card: expected a JSON object, found {type(card).__name__}")
+    card = reading.json_object(path)
+    for key, kind in CARD.items():
+        if not isinstance(card.get(key, kind()), kind if kind is not float else float | int):
+            raise UsageError(f"{path} is not a card: {key} must be a {kind.__name__}, found {type(card[key]).__name__}")
     return card
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path, part: str = "") -> dict[str, Tensor]:
     """Named tensors of a safetensors file or of a PyTorch checkpoint (never executes code from the file)."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error) or "it ends too early"
-        raise UsageError(f"{path} cannot be read as weights (truncated, or another format?): {reason}") from None
-    except Exception as error:  # pickle.UnpicklingError, and whatever else a hostile file provokes
-        raise UsageError(f"{path} holds more than tensors or is no checkpoint; it was not loaded: {error}") from None
+    return choose(path, part)[0]
 
 
-def unwrap(content: Any) -> dict[str, Tensor]:
-    """The state dict in a checkpoint: as it is, or under one of WRAPPERS, without the `module.` of DataParallel.
-
-    Raises ValueError for anything else.
-    """
-    if not isinstance(content, dict) or not content:
-        raise UsageError(f"expected a dict of tensors, found {type(content).__name__}")
-    for key in WRAPPERS:
-        if isinstance(content.get(key), dict):
-            return unwrap(content[key])
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise UsageError(f"expected tensors by name, found {type(value).__name__} at {key!r}")
-    return {key.removeprefix("module."): value for key, value in content.items()}
+def choose(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state dict in a file, and what a card has to say of where it was."""
+    with checkpoints.opened(path) as content:
+        try:
+            found = layouts.find(content.value, part)
+        except UsageError as error:
+            raise checkpoints.unreadable(path, error.message) from None
+        said = {"read_from": found.where} if found.where else {}
+        said["warnings"] = [f"{path.name}: {found.said}"] if found.said else []
+        return content.read(found.state), said
 
 
 def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:
@@ -156,13 +151,22 @@ def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str
 
 
 def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None:
-    """`net.load_state_dict(state)`, with a sentence naming the first key that does not fit."""
+    """`net.load_state_dict(state)`, with a sentence naming the first key that does not fit.
+
+    A prefix that all keys of the network have in `state` is left out, with what lies beside it. Counters of batch
+    normalisation that an older file lacks are 0.
+    """
     expected = net.state_dict()
+    state = layouts.rooted(state, [key for key in expected if not key.endswith(layouts.COUNTER)]) or state
+    counters = {key: value for key, value in expected.items() if key.endswith(layouts.COUNTER) and key not in state}
+    state = state | {key: torch.zeros_like(value) for key, value in counters.items()}
     for key in [*expected, *state]:
         found = tuple(state[key].shape) if key in state else "nothing"
         wanted = tuple(expected[key].shape) if key in expected else "no such key"
         if found != wanted:
-            raise UsageError(f"{path} does not fit {type(net).__name__}: at {key!r} expected {wanted}, found {found}")
+            seen = f"; {layouts.keys(state)}" if key not in state else ""
+            where = f"at {layouts.shown(key)} expected {wanted}, found {found}"
+            raise UsageError(f"{path} does not fit {type(net).__name__}: {where}{seen}")
     net.load_state_dict(state)
 
 

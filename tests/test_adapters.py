@@ -134,9 +134,9 @@ def test_files_of_other_networks_are_refused(name, tmp_path):
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth (is no network that spandrel recognises|holds no FFDNet)"):
         denoisers.load(name, str(tmp_path / "other.pth"), sigma_255="25")
-    with pytest.raises(UsageError, match="--weights"):
+    with pytest.raises(UsageError, match="^--weights: no file .*nowhere.pth"):
         denoisers.load(name, str(tmp_path / "nowhere.pth"), sigma_255="25")
-    with pytest.raises(UsageError, match=f"'{name}' needs --weights"):
+    with pytest.raises(UsageError, match=f"^--weights: denoiser '{name}' needs them"):
         denoisers.load(name)
 
 
@@ -203,9 +203,14 @@ def altered(checkpoints, tmp_path, part, **changes):
 @pytest.mark.parametrize(
     ("part", "changes", "said"),
     [
-        ("unet", {"_class_name": "UNet2DConditionModel"}, "expected an unconditional UNet2DModel"),
-        ("unet", {"num_class_embeds": 10}, "expected an unconditional UNet2DModel"),
-        ("unet", {"block_out_channels": [8, 24]}, "cannot be read as a UNet2DModel"),
+        ("unet", {"_class_name": "UNet2DConditionModel"}, "holds a UNet2DConditionModel, which is told a text"),
+        ("unet", {"_class_name": "AutoencoderKL"}, "holds a AutoencoderKL; expected an unconditional UNet2DModel"),
+        ("unet", {"num_class_embeds": 10}, r"class-conditional network \(num_class_embeds 10\)"),
+        ("unet", {"class_embed_type": "timestep"}, r"class-conditional network \(class_embed_type timestep\)"),
+        ("unet", {"block_out_channels": [8, 24]}, r"does not fit UNet2DModel: at 'down_.* expected .* found"),
+        ("unet", {"block_out_channels": 8}, "describes a network that cannot be made: TypeError"),
+        ("unet", {"block_out_channels": [8, 10**6]}, "takes more than 2 GB of memory.*--max-bytes"),
+        ("unet", {"in_channels": 4, "out_channels": 4}, "a network from 4 channels to 4; expected 1 or 3"),
         (
             "scheduler",
             {"beta_schedule": ..., "trained_betas": ..., "_class_name": "Flow"},
@@ -213,6 +218,8 @@ def altered(checkpoints, tmp_path, part, **changes):
         ),
         ("scheduler", {"prediction_type": "flow"}, "found 'flow'"),
         ("scheduler", {"beta_schedule": ..., "trained_betas": None}, "expected a scheduler of a VP"),
+        ("scheduler", {"num_train_timesteps": 10**10}, r"expected a scheduler of a VP chain .* of 2\.\.100000 steps"),
+        ("scheduler", {"beta_schedule": "sinusoidal"}, "cannot be made: NotImplementedError: sinusoidal"),
     ],
 )
 def test_other_diffusers_models_are_refused(checkpoints, tmp_path, part, changes, said):
@@ -222,7 +229,7 @@ def test_other_diffusers_models_are_refused(checkpoints, tmp_path, part, changes
 
 def test_folders_that_diffusers_did_not_save(tmp_path):
     for place in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match=r"no config\.json in .*--weights"):
+        with pytest.raises(UsageError, match=r"^--weights: no config\.json in "):
             denoisers.load("diffusers", str(place))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from denoisers import layouts, reading
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.errors import UsageError
@@ -20,10 +21,12 @@ def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None
     coupling   how the network is called: see `wrappers.COUPLINGS`
     sigma_255  noise band in grey levels, "25" or "0-50", of a file that has no card to say it
 
-    Raises FileNotFoundError or ValueError: weights that are missing, altered, or of another network.
+    Raises UsageError: weights that are missing, altered, or of another network.
     """
     state, card = weights_.load(weights, FOLDER, default="gray-blind50")
-    net = KBNet(**shape_of(state, card["name"]))
+    state = layouts.rooted(state, ["intro.weight", "encoders.0.0.w"]) or state
+    with reading.building(card["name"]):
+        net = KBNet(**shape_of(state, card["name"]))
     weights_.load_into(net, state, card["name"])
     spec = Spec(
         "kbnet",
@@ -61,5 +64,9 @@ def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
             "ffn_scale": len(state["encoders.0.0.conv4.weight"]) / width,
             "lightweight": state["encoders.0.0.conv11.1.weight"].shape[-1] == 3,
         }
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{path} holds no KBNet_s: expected its parameters, but {error} is missing") from None
+    except KeyError as error:
+        raise UsageError(
+            f"{path} holds no KBNet_s: expected its parameters, but {error} is missing; {layouts.keys(state)}"
+        ) from None
+    except (ArithmeticError, IndexError, TypeError, ValueError):
+        raise UsageError(f"{path} holds no KBNet_s: its parameters have other shapes") from None

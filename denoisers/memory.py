@@ -1,0 +1,49 @@
+"""How much memory there is, and limits on it: what goes beyond one raises, instead of the kernel ending the process."""
+
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def free() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say (it does on Linux)."""
+    return kilobytes("/proc/meminfo", "MemAvailable")
+
+
+def limit(more: int | None) -> None:
+    """Let this process, from now on, take no more than `more` bytes beyond what it holds; None leaves it as it is."""
+    held = kilobytes("/proc/self/status", "VmData")
+    if more is not None and held is not None:
+        with contextlib.suppress(OSError, ValueError):
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (held + more, hard))
+
+
+@contextlib.contextmanager
+def at_most(more: int) -> Iterator[None]:
+    """The same for what is inside, unless less is allowed already."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    held = kilobytes("/proc/self/status", "VmData")
+    if held is not None and (before[0] == resource.RLIM_INFINITY or before[0] > held + more):
+        limit(more)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an exception says that memory was not to be had; PyTorch says it in a RuntimeError."""
+    said = "allocate memory" in str(error) or "out of memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said)
+
+
+def kilobytes(path: str, field: str) -> int | None:
+    """A line "field: 123 kB" of a file of the kernel's, in bytes; None if it is not there."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)
