@@ -1,26 +1,23 @@
-"""Files that are either absent or whole: every write is temporary, then renamed. And what they may be called."""
+"""What is kept in files: arrays that are checked when they are read back, and what files may be called."""
 
-import os
+import hashlib
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
+from bench import arrays as arrays_
+from denoisers.errors import UsageError, said
+from denoisers.files import make_folder, naming, sweep, temporary, write
 
+__all__ = ["make_folder", "naming", "sweep", "temporary", "write"]  # beside what is defined here
 
-def write(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
-    """Fill a file; if that fails or is interrupted, the file is as it was before."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            fill(file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+SEAL = "seal"  # the array that holds the digest of the others
+Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]  # dtype and shape of each array, or all of its values
+Say = Callable[[str], None]
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
@@ -31,10 +28,99 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 def read_npz(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a file, or None if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except UNREADABLE:
+        return unpacked(path)
+    except Exception:  # a damaged archive provokes nearly any of them
         return None
+
+
+def unpacked(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file."""
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def write_sealed(path: Path, name: str, **arrays: np.ndarray) -> None:
+    """Arrays with a digest of them and of `name`, which says what they are: see `read_back`."""
+    write_npz(path, **arrays, **{SEAL: np.array(digest(arrays, name))})
+
+
+def read_back(
+    path: Path, say: Say, *, name: str | None = None, layout: Layout | None = None
+) -> dict[str, np.ndarray] | None:
+    """The arrays that were stored at `path`, without their seal; None if they must be made, or made again.
+
+    name    what they were sealed as; None for files without a seal
+    layout  all arrays that there must be, with dtype and shape, or whole; floats must be finite. None for any
+
+    A line says why a file that is there is not used. Raises UsageError where a file cannot be.
+    """
+    if not path.exists():
+        return None
+    if not path.is_file():
+        raise UsageError(f"a file belongs at {path}, where there is a folder; move it away")
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        reason = "" if layout is None else misfit(declared(path), layout)  # before anything is unpacked
+        if not reason:
+            arrays = unpacked(path)
+            seal = arrays.pop(SEAL, None)
+            reason = broken(seal, digest(arrays, name)) if name is not None else ""
+            reason = reason or unexpected(arrays, layout or {})
+    except Exception as error:
+        reason = f"it cannot be read: {said(error)}"
+    if reason:
+        say(f"{path} does not fit ({reason}); made again")
+        return None
+    return arrays
+
+
+def declared(path: Path) -> dict[str, arrays_.Declared]:
+    """What the arrays of a file say of themselves, without the seal."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                found[name.removesuffix(".npy")] = arrays_.declared(member, path)
+    found.pop(SEAL, None)
+    return found
+
+
+def misfit(found: Mapping[str, Any], layout: Layout) -> str:
+    """Which names, dtypes or shapes are not as expected, in words; nothing if all are."""
+    if found.keys() != layout.keys():
+        return f"it holds {', '.join(sorted(found)) or 'nothing'}, expected {', '.join(sorted(layout))}"
+    for key, expected in layout.items():
+        dtype, shape = (expected.dtype, expected.shape) if isinstance(expected, np.ndarray) else expected
+        if (found[key].dtype, found[key].shape) != (np.dtype(dtype), shape):
+            return f"{key} {found[key].dtype} {found[key].shape}, expected {np.dtype(dtype)} {shape}"
+    return ""
+
+
+def unexpected(arrays: Mapping[str, np.ndarray], layout: Layout) -> str:
+    """Which values are not as expected, in words; nothing if all are."""
+    for key, expected in layout.items():
+        if isinstance(expected, np.ndarray) and not np.array_equal(arrays[key], expected):
+            return f"{key} {arrays[key][0]}..{arrays[key][-1]}, expected {expected[0]}..{expected[-1]}"
+        if arrays[key].dtype.kind == "f" and not np.isfinite(arrays[key]).all():
+            return f"{key} has values that are not finite"
+    return ""
+
+
+def digest(arrays: Mapping[str, np.ndarray], name: str = "") -> str:
+    """Of what arrays are and hold: sha256 of `name`, and of the name, dtype, shape and bytes of each."""
+    found = hashlib.sha256(name.encode())
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key])
+        found.update(f"\n{key} {array.dtype.str} {array.shape}\n".encode())
+        found.update(array.data)
+    return found.hexdigest()
+
+
+def broken(seal: np.ndarray | None, expected: str) -> str:
+    """Why a seal is not the expected one, in words; nothing if it is."""
+    if seal is None:
+        return "it has no seal, as those of earlier versions"
+    return "" if seal.ndim == 0 and seal.item() == expected else "its seal is of other content, or of another name"
 
 
 def slug(name: str) -> str:

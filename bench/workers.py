@@ -4,6 +4,8 @@ The copies are made by fork, with one thread each, as the workers of torch's Dat
 holds is there without being pickled, loaded or imported again, and its memory is shared until it is written to.
 """
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -17,8 +19,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from bench import machine
-from denoisers.errors import UsageError
+from bench import files, machine
+from bench.bounds import BOUNDS
 
 Task = TypeVar("Task")
 Advance = Callable[[int], None]
@@ -31,8 +33,8 @@ def choose(name: str, device: str, *, foreign: bool) -> int:
     One on an accelerator, and outside Linux, where a process with threads is not safely copied. For code that is not
     ours `auto` is one too, because its threads might not survive the copying. Raises ValueError for what is no number.
     """
-    if name != "auto" and not (name.isdecimal() and int(name) > 0):
-        raise UsageError(f"must be auto or a number from 1; found {name!r}", "--workers")
+    if name != "auto":
+        BOUNDS["workers"].parse(name, "--workers")
     if device != "cpu" or sys.platform != "linux" or (name == "auto" and foreign):
         return 1
     return torch.get_num_threads() if name == "auto" else int(name)
@@ -42,8 +44,9 @@ def side_by_side(tasks: Iterable[Task], work: Work, count: int, advance: Advance
     """Each task with `work(task, advance)`, in the order in which they are finished; `count` of them at once.
 
     One at a time means in this process. Otherwise each has a process of its own, whose calls of `advance` are made
-    here. Whatever ends this generator ends all processes at once: close it. Raises what `work` raises, and MemoryError
-    if a process is killed.
+    here. Whatever ends this generator ends all processes at once: close it. They end, too, with the thread that goes
+    through it, and when this process is killed. Raises what `work` raises, MemoryError if a process is killed, and
+    ChildProcessError if it ends in another way.
     """
     if count == 1:
         for task in tasks:
@@ -59,73 +62,128 @@ def side_by_side(tasks: Iterable[Task], work: Work, count: int, advance: Advance
                 receiver, process = start(work, task, share)
                 running[receiver] = task, process
             for receiver in wait(running):
-                found = receive(receiver)
+                task, process = running[receiver]
+                found = receive(receiver, process)
                 if isinstance(found, int):
                     advance(found)
                     continue
-                task, process = running.pop(receiver)
-                process.join()
+                stop(receiver, process)
+                del running[receiver]
                 if isinstance(found, BaseException):
                     raise found
                 yield task, found
     finally:
         for _, process in running.values():
-            process.terminate()
-        for _, process in running.values():
-            process.join()
+            process.kill()  # it writes nothing, and may be deaf to anything milder
+        for receiver, (_, process) in running.items():
+            stop(receiver, process)
 
 
 def start(work: Work, task: Task, memory: int | None) -> tuple[Connection, BaseProcess]:
     """A process for one task, and where it can be heard. Ctrl-C does not reach it: this process ends it then."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
+    ENDS.add(receiver)
     process = context.Process(target=answer, args=(sender, work, task, memory, os.getpid()), daemon=True)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, and never lifted there
     try:
-        process.start()
+        with files.naming("cannot start a worker process"):
+            process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    sender.close()  # before the next fork, so that the end of the process is the end of what is heard
+        sender.close()  # before the next fork, so that the end of the process is the end of what is heard
     return receiver, process
 
 
+def stop(receiver: Connection, process: BaseProcess) -> None:
+    """Wait for the end of a process that has said its last word or has been killed."""
+    process.join()
+    ENDS.discard(receiver)
+    receiver.close()
+
+
+ENDS: set[Connection] = set()  # of pipes, which this process alone may hold
+
+
+def let_go() -> None:
+    """In every copy of this process, whoever makes it: close ENDS.
+
+    Else a copy would be the reader that another waits for to read, or the writer whose end another waits to see.
+    """
+    for end in ENDS:
+        end.close()
+    ENDS.clear()
+
+
+os.register_at_fork(after_in_child=let_go)
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as the one that forked it ends, however that comes about: the kernel sees to it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; of the thread that forked, strictly
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
+
+
 def answer(sender: Connection, work: Work, task: Task, memory: int | None, parent: int) -> None:
-    """In the process: send each advance, and last what `work` returned or raised.
+    """In the process: send each advance, and last what `work` returned or raised. Nothing happens here after that.
 
     memory  bytes that it may take beyond what it begins with
     """
+    end_with(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the process it was copied from does on it
+    if callable(signal.getsignal(signal.SIGHUP)):  # unlike ignoring it, which is asked for by nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    ENDS.add(sender)
     torch.set_num_threads(1)  # the threads of the pool were not copied, and waiting for them would be for ever
     machine.limit_memory(memory)
     machine.keep_freed_memory()
 
-    def advance(images: int) -> None:
-        if os.getppid() != parent:  # killed, and could not end this process
+    def send(word: Any) -> None:
+        try:
+            sender.send(word)
+        except OSError:  # nobody hears it any more
             os._exit(1)
-        sender.send(images)
 
     try:
-        found = work(task, advance)
-    except Exception as error:
-        found = portable(error)
-    sender.send(found)
+        send(work(task, send))
+    except BaseException as error:  # SystemExit, too: a denoiser may raise anything, or give what cannot be sent
+        send(portable(error))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(0)  # without waiting for threads that a denoiser may have left
 
 
-def portable(error: Exception) -> Exception:
+def portable(error: BaseException) -> Exception:
     """An exception that can be sent, with its traceback as a note: itself, or a RuntimeError that quotes it."""
     note = traceback.format_exc()
     try:
         error = pickle.loads(pickle.dumps(error))
     except Exception:
-        error = RuntimeError(f"{type(error).__name__}: {error}")
+        error = quoted(error)
+    error = error if isinstance(error, Exception) else quoted(error)
     error.add_note(note)
     return error
 
 
-def receive(receiver: Connection) -> Any:
-    """What a process sent next; a MemoryError if it is gone, since hardly anything else kills one."""
+def quoted(error: BaseException) -> RuntimeError:
+    """What an exception is and says."""
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def receive(receiver: Connection, process: BaseProcess) -> Any:
+    """What a process sent next; if it is gone, the reason as an exception."""
     try:
         return receiver.recv()
     except (EOFError, OSError):  # the latter if it was killed in the middle of a word
+        process.kill()  # in case it has closed what it should not
+        process.join()
+    if process.exitcode == -signal.SIGKILL:  # hardly anything else does that
         return MemoryError(
             "a worker process was killed, probably for want of memory; choose fewer --workers or a smaller --batch-size"
         )
+    status = process.exitcode or 0
+    how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+    return ChildProcessError(f"a worker process was ended {how}; with --workers 1 the denoiser runs in this process")

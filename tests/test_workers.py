@@ -1,11 +1,15 @@
 """Workers change nothing but the time: the same bytes, the same sentences, nothing left running."""
 
+import functools
 import json
 import os
 import platform
 import resource
+import select
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +66,12 @@ def fragile(how: str = "nan") -> Fragile:
 def test_the_same_bytes_from_one_process_and_from_two(bench):
     folders = [bench("--denoiser", "gaussian", "--workers", n, "--out", f"with-{n}")[1] for n in (1, 2)]
     assert folders[0].name == folders[1].name
-    (scores,) = (path.name for path in folders[0].glob("metrics-*.json"))
-    for name in ("samples.npz", "trace.csv", scores):
+    for name in ("samples.npz", "trace.csv"):
         one, two = ((folder / name).read_bytes() for folder in folders)
         assert one == two
+    one, two = (json.loads(next(folder.glob("metrics-*.json")).read_text()) for folder in folders)
+    assert one["argv"] != two["argv"]
+    assert all(one[name] == two[name] for name in one.keys() - {"argv", "scored"})
     costs = [json.loads((folder / "run.json").read_text())["cost"] for folder in folders]
     assert [cost["workers"] for cost in costs] == [1, 2]
     assert all(cost["seconds_per_image"] == cost["seconds"] / 600 > 0 for cost in costs)
@@ -113,18 +119,27 @@ def test_a_worker_uses_its_memory_again():
         def use():
             return torch.ones(1 << 24).sum()  # 64 MB: 16 384 pages
 
-        use()
+        for _ in range(10):  # glibc keeps up to seven small remainders, each of which may part two large ones
+            use()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(10):
             use()
         return [resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before]
 
-    assert all(count < 5000 for _, [count] in side_by_side("ab", faults, 2, lambda images: None))
+    assert all(count < 5000 for _, [count] in list(side_by_side("ab", faults, 2, lambda images: None)))
 
 
 def test_a_worker_that_is_killed():
     with pytest.raises(MemoryError, match="--workers"):
         list(side_by_side([1, 2], lambda task, advance: os.kill(os.getpid(), signal.SIGKILL), 2, print))
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(lambda: os.kill(os.getpid(), signal.SIGUSR1), "by SIGUSR1"), (lambda: os._exit(3), "status 3")]
+)
+def test_a_worker_that_ends_by_itself(end, said):
+    with pytest.raises(ChildProcessError, match=said):
+        list(side_by_side([1, 2], lambda task, advance: end(), 2, print))
 
 
 def test_errors_that_cannot_be_sent_are_quoted():
@@ -138,19 +153,131 @@ def test_errors_that_cannot_be_sent_are_quoted():
         list(side_by_side([1, 2], work, 2, print))
 
 
-def test_what_is_closed_leaves_nothing_running():
+def test_what_ends_a_program_is_a_failure_in_a_worker():
+    with pytest.raises(RuntimeError, match="SystemExit: 0"):
+        list(side_by_side([1, 2], lambda task, advance: sys.exit(0), 2, print))
+
+
+def test_a_result_that_cannot_be_sent_is_said():
+    with pytest.raises(Exception, match="pickle"):
+        list(side_by_side([1, 2], lambda task, advance: lambda: None, 2, print))
+
+
+def test_threads_that_a_denoiser_leaves_hold_nobody_up():
+    def work(task, advance):
+        threading.Thread(target=time.sleep, args=(60,)).start()
+
+    began = time.monotonic()
+    assert len(list(side_by_side([1, 2], work, 2, print))) == 2
+    assert time.monotonic() - began < 10
+
+
+def test_copies_that_a_denoiser_makes_hold_nobody_up():
+    def work(task, advance):
+        copy = os.fork()
+        if copy == 0:
+            time.sleep(60)
+            os._exit(0)
+        advance(copy)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    copies, began = [], time.monotonic()
+    with pytest.raises(MemoryError):
+        list(side_by_side([1, 2], work, 2, copies.append))
+    assert time.monotonic() - began < 10
+    for copy in copies:
+        os.kill(copy, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_what_is_closed_leaves_nothing_running(monkeypatch, ignored):
     def work(task, advance):
         advance(os.getpid())
         while task:
             signal.pause()
 
-    pids = []
-    found = side_by_side([1, 0], work, 2, pids.append)
-    assert next(found) == (0, None)
-    found.close()
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        pids = []
+        found = side_by_side([1, 0], work, 2, pids.append)
+        assert next(found) == (0, None)
+        found.close()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(pids) == 2
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+    assert not workers.ENDS
+
+
+class Parent:
+    """A copy of this process that gives `work` to three workers, and pauses as soon as the first has finished."""
+
+    def __init__(self, work, end=signal.pause):
+        self.life, self.held = os.pipe()  # the end of all that hold it is the end of the pipe
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.close(self.life)
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_DFL)
+                for _ in side_by_side(range(3), functools.partial(self.first, work), 3, print):
+                    end()
+            finally:
+                os._exit(1)
+        os.close(self.held)
+        with open(self.life, closefd=False) as lines:
+            self.workers = [int(line) for line in (lines.readline(), lines.readline()) if line]
+
+    def first(self, work, task, advance):
+        if task:
+            os.write(self.held, f"{os.getpid()}\n".encode())
+            return work()
+
+    def wait_for(self, function):
+        """Until the workers are in a function of the kernel."""
+        deadline = time.monotonic() + 10
+        while any(function not in Path(f"/proc/{pid}/wchan").read_text() for pid in self.workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def nobody_is_left(self, seconds=2):
+        """Whether it and all its workers end within that time."""
+        ended, _, _ = select.select([self.life], [], [], seconds)
+        for pid in () if ended else self.workers:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.life)
+        return bool(ended)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_killed_while_a_large_chunk_is_sent(monkeypatch, kernel):
+    if not kernel:  # then the pipe alone says that nobody reads
+        monkeypatch.setattr(workers, "end_with", lambda parent: None)
+    chunk = np.ones(10_000_000, np.uint8)
+    for _ in range(10):
+        parent = Parent(lambda: chunk)
+        parent.wait_for("pipe_write")
+        os.kill(parent.pid, signal.SIGKILL)
+        assert parent.nobody_is_left()
+
+
+def sleep():
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSEGV])
+def test_killed_while_workers_work(how):
+    parent = Parent(sleep)
+    os.kill(parent.pid, how)
+    assert parent.nobody_is_left()
+
+
+@pytest.mark.parametrize("end", [lambda: os._exit(0), lambda: 1 / 0, lambda: sys.exit(0)])
+def test_a_parent_that_ends_by_itself(end):
+    assert Parent(sleep, lambda: (time.sleep(0.2), end())).nobody_is_left()
 
 
 def test_how_many(monkeypatch):
