@@ -16,6 +16,7 @@ import typer
 from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED, file_name
 from bench.flags import argument, choice, flag, number, one_of, place, word
 from denoisers.errors import ForeignError, UsageError, concerning
+from denoisers.memory import exhausted, free_memory, limit_memory
 
 if TYPE_CHECKING:
     from bench.runs import Run
@@ -161,6 +162,8 @@ def run(
         finished = experiment.execute(
             plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
         )
+    for line in finished.read_json("run.json").get("warnings") or []:
+        say(f"warning: {line}")
     show(finished, plan.rules["fingerprint"], json_)
 
 
@@ -173,18 +176,27 @@ def report(
     out: Annotated[
         Path | None, flag("--out", read=place, shown="FOLDER", help="For the files; by default the folder of runs.")
     ] = None,
+    data_dir: DataDir = None,
     open_: Annotated[bool, typer.Option("--open", help="Show report.html in the browser.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print all as JSON; write nothing.")] = False,
 ) -> None:
-    """Print one table per protocol for all runs below a folder, and write the report: one page, to look at or send."""
-    from bench import report
-    from bench.report import exports
+    """Print one table per protocol for all runs below a folder, and write the report: one page, to look at or send.
+
+    Control sets that smaller runs did not measure are measured first, for each number of images once.
+    """
+    from bench import control_scores, machine, report
+    from bench.report import completed, exports
 
     with concerning("--format"):
         chosen = tuple(dict.fromkeys(map(one_of(FORMATS), format_.split(","))))
     if open_ and "html" not in chosen:
         raise UsageError(f"shows report.html; add html to --format {format_}", "--open")
-    entries, absent = report.collect(folder)
+    target = out or folder
+    with concerning("FOLDER"):
+        entries, absent = report.collect(folder)
+    if not json_:
+        machine.check_writable(target)
+    entries = completed.completed(entries, lambda rules, n: control_scores.later(rules, n, data_dir, say))
     prepared = exports.prepare(folder, entries, absent)
     if json_:
         typer.echo(exports.as_json(prepared), nl=False)
@@ -194,7 +206,7 @@ def report(
     for path in paths:
         typer.echo(path)
     if open_:
-        typer.launch(str((folder / "report.html").resolve()))
+        typer.launch(str((target / "report.html").resolve()))
 
 
 def title(text: str) -> str:
@@ -541,6 +553,7 @@ def main() -> None:
     """
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    limit_memory(free_memory())
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except WrongCommandLine as error:
@@ -550,6 +563,8 @@ def main() -> None:
     except (FloatingPointError, MemoryError, OSError, ForeignError) as error:
         fail(error, 1)
     except Exception as error:
+        if exhausted(error):  # in the words of PyTorch, which are many
+            fail(MemoryError(), 1)
         fail(error, 1, f" (a fault of bench: {type(error).__name__}; BENCH_DEBUG=1 shows where)")
 
 
@@ -576,5 +591,6 @@ def fail(error: Exception, status: int, hint: str = "") -> None:
     if os.environ.get("BENCH_DEBUG"):
         raise error
     said = " ".join(str(error).split()) or type(error).__name__
+    said = "there is not enough free memory for this" if said == "MemoryError" else said
     say(f"error: {said}{hint}")
     sys.exit(status)

@@ -85,8 +85,6 @@ def resolve(
     device = machine.choose_device(device)
     extractor = features.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
-    if device == "cpu":
-        machine.limit_memory(machine.free_memory())
     dataset = data.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
         raise UsageError(f"held-out has {len(dataset.held_out)} digits; found --num {setting.num}", "--start")
@@ -115,6 +113,7 @@ def resolve(
     facts = images | {
         "spec": found.spec.to_json(),
         "card": found.card,
+        "warnings": weights_.warnings(found.card),
         "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),
@@ -214,10 +213,23 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     if len(trace):  # one that never calls back leaves the share of the grid, as the run began
         run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
     run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
+    late = int(sum(chunk["unconverged"] for chunk in chunks))
+    run.update(unconverged=late, warnings=[*plan.facts.get("warnings", ()), *unconverged(late, num, plan.protocol)])
     samples = {"arr_0": images[..., None], "ids": ids, "noise_std": noise_std}
     run.write_npz("samples.npz", **samples)
     run.clear_chunks()
     return samples
+
+
+def unconverged(count: int, num: int, setting: Protocol) -> list[str]:
+    """A sentence if a sampler that stops by itself ran out of steps."""
+    if not count:
+        return []
+    level = setting.sigmas[-2].item()
+    return [
+        f"{count} of {num} images had not come down to sigma {level:.3g} when the {setting.steps} steps of "
+        f"{setting.sampler} were over; choose more --steps"
+    ]
 
 
 def start_guess(plan: Plan) -> Guess | None:

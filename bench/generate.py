@@ -30,6 +30,7 @@ class Chunk(NamedTuple):
     trace   float64 (steps, 7): images that made the step; and summed over them sigma and the means over pixels of r^2
             with the residual r = x - D, of r times its right neighbour, of x, x^2 and |D| > 1
     cost    float64 (3,): seconds in all, seconds inside the denoiser, calls of it, each image counted by itself
+    unconverged  int64 (): images whose sampler ran out of steps before it was done
     """
 
     ids: np.ndarray
@@ -37,6 +38,7 @@ class Chunk(NamedTuple):
     noise_std: np.ndarray
     trace: np.ndarray
     cost: np.ndarray
+    unconverged: np.ndarray
 
 
 def chunks(num: int, batch_size: int) -> list[range]:
@@ -72,7 +74,7 @@ def generate(
     advance  called after every step with the number of images that made it
     watch    called at every step with what the sampler says of it
     """
-    images, left, inside, calls, began = [], [], 0.0, 0, time.perf_counter()
+    images, left, inside, calls, late, began = [], [], 0.0, 0, 0, time.perf_counter()
     trace = np.zeros((len(sigmas) - 1, 7))
     for batch in (ids[i : i + batch_size] for i in range(0, len(ids), batch_size)):
         index = torch.tensor(batch, device=device)
@@ -90,6 +92,8 @@ def generate(
             return denoised
 
         def record(step: Step, n: int = len(batch)) -> None:
+            nonlocal late
+            late += step.unconverged
             residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
             beside = residual[..., 1:] * residual[..., :-1]
             seen = (residual.square(), beside, step.x, step.x.square(), clipped)
@@ -108,7 +112,7 @@ def generate(
         images.append(to_uint8(x, pad))
         left.append(level(x).cpu().numpy())
     cost = np.array([time.perf_counter() - began, inside, calls])
-    return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost)
+    return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost, np.array(late))
 
 
 def solved(

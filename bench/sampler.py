@@ -31,6 +31,7 @@ class Step(NamedTuple):
     sigma: float | Tensor  # (B,) where images have levels of their own
     x: Tensor
     denoised: Tensor  # before clipping
+    unconverged: int = 0  # images that are given up after this step, above the noise they were to come down to
 
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -166,8 +167,8 @@ def ks(
 
     x' = x - h (x - D) + gamma z with h = h0 t / (1 + h0 (t - 1)), gamma^2 = ((1 - beta h)^2 - (1 - h)^2) sigma^2, and
     sigma the RMS of x - D of each image: no grid is followed. An image is done, and its D returned, when its sigma has
-    come down to the last positive level of `sigmas`, or after as many steps as `sigmas` has. Only the images that are
-    not done are denoised.
+    come down to the last positive level of `sigmas`, or after as many steps as `sigmas` has; how many had not come down
+    by then, the last `Step` says. Only the images that are not done are denoised.
 
     beta  share of the noise that a step removes for good: 1 adds none; (1 - sqrt(1 - h)) / h is DDPM
     h0    first step size
@@ -181,8 +182,10 @@ def ks(
         denoised = asked(denoiser, x, told, i, steps)
         residual = x - (denoised.clamp(-1, 1) if clip else denoised)
         sigma = residual.square().mean(dim=(1, 2, 3)).sqrt()
-        callback(Step(i, sigma, x, denoised))
-        left = (sigma > sigmas[-2].to(sigma)) if i < steps - 1 else torch.zeros_like(sigma, dtype=torch.bool)
+        left = sigma > sigmas[-2].to(sigma)
+        late = int(left.sum()) if i == steps - 1 else 0
+        left &= i < steps - 1
+        callback(Step(i, sigma, x, denoised, late))
         out[going[~left]] = (x - residual)[~left]
         if not left.any():
             break

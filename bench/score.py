@@ -1,7 +1,6 @@
 """Scores of a set of images, each beside the same score of the control panel."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench import features, manifold, memorization, metrics, neighbours, panel, reference, uncertainty
-from bench.data import to_float
 from bench.manifold import Balls
 from bench.memorization import Distances
-from bench.noise import level
 from bench.reference import Reference
 from bench.uncertainty import Estimate, Rate, Statistic
 from denoisers.errors import UsageError
@@ -47,44 +44,19 @@ class Measured:
 
 
 def score(
-    images: np.ndarray, noise_std: np.ndarray, against: Reference, second: Reference, say: Say = lambda line: None
+    images: np.ndarray, noise_std: np.ndarray, against: Reference, second: Reference, controls: dict[str, Scores]
 ) -> tuple[Scores, dict[str, np.ndarray], pd.DataFrame]:
     """All numbers of uint8 images (N, H, W), N >= 6: as JSON; their bootstrap values; one row per image.
 
     noise_std  (N,), white noise left in each, as `generate` measured it
     second     the same dataset seen through another extractor, to tell a finding from an artefact of the first
-
-    The controls are sets of as many images, or of all there are; their scores have the same names.
+    controls   scores of control sets of as many images, or of all there are, by name; `held_out` among them
     """
-    controls = control_scores(against, len(images), say)
-    say("scoring")
     found = measure(images, noise_std, against, typical=controls["held_out"]["scores"]["cosine_distance"]["value"])
     other = second.extractor.features(images)
     also = {"features": second.extractor.id}
     also |= frechet_and_kernel(other, second, bootstrap=False)[0]
     return found.to_json() | {"second": also, "controls": controls}, found.replicates, found.rows
-
-
-def control_scores(against: Reference, n: int, say: Say = lambda line: None) -> dict[str, Scores]:
-    """The control panel at n images: made and measured once, then read from the cache."""
-
-    def compute() -> dict[str, np.ndarray]:
-        found: dict[str, Scores] = {}
-        for name, control in panel.CONTROLS.items():
-            say(f"measuring the control {name} (kept for the next run)")
-            images = control(against.dataset, n)
-            noise_std = level(to_float(images, against.dataset.pad)).numpy()
-            if name == "held_out":
-                part = measure(images, noise_std, against, searched=held_back(n, len(against.dataset.held_out)))
-                typical = part.scores["cosine_distance"]["value"]
-            else:
-                options = {"typical": typical, "searched": SEARCHED, "bootstrap": False}
-                part = measure(images, noise_std, against, **options)
-            found[name] = part.to_json()
-        return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
-
-    key = f"panel-{VERSIONS}-{against.key}-{features.judge().replace('@', '-')}-{n}"
-    return json.loads(reference.cached(key, compute)["json"].tobytes())
 
 
 def measure(

@@ -97,24 +97,23 @@ def ladder(
 
     num  images of each rung, except those of 1000 steps, which have 64
     """
+    options = {"seed": seed, "dataset_name": dataset, "data_dir": data_dir, "device": device, "dtype_name": dtype}
+
+    def resolve(rung: Rung) -> experiment.Plan:
+        coupling = {} if rung.coupling is None else {"coupling": rung.coupling}
+        setting = Protocol(**{"num": num, "steps": 50, **rung.setting})
+        return experiment.resolve(
+            rung.denoiser, setting, weights=rung.weights, options=coupling, **options, out=out / "runs"
+        )
+
+    resolve(LADDER[0])  # what is wrong with the options is said before anything is written
     study = Run(out)
     study.path.mkdir(parents=True, exist_ok=True)
     study.write_json("study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = {}, {}
     for rung in LADDER:
         say(f"{rung.name}: {rung.change}")
-        plan = experiment.resolve(
-            rung.denoiser,
-            Protocol(**{"num": num, "steps": 50, **rung.setting}),
-            weights=rung.weights,
-            options={} if rung.coupling is None else {"coupling": rung.coupling},
-            seed=seed,
-            dataset_name=dataset,
-            data_dir=data_dir,
-            device=device,
-            dtype_name=dtype,
-            out=out / "runs",
-        )
+        plan = resolve(rung)
         try:
             outcomes[rung.name] = read(experiment.execute(plan, say=say, progress=progress), plan)
         except FloatingPointError as error:  # a finding, not an accident: naive rungs may diverge

@@ -1,0 +1,97 @@
+"""Scores of the control sets: measured once for a number of images, kept in $BENCH_HOME/cache, and read from there.
+
+A run measures held-out digits, the floor that its numbers stand beside; with MANY images it measures all sets. They
+take longer than a small run, so a report that has smaller runs measures the others when it is made.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import data, features, panel, reference, score
+from bench.data import Dataset, to_float
+from bench.noise import level
+from bench.reference import Reference
+from bench.score import Say, Scores
+from denoisers.errors import UsageError
+
+HELD_OUT = "held_out"
+MANY = 2000  # images, as the standard protocol has
+
+
+def names(n: int) -> tuple[str, ...]:
+    """The control sets that are measured together with n images."""
+    return tuple(panel.CONTROLS) if n >= MANY else (HELD_OUT,)
+
+
+def measured(
+    against: Reference, n: int, names: Iterable[str], say: Say = lambda line: None
+) -> dict[str, dict[str, Any]]:
+    """Scores of control sets of n images by name, each measured unless it has been."""
+    return {name: one(against, n, name, say) for name in names}
+
+
+def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
+    """Scores of one control set, as JSON."""
+
+    def compute() -> dict[str, np.ndarray]:
+        say(f"measuring the control set {name} of {n} images (once)")
+        images = panel.CONTROLS[name](against.dataset, n)
+        noise_std = level(to_float(images, against.dataset.pad)).numpy()
+        if name == HELD_OUT:
+            options: Scores = {"searched": score.held_back(n, len(against.dataset.held_out))}
+        else:
+            usual = one(against, n, HELD_OUT, say)["scores"]["cosine_distance"]["value"]
+            options = {"typical": usual, "searched": score.SEARCHED, "bootstrap": False}
+        found = score.measure(images, noise_std, against, **options).to_json()
+        return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
+
+    kept = reference.cached(key(against.key, features.judge(), n, name), compute)
+    return json.loads(kept["json"].tobytes())
+
+
+def key(reference: str, judge: str, n: int, name: str) -> str:
+    """Of the cache: what the scores of a control set depend on."""
+    return f"panel-{score.VERSIONS}-{reference}-{judge.replace('@', '-')}-{n}-{name}"
+
+
+def later(
+    rules: Mapping[str, str], n: int, data_dir: Path | None = None, say: Say = lambda line: None
+) -> dict[str, dict[str, Any]]:
+    """The scores of all control sets for images that were scored by `rules`, for a report.
+
+    Empty, and said, where they cannot be measured here: by another version, on data or with an extractor that are not
+    at hand. Nothing is downloaded.
+    """
+    if rules.get("versions") != score.VERSIONS or rules.get("judge") != features.judge():
+        return {}
+    try:
+        against = Reference(dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]))
+        return measured(against, n, panel.CONTROLS, say)
+    except UsageError as error:
+        say(f"control sets of {n} images are not measured: {error}")
+        return {}
+
+
+def dataset_of(wanted: str, data_dir: Path | None) -> Dataset:
+    """The data set with that name and digest, if it is on this machine. Raises UsageError if it is not."""
+    name = wanted.partition("@")[0]
+    makers: dict[str, Callable[[], Dataset | None]] = {
+        "mnist": lambda: data.read_mnist(data_dir) if data_dir else data.local_mnist(),
+        "mnist5k": lambda: data.load("mnist5k"),
+    }
+    found = makers.get(name, lambda: None)()
+    if found is None or found.id != wanted:
+        raise UsageError(f"{wanted} is not on this machine; say where it is", "--data-dir")
+    return found
+
+
+def extractor_of(wanted: str) -> features.Extractor:
+    """The extractor with that name and digest, if it is a shipped one. Raises UsageError if it is not."""
+    name = wanted.partition("@")[0]
+    if name not in features.SHIPPED or (found := features.load(name)).id != wanted:
+        raise UsageError(f"the extractor {wanted} is not at hand; `bench run` or `bench score` with it measures more")
+    return found

@@ -1,0 +1,31 @@
+"""Control sets that a run did not measure, added to what the report reads."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.report import parse
+from bench.report.entries import CONTROLS, Entry, Measured
+
+Measure = Callable[[Mapping[str, str], int], dict[str, Any]]  # scoring rules, images -> scores by control set
+
+
+def completed(entries: list[Entry], measure: Measure) -> list[Entry]:
+    """The entries with all control sets: those that their files lack are asked of `measure`, once for all alike."""
+    found: dict[str, dict[str, Measured]] = {}
+    return [complete(entry, measure, found) for entry in entries]
+
+
+def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, Measured]]) -> Entry:
+    """One entry with all control sets.
+
+    found  what has been measured before, by scoring rules and number of images
+    """
+    kid = entry.score("kid")
+    if CONTROLS.keys() <= entry.controls.keys() or kid is None or kid.n is None:
+        return entry
+    alike = json.dumps([entry.scoring, kid.n], sort_keys=True)
+    if alike not in found:
+        found[alike] = {name: parse.measured(scores) for name, scores in measure(entry.scoring, kid.n).items()}
+    return dataclasses.replace(entry, controls=found[alike] | entry.controls)
