@@ -64,8 +64,9 @@ def read_back(
         if not reason:
             arrays = unpacked(path)
             seal = arrays.pop(SEAL, None)
-            reason = broken(seal, digest(arrays, name)) if name is not None else ""
-            reason = reason or unexpected(arrays, layout or {})
+            reason = unexpected(arrays, layout or {})
+            if not reason and name is not None:
+                reason = broken(seal, digest(arrays, name))
     except Exception as error:
         reason = f"it cannot be read: {said(error)}"
     if reason:
