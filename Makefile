@@ -1,11 +1,12 @@
 # make run    set up, generate and score with the U-Net, report        make lint   style and format
 # make test   set up and test                                          make bench  speed, as ratios
+# make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
 BIN := .venv/bin
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report test lint format bench samplers clean
+.PHONY: setup run report test wheel lint format bench samplers clean
 
 setup: .venv/.installed
 
@@ -26,6 +27,9 @@ report: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+wheel: setup
+	$(BIN)/python tests/wheel.py
 
 lint: setup
 	$(BIN)/ruff check .
