@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bench import report
@@ -55,6 +56,31 @@ def test_the_same_runs_give_the_same_files(drawn, tmp_path):
     entries, _ = report.collect(folder)
     assert plots.draw(folder, report.groups(entries)) == figures
     assert {path.name: path.read_bytes() for path in (folder / "figures").glob("*.svg")} == before
+
+
+def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
+    """One row, two rows, and none of the denoiser of a curve; curves and runs in nested folders."""
+    make_run("unet", facts={"dtype": "float32"}, scores={"kid": 0.001})
+    make_run("again", facts={"denoiser": "unet", "dtype": "bfloat16"}, scores={"kid": 0.002})
+    make_run("kbnet", facts={"weights": "mnist@00000000"}, scores={"kid": 0.003})
+    make_run("nested/kbnet", facts={"denoiser": "kbnet", "weights": "mnist@11111111"}, scores={"kid": 0.004})
+    folder = tmp_path / "results"
+    curve = {"sigma": [0.1, 1.0, 10.0], "mse": [0.01, 0.02, 0.03], "mse_mean": 0.07, "dataset": "d", "num": 5}
+    kept = {"unet": "card@01234567", "kbnet": "mnist@11111111", "other": "x@22222222", "another": ""}
+    for place, (name, weights) in enumerate(kept.items()):
+        path = folder / ("nested/gauge" if place % 2 else "gauge") / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        denoiser = " ".join([name, *weights.split("@")[:1]]).strip()
+        pd.DataFrame(curve | {"denoiser": denoiser, "weights": weights}).to_csv(path, index=False)
+    (group,) = report.groups(report.collect(folder)[0])
+    colours = {entry.name: f"#{place}{place}{place}" for place, entry in enumerate(group.entries)}
+    axes = Figure().subplots()
+    assert plots.error_and_noise(axes, folder, group, colours)
+    drawn = {line.get_label(): line.get_color() for line in axes.lines}
+    assert drawn["unet card"] == colours["unet card (float32)"]  # of two rows: the first
+    assert drawn["kbnet mnist (weights 11111111)"] == colours["kbnet mnist (weights 11111111)"]
+    assert {"other x", "another"} <= drawn.keys()
+    assert not {drawn["other x"], drawn["another"]} & set(colours.values())
 
 
 def test_nothing_to_draw(tmp_path):

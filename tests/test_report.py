@@ -102,6 +102,65 @@ def test_a_run_scored_twice_is_in_two_tables(make_run, tmp_path):
     assert len({entry.key for entry in entries}) == 2
 
 
+def test_no_two_rows_of_a_table_have_one_name(make_run, bench, tmp_path):
+    for folder in ("one", "nested/one"):  # the same run in two folders
+        make_run(folder, facts={"denoiser": "unet", "dtype": "float32"})
+    make_run("two", facts={"denoiser": "unet", "dtype": "bfloat16"})
+    make_run("three", facts={"denoiser": "unet", "dtype": "float32", "seed": 1})
+    make_run("other", facts={"seed": 7, "dtype": "bfloat16"}, scores={"kid": 0.5})
+    images = make_run("images", fingerprint="eeeeeeee")
+    images.write_json("run.json", {"schema_version": 2, "kind": "images", "name": "held-out digits"})
+    expected = {
+        "unet card (seed 0, float32)",
+        "unet card (seed 0, float32, nested)",
+        "unet card (seed 0, bfloat16)",
+        "unet card (seed 1, float32)",
+        "other card",
+        "held-out digits (images)",
+    }
+    assert bench("report", "results", "--format", "html,md,csv,tex,json")[0] == 0
+    results = tmp_path / "results"
+    rows = list(csv.DictReader((results / "report.csv").read_text().splitlines()))
+    assert sorted(row["name"] for row in rows if row["kind"] != "control") == sorted(expected)
+    assert len({row["name"] for row in rows}) == len(rows)
+    found = page(results)
+    text = " ".join(found.text.split())
+    said = {row["name"] for row in json.loads((results / "report.json").read_text())["diagnoses"]}
+    assert said == expected
+    markdown = (results / "report.md").read_text()
+    for name in expected:
+        assert f"| {name} " in markdown
+        assert f"## {name} (protocol" in markdown
+        assert text.count(f"{name} ") >= 3  # verdict, table, card
+    (group,) = report.groups(report.collect(results)[0])
+    printed = table.printed(table.frame(group))["denoiser"]
+    assert len(set(printed)) == len(printed) == 1 + len(expected)
+
+
+def test_a_row_alone_has_no_details(make_run, tmp_path):
+    make_run("unet", facts={"seed": 3, "dtype": "bfloat16"})
+    (group,) = report.groups(report.collect(tmp_path / "results")[0])
+    assert [entry.name for entry in group.entries] == ["unet card"]
+
+
+def test_the_answer_tells_the_tables_apart(make_run, bench, tmp_path):
+    make_run("unet")
+    for fingerprint, change in (("cccccccc", {"sampler": "ddim", "eta": 0.0}), ("dddddddd", {"steps": 9})):
+        make_run(
+            f"unet{fingerprint}",
+            fingerprint=fingerprint,
+            facts={"denoiser": "unet", "sampler": FACTS["sampler"] | change},
+        )
+    assert bench("report", "results")[0] == 0
+    text = " ".join(page(tmp_path / "results").text.split())
+    for conditions in (
+        "20 images, 4 steps, ddpm, eta 1",
+        "20 images, 4 steps, ddim, eta 0",
+        "20 images, 9 steps, ddpm",
+    ):
+        assert f"unet card {conditions}" in text
+
+
 def test_a_hostile_tree(make_run, bench, tmp_path):
     results = tmp_path / "results"
     make_run("good")
