@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from bench import data, features, manifold, metrics, score
+from bench import control_scores, data, features, manifold, metrics, score
 from bench.data import to_float
 from bench.manifold import Balls
 from bench.noise import level
@@ -53,8 +53,9 @@ def main(num: int) -> None:
     second = Reference(dataset, features.load("lenet-b"))
     images = dataset.held_out[:num]
     noise_std = level(to_float(images, dataset.pad)).numpy()
-    _ = second.kid, second.moments, against.null, score.control_scores(against, num)
-    timed(f"all scores of {num} images", lambda: score.score(images, noise_std, against, second))
+    _ = second.kid, second.moments, against.null
+    controls = control_scores.measured(against, num, control_scores.names(num))
+    timed(f"all scores of {num} images", lambda: score.score(images, noise_std, against, second, controls))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import features, panel, reference, score
+from bench import control_scores, features, panel, reference, score
 from bench.data import to_float
 from bench.neighbours import Index
 from bench.noise import level
@@ -19,7 +19,7 @@ def against(digits):
 
 @pytest.fixture
 def controls(against):
-    return score.control_scores(against, N)
+    return control_scores.measured(against, N, panel.CONTROLS)
 
 
 def value(measured, name, space=None):
@@ -77,17 +77,13 @@ def test_the_gaussian_model_fails_on_quality_alone(controls):
     assert value(found, "recall") < 0.1
 
 
-def test_the_panel_is_measured_once(against, monkeypatch, controls):
-    monkeypatch.setattr(panel, "CONTROLS", {"none": lambda dataset, n: pytest.fail("not from the cache")})
-    assert score.control_scores(against, N) == controls
-
-
 def test_every_number_has_its_n_and_interval(against, controls):
     scores, replicates, rows = score.score(
         against.dataset.held_out[500 : 500 + N],
         level(to_float(against.dataset.held_out[500 : 500 + N])).numpy(),
         against,
         Reference(against.dataset, features.load("lenet-b")),
+        controls,
     )
     for name, entry in scores["scores"].items():
         assert entry["n"] == N
