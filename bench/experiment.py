@@ -18,10 +18,10 @@ from bench import data, features, files, generate, machine, protocol, scoring, t
 from bench.bounds import BOUNDS
 from bench.data import Dataset
 from bench.features import Extractor
+from bench.files import Say
 from bench.protocol import Protocol
 from bench.runs import Run
 from bench.sampler import Step
-from bench.score import Say
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
@@ -144,37 +144,30 @@ def execute(
     say       gets lines about what is going on
     progress  progress(done, total), in image-steps, returns what is called with each advance
 
-    Raises FileExistsError (`overwrite` is `never`), FloatingPointError or MemoryError when the denoiser fails on the
-    way. Finished chunks are kept.
+    Raises UsageError (`overwrite` is `never`, or something is in the way of a file), FloatingPointError, MemoryError or
+    ChildProcessError when the denoiser fails on the way. Finished chunks are kept.
     """
     run = plan.run
     if overwrite == "never" and run.path.exists():
         raise UsageError(f"never was asked for, and {run.path} exists", "--overwrite")
     if overwrite == "always":
         run.remove()
-    samples = read(run, "samples.npz") if run.readable else None
-    if samples is not None and scoring.is_scored(run, plan.rules):
+    run.sweep()
+    samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), say)
+    if samples is not None and scoring.is_scored(run, plan.rules, say):
         say(f"complete: {run.path}")
         return run
     if samples is None:
         run.begin(plan.facts)
         try:
             samples = generate_missing(plan, say, progress)
-        except (FloatingPointError, MemoryError) as error:
+        except (FloatingPointError, MemoryError, ChildProcessError) as error:
             run.update(status="failed", error=str(error))
             raise
-    if not (run.path / "trajectory.npz").exists():
-        write_trajectory(plan)
+    write_trajectory(plan, say)
     images = samples["arr_0"][..., 0]
     scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.rules, say)
     return run
-
-
-def read(run: Run, name: str) -> dict[str, np.ndarray] | None:
-    """The arrays of a file of the run; None if it is missing, damaged, or of an earlier version."""
-    arrays = run.read_npz(name)
-    known = arrays is not None and "noise_std" in arrays and arrays.get("trace", np.zeros((0, 7))).shape[1] == 7
-    return arrays if known else None
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
@@ -184,7 +177,8 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     """
     run, num, steps = plan.run, plan.protocol.num, plan.protocol.steps
     ranges = generate.chunks(num, plan.batch_size)
-    stored = {ids: read(run, run.chunk_name(ids)) for ids in ranges}
+    size = plan.dataset.train.shape[1:]
+    stored = {ids: run.read_chunk(ids, generate.layout(ids, size, steps), say) for ids in ranges}
     done = sum(len(ids) for ids in ranges if stored[ids])
     if done:
         say(f"resuming: {done} of {num} images are on disk")
@@ -199,10 +193,10 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
         for ids, chunk in found:
             now = time.perf_counter()
             chunk["cost"][0], last = now - last, now  # since the one before: they add up to the time on the clock
-            run.write_npz(run.chunk_name(ids), **chunk)
+            run.write_chunk(ids, **chunk)
             stored[ids] = chunk
     chunks = [stored[ids] for ids in ranges]
-    ids, images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in generate.PER_IMAGE)
+    images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std"))
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
     table = generate.trace_table(trace)
@@ -215,8 +209,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
     late = int(sum(chunk["unconverged"] for chunk in chunks))
     run.update(unconverged=late, warnings=[*plan.facts.get("warnings", ()), *unconverged(late, num, plan.protocol)])
-    samples = {"arr_0": images[..., None], "ids": ids, "noise_std": noise_std}
-    run.write_npz("samples.npz", **samples)
+    samples = run.write_samples(images, noise_std)
     run.clear_chunks()
     return samples
 
@@ -265,10 +258,13 @@ def make_chunk(
     return machine.in_memory(plan.batch_size, make)._asdict()
 
 
-def write_trajectory(plan: Plan) -> None:
-    """The first images once more, as they depend on (seed, id) alone, with what lay on their way."""
+def write_trajectory(plan: Plan, say: Say) -> None:
+    """What lay on the way to the first images, made once more, as they depend on (seed, id) alone; unless it is there."""
+    path, name = plan.run.path / "trajectory.npz", f"{plan.run.id} trajectory.npz"
+    if files.read_back(path, say, name=name) is not None:
+        return
     ids, guess = range(min(trajectory.IDS, plan.protocol.num)), start_guess(plan)
     again = functools.partial(make_chunk, plan, guess, ids)
     found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.protocol.steps, plan.seed)
     if found:
-        plan.run.write_npz("trajectory.npz", **found)
+        files.write_sealed(path, name, **found)

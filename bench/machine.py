@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 import bench
+from denoisers import memory
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 from denoisers.training import bfloat16_is_fast
@@ -29,12 +30,8 @@ def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
     """`work()`, with every kind of exhausted memory turned into a MemoryError that names the flag."""
     try:
         return work()
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if (
-            isinstance(error, RuntimeError)
-            and "allocate memory" not in str(error)
-            and "out of memory" not in str(error)
-        ):
+    except (MemoryError, RuntimeError) as error:
+        if not memory.exhausted(error):
             raise
         raise MemoryError(
             f"a batch of {batch_size} images does not fit into memory; choose a smaller --batch-size"
@@ -44,14 +41,15 @@ def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
 def choose_device(name: str) -> str:
     """`auto` is the first of cuda, mps and cpu that is there."""
     there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
-    if name == "auto":
-        return there[0]
-    kind, _, index = name.partition(":")
+    kind, _, index = (there[0] if name == "auto" else name).partition(":")
     count = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, 1)
     numbered = index.isascii() and index.isdecimal() and str(int(index[:9])) == index and int(index) < count
     if kind not in there or (":" in name and not numbered):
         raise UsageError(f"no device {name[:40]!r} on this machine; available: {', '.join(there)}", "--device")
-    return name if kind == "cuda" else kind
+    if kind == "cpu":
+        return kind
+    memory.lift_limit()
+    return name if ":" in name and kind == "cuda" else kind
 
 
 def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
@@ -123,11 +121,6 @@ def peak_memory() -> int:
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 
-def free_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say (it does on Linux)."""
-    return kilobytes("/proc/meminfo", "MemAvailable")
-
-
 def keep_freed_memory() -> None:
     """Make this process use freed memory again instead of handing it back. Without glibc nothing is done.
 
@@ -138,21 +131,3 @@ def keep_freed_memory() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(-4, 0)  # M_MMAP_MAX: nothing is mapped for one tensor alone
         libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: the heap never shrinks
-
-
-def limit_memory(free: int | None) -> None:
-    """Let an allocation of more than `free` bytes from now on raise, instead of the kernel killing the process."""
-    held = kilobytes("/proc/self/status", "VmData")
-    if free is not None and held is not None:
-        with contextlib.suppress(OSError, ValueError):
-            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-            resource.setrlimit(resource.RLIMIT_DATA, (held + free, hard))
-
-
-def kilobytes(path: str, field: str) -> int | None:
-    """A line "field: 123 kB" of a file of the kernel's, in bytes; None if it is not there."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)

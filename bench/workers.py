@@ -21,6 +21,7 @@ import torch
 
 from bench import files, machine
 from bench.bounds import BOUNDS
+from denoisers.memory import free_memory, limit_memory
 
 Task = TypeVar("Task")
 Advance = Callable[[int], None]
@@ -52,7 +53,7 @@ def side_by_side(tasks: Iterable[Task], work: Work, count: int, advance: Advance
         for task in tasks:
             yield task, work(task, advance)
         return
-    free = machine.free_memory()
+    free = free_memory()
     share = None if free is None else free // count
     waiting, running = list(tasks), {}
     try:
@@ -137,7 +138,7 @@ def answer(sender: Connection, work: Work, task: Task, memory: int | None, paren
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ENDS.add(sender)
     torch.set_num_threads(1)  # the threads of the pool were not copied, and waiting for them would be for ever
-    machine.limit_memory(memory)
+    limit_memory(memory)
     machine.keep_freed_memory()
 
     def send(word: Any) -> None:

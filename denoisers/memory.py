@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def free() -> int | None:
+def free_memory() -> int | None:
     """Bytes that can be had without swapping; None where the system does not say (it does on Linux)."""
     return kilobytes("/proc/meminfo", "MemAvailable")
 
 
-def limit(more: int | None) -> None:
+def limit_memory(more: int | None) -> None:
     """Let this process, from now on, take no more than `more` bytes beyond what it holds; None leaves it as it is."""
     held = kilobytes("/proc/self/status", "VmData")
     if more is not None and held is not None:
@@ -20,13 +20,19 @@ def limit(more: int | None) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (held + more, hard))
 
 
+def lift_limit() -> None:
+    """Take the limit away, as far as that is allowed: the libraries of a GPU map far more than they use."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
 @contextlib.contextmanager
 def at_most(more: int) -> Iterator[None]:
     """The same for what is inside, unless less is allowed already."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
     held = kilobytes("/proc/self/status", "VmData")
     if held is not None and (before[0] == resource.RLIM_INFINITY or before[0] > held + more):
-        limit(more)
+        limit_memory(more)
     try:
         yield
     finally:

@@ -173,3 +173,9 @@ def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None
 def tag(card: dict[str, Any]) -> str:
     """`<card>@<first 8 digits of its sha256>`, as runs record weights."""
     return f"{card['name']}@{card['sha256'][:8]}"
+
+
+def warnings(card: dict[str, Any] | None) -> list[str]:
+    """What a card, or those of the parts of a splice, say that a reader should know before believing a number."""
+    parts = [part for part in (card or {}).values() if isinstance(part, dict) and "sha256" in part]
+    return [*(card or {}).get("warnings", []), *(line for part in parts for line in warnings(part))]
