@@ -1,12 +1,13 @@
-# make run    set up, generate and score with the U-Net, report        make lint   style and format
-# make test   set up and test                                          make bench  speed, as ratios
+# make run        set up, generate and score with the U-Net, report    make lint   style and format
+# make test       set up and test                                      make bench  speed, as ratios
+# make reference  the tracked report, of the runs in results/reference
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
 BIN := .venv/bin
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report test wheel lint format bench samplers clean
+.PHONY: setup run report reference test wheel lint format bench samplers clean
 
 setup: .venv/.installed
 
@@ -24,6 +25,9 @@ run: setup
 
 report: setup
 	$(BIN)/bench report results/
+
+reference: setup
+	$(BIN)/bench report results/reference --format html,md,csv,tex,json
 
 test: setup
 	$(BIN)/python -m pytest

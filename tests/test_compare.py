@@ -1,5 +1,6 @@
 """Differences between scored sets: found where there is one, called a tie where there is none, refused where unfair."""
 
+import dataclasses
 import json
 import shutil
 
@@ -64,9 +65,43 @@ def test_ranks_share_places(runs):
     assert compare.ranks([runs["one"]]) == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("second", "tau"),
+    [((1, 2, 3, 4), 1), ((4, 3, 2, 1), -1), ((1, 2, 4, 3), 2 / 3), ((1, 3, 4, 2), 1 / 3), ((2, 1, 4, 3), 1 / 3)],
+)
+def test_extractors_agree_as_far_as_their_orders_do(runs, second, tau):
+    """Kendall's tau is the share of pairs in the same order less that of pairs in the other."""
+
+    def ordered(first, other):
+        kids = {"scores": {"kid": {"value": first}}, "second": {"kid": {"value": other}}}
+        return dataclasses.replace(runs["one"], metrics=runs["one"].metrics | kids)
+
+    found = [ordered(10 * place, 7 * value) for place, value in enumerate(second)]
+    assert compare.concordance(found) == pytest.approx(tau)
+    assert compare.concordance(found[:2]) is None
+
+
 def test_extractors_agree_on_what_is_far_apart(runs):
-    assert compare.concordance(list(runs.values())) == pytest.approx(1, abs=0.7)
-    assert compare.concordance([runs["one"], runs["two"]]) is None
+    kids = {name: run.metrics["second"]["kid"]["value"] for name, run in runs.items()}
+    assert kids["noisy"] > 10 * max(kids["one"], kids["two"])
+    assert compare.concordance([runs["noisy"], runs["one"], runs["noisy"]]) == 1  # equal ones count neither way
+
+
+def test_names_tell_apart_what_is_compared(scored, tmp_path):
+    made = {"denoiser": "unet", "weights": "card@01234567", "dtype": "float32", "sampler": {"sampler": "ddpm"}}
+    same = with_facts(scored["one"], tmp_path, "a/run", **made)
+    paths = [same, with_facts(scored["one"], tmp_path, "b/run", **made)]
+    assert [run.name for run in compare.load_all(paths)] == ["unet card (a)", "unet card (b)"]
+    paths[1] = with_facts(scored["two"], tmp_path, "c/run", **made | {"dtype": "bfloat16"})
+    found = compare.load_all(paths)
+    assert [run.name for run in found] == ["unet card (float32)", "unet card (bfloat16)"]
+    frame = compare.compare(found)
+    assert set(frame["first"]) == {"unet card (float32)"}
+    assert set(frame["second"]) == {"unet card (bfloat16)"}
+    assert compare.pairing(*found).startswith("unet card (float32) and unet card (bfloat16): ")
+    several = with_facts(scored["two"], tmp_path, "seeds/0", **made, seed=0).parent
+    with_facts(scored["two"], tmp_path, "seeds/1", **made, seed=1)
+    assert [run.name for run in compare.load_all([same, several])] == ["unet card (seed 0)", "unet card (seeds 0, 1)"]
 
 
 def with_facts(path, folder, name, *, number=None, **facts):

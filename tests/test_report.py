@@ -161,54 +161,126 @@ def test_the_answer_tells_the_tables_apart(make_run, bench, tmp_path):
         assert f"unet card {conditions}" in text
 
 
-def test_a_hostile_tree(make_run, bench, tmp_path):
+def write(text):
+    return lambda run: (run.path / "run.json").write_text(text)
+
+
+DAMAGE = {  # what is done to a run, what is not shown then, and why
+    "cut": (
+        lambda run: (run.path / "metrics-aaaaaaaa.json").write_text('{"schema_version": 2, "scores"'),
+        "x/run/metrics-aaaaaaaa.json",
+        "x/run/metrics-aaaaaaaa.json is not readable: Expecting ':' delimiter: line 1 column 31 (char 30)",
+    ),
+    "other types": (
+        lambda run: run.write_json("metrics-aaaaaaaa.json", metrics() | {"scores": [1, 2], "controls": 3}),
+        "x/run/metrics-aaaaaaaa.json",
+        "not a run this version can read (at 'list' object has no attribute 'items')",
+    ),
+    "no numbers": (
+        lambda run: run.write_json("metrics-aaaaaaaa.json", metrics() | {"scores": {}}),
+        "x/run/metrics-aaaaaaaa.json",
+        "metrics-aaaaaaaa.json holds no scores",
+    ),
+    "a list": (
+        lambda run: run.update(versions=[EVIL]),
+        "x/run/metrics-aaaaaaaa.json",
+        "run.json has list for versions, expected dict",
+    ),
+    "text as a number": (
+        lambda run: run.update(cost={"seconds": "1"}),
+        "x/run/metrics-aaaaaaaa.json",
+        "run.json has str for seconds, expected a number",
+    ),
+    "versions of a scoring": (
+        lambda run: run.write_json("metrics-aaaaaaaa.json", metrics() | {"versions": "2.0"}),
+        "x/run/metrics-aaaaaaaa.json",
+        "metrics-aaaaaaaa.json has str for versions, expected dict",
+    ),
+    "later": (
+        lambda run: run.update(schema_version=9),
+        "x/run",
+        "run.json has schema_version 9, this version reads up to 2; update bench",
+    ),
+    "no object": (write("[]"), "x/run", "x/run/run.json is not readable: expected an object, found list"),
+    "markup": (
+        write("<script>"),
+        "x/run",
+        "x/run/run.json is not readable: Expecting value: line 1 column 1 (char 0)",
+    ),
+    "failed": (
+        lambda run: (
+            [path.unlink() for path in run.path.glob("metrics-*")]
+            and run.update(status="failed", error=f"NaN at {EVIL}")
+        ),
+        "x/run",
+        f"failed: NaN at {EVIL}",
+    ),
+    "started": (
+        lambda run: [path.unlink() for path in run.path.glob("metrics-*")],
+        "x/run",
+        "started, not finished; the same `bench run` command resumes it",
+    ),
+    "no images": (
+        lambda run: (run.path / "samples.npz").unlink(),
+        "x/run",
+        "samples.npz is not here; pictures are of the first samples, from grid.png",
+    ),
+    "a stranger": (
+        lambda run: (run.path.parents[1] / "<b>photo.png").write_bytes(b"\x89PNG"),
+        "<b>photo.png",
+        "not part of a run",
+    ),
+    "a study": (
+        lambda run: (
+            (run.path.parents[1] / "study").mkdir() or (run.path.parents[1] / "study" / "study.json").write_text("{")
+        ),
+        "study",
+        "the study has no page ([Errno 2] No such file or directory: 'study/study.md')",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_not_shown_is_named_with_the_reason(make_run, bench, tmp_path, damage):
+    """In every format alike, beside a run that is shown; without its markup taken for some."""
+    make_run("good")
+    harm, path, reason = DAMAGE[damage]
+    harm(make_run("x"))
+    assert bench("report", "results", "--format", "html,md,csv,tex,json")[0] == 0
+    results = tmp_path / "results"
+    shown = page(results).text
+    content = json.loads((results / "report.json").read_text(), parse_constant=pytest.fail)
+    assert "good card" in [row["name"] for row in content["rows"]]
+    missing = damage == "a study"  # the page alone shows it
+    assert content["not_shown"] == ([] if missing else [{"path": path, "reason": reason}])
+    assert " ".join(f"{path}: {reason}".split()) in " ".join(shown.split("Not shown")[-1].split())
+    assert ("x card" in shown) == (damage in ("no images", "a stranger", "a study"))
+
+
+def test_markup_from_a_run_is_text(make_run, bench, tmp_path):
     results = tmp_path / "results"
     make_run("good")
     make_run("evil", facts={"denoiser": EVIL, "argv": ["run", EVIL], "options": {EVIL: EVIL}, "card": {EVIL: [EVIL]}})
-    truncated = make_run("truncated")
-    (truncated.path / "metrics-aaaaaaaa.json").write_text('{"schema_version": 2, "scores"')
-    odd = make_run("odd")
-    odd.write_json("metrics-aaaaaaaa.json", metrics(scores={}) | {"scores": [1, 2], "controls": 3})
-    make_run("listed", facts={"versions": [EVIL], "cost": {"seconds": "1"}})
-    future = make_run("future")
-    future.update(schema_version=9)
-    imageless = make_run("imageless")
-    (imageless.path / "samples.npz").unlink()
+    assert bench("report", results)[0] == 0
+    found = page(results)
+    assert "<script>alert(1)</script>" in found.text
+    assert len(found.all("script")) == 1
+    assert not any("onload" in attributes for _, attributes in found.elements)
+    assert "<script>alert" not in (results / "report.html").read_text()
+
+
+def test_files_that_are_damaged_leave_the_rest_of_a_card(make_run, bench, tmp_path):
+    results = tmp_path / "results"
     bare = make_run("bare")
     for name in ("samples.npz", "grid.png", "nearest.png", "trace.csv", "trajectory.npz", "per_sample-aaaaaaaa.csv"):
         (bare.path / name).write_bytes(b"no")
-    for name, text in {"list": "[]", "text": "<script>", "failed": '{"schema_version": 2, "status": "failed"}'}.items():
-        (results / name).mkdir()
-        (results / name / "run.json").write_text(text)
-    (results / "<b>photo.png").write_bytes(b"\x89PNG")
     (results / "gauge").mkdir()
     (results / "gauge" / "x.csv").write_text("no\n1\n")
-    (results / "ladder").mkdir()
-    (results / "ladder" / "study.json").write_text("{")
-    status, out, _ = bench("report", results, "--format", "html,md,csv,tex,json")
-    assert status == 0
-    found = page(results)
-    for name in (
-        "imageless",
-        "truncated",
-        "odd",
-        "listed",
-        "future",
-        "list",
-        "text",
-        "failed",
-        "<b>photo.png",
-        "ladder",
-    ):
-        assert f"{name}" in found.text.split("Not shown")[-1], name
-    assert "schema_version 9" in found.text
-    assert "reads up to 2" in out
-    for name in ("good card", "imageless card", "bare card", "<script>alert(1)</script>"):
-        assert name in found.text, name
-    assert len(found.all("script")) == 1
-    assert not found.all("b") or not any("onload" in attributes for _, attributes in found.elements)
-    assert "<script>alert" not in (results / "report.html").read_text()
-    json.loads((results / "report.json").read_text(), parse_constant=pytest.fail)
+    assert bench("report", results)[0] == 0
+    shown = page(results).text
+    assert "bare card" in shown
+    assert "neither samples.npz nor grid.png can be read" in shown
+    assert "no trace: " in shown
 
 
 def test_what_was_not_measured_is_blank(make_run, bench, tmp_path):

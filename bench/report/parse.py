@@ -30,7 +30,8 @@ def check_types(facts: dict[str, Any], types: dict[str, Any], file: str) -> None
     """Raise ValueError if a field is not of its type; it may be missing or null."""
     for name, kind in types.items():
         if not isinstance(value := facts.get(name), kind | None):
-            raise ValueError(f"{file} has {type(value).__name__} for {name}, expected {kind}")
+            expected = "a number" if kind == int | float else kind.__name__
+            raise ValueError(f"{file} has {type(value).__name__} for {name}, expected {expected}")
 
 
 def check_run(facts: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
 def reason(error: Exception, folder: Path) -> str:
     """What is wrong with a file, in words, without the path of the machine it is on."""
     said = str(error).replace(f"{folder}/", "")
-    return said if type(error) is ValueError else f"not a run this version can read (at {said})"
+    return said if type(error) in (ValueError, UsageError) else f"not a run this version can read (at {said})"
 
 
 def relative(path: Path, folder: Path) -> str:
