@@ -83,6 +83,20 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
     assert not {drawn["other x"], drawn["another"]} & set(colours.values())
 
 
+def test_the_digits_of_the_uppermost_curves_decide(tmp_path):
+    """A user's own curves are drawn although more of others', of other digits, lie below; of one kept twice, one."""
+    curve = {"sigma": [0.1], "mse": [0.01], "mse_mean": 0.07, "dataset": "d"}
+    for folder, num, names in (("", 1000, "ab"), ("reference", 200, "bcde"), ("old", 1000, "bx")):
+        (tmp_path / folder / "gauge").mkdir(parents=True)
+        for name in names:
+            path = tmp_path / folder / "gauge" / f"{name}.csv"
+            pd.DataFrame(curve | {"denoiser": name, "num": num, "mse": [len(folder)]}).to_csv(path, index=False)
+    found = {curve.name: curve.frame["mse"].item() for curve in plots.gauged(tmp_path)}
+    assert found == {"a": 0, "b": 0, "x": 3}
+    assert len(plots.gauged(tmp_path / "reference")) == 4
+    assert plots.gauged(tmp_path / "nothing") == []
+
+
 def test_nothing_to_draw(tmp_path):
     assert plots.draw(tmp_path, []) == []
     assert list(tmp_path.iterdir()) == []

@@ -435,6 +435,42 @@ def test_a_folder_is_not_changed_but_for_the_report(make_run, bench, tmp_path):
     assert bench("report", "results")[0] == 0
 
 
+def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
+    """As with results/reference: its runs, gauges, figures and studies are shown above it, and it is not changed."""
+    results = tmp_path / "results"
+    make_run("reference/unet", facts={"denoiser": "unet"})
+    make_run("reference/ladder/runs/kbnet")
+    make_run("kbnet")
+    for folder in (results, results / "reference"):
+        (folder / "ladder").mkdir(exist_ok=True)
+        (folder / "ladder" / "study.json").write_text("{}")
+        (folder / "ladder" / "ladder.md").write_text("# The ladder\n\ntext\n")
+        (folder / "gauge").mkdir()
+    curve = {
+        "sigma": [0.1, 1.0],
+        "mse": [0.01, 0.02],
+        "mse_mean": 0.07,
+        "denoiser": "unet card",
+        "dataset": "d",
+        "num": 5,
+    }
+    pd.DataFrame(curve).to_csv(results / "reference" / "gauge" / "unet-card.csv", index=False)
+    assert bench("report", "results/reference", "--format", "html,md,csv,tex,json")[0] == 0
+    assert (results / "reference" / "figures" / "error-noise.svg").exists()
+    before = {path: path.read_bytes() for path in (results / "reference").rglob("*.*")}
+    assert bench("report", "results", "--format", "html,md,csv,tex,json")[0] == 0
+    assert {path: path.read_bytes() for path in (results / "reference").rglob("*.*")} == before
+    content = json.loads((results / "report.json").read_text())
+    assert [row["name"] for row in content["rows"] if row["kind"] == "run"] == ["kbnet card", "unet card"]
+    assert content["not_shown"] == []
+    shown = page(results).text
+    assert "Everything in the folder is shown." in shown
+    assert "The ladder (reference)" in shown
+    assert "[ladder](ladder/ladder.md)" in (results / "report.md").read_text()
+    assert "[reference/ladder](reference/ladder/ladder.md)" in (results / "report.md").read_text()
+    assert (results / "figures" / "error-noise.svg").exists()
+
+
 def test_ranks_are_shown_where_there_are_any(make_run, tmp_path):
     make_run("one")
     (group,) = report.groups(report.collect(tmp_path / "results")[0])
