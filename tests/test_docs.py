@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from bench import cli
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "bring-your-own.md").read_text()
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = [line for block in re.findall(r"```\n(bench .*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 SHORT = {"run": ["--dataset", "mnist5k", "--num", "6", "--steps", "3"], "check": []}
@@ -51,11 +55,62 @@ def test_its_test(folder):
     assert "1 passed" in done.stdout, done.stdout
 
 
-def test_the_commands_of_the_readme_exist():
-    said = set(
-        re.findall(
-            r"bench (run|report|study|gauge|check|info|list|train|score|compare)\b", (ROOT / "README.md").read_text()
-        )
-    )
-    for command in said:
-        assert run(ROOT, "-m", "bench", command, "--help").returncode == 0
+def commands(page):
+    """The lines of fenced blocks that call bench, as words. Every second fence opens a block."""
+    blocks = re.split(r"^```.*\n", page, flags=re.MULTILINE)[1::2]
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("bench ")]
+
+
+def parse(words):
+    """Read a command line as `bench` does, without carrying it out. Raises typer's usage errors."""
+    group = typer.main.get_command(cli.app)
+    with group.make_context("bench", words[1:]) as context:
+        name, command, rest = group.resolve_command(context, words[1:])
+        command.make_context(name, rest, parent=context)
+
+
+def unknown(text):
+    """Calls of bench in the code spans of a text with a command or flag that it has not; values may be missing."""
+    group = typer.main.get_command(cli.app)
+    for span in re.findall(r"`bench ([^`\n]+)`", text):
+        name, *words = span.split()
+        if name.startswith("-"):
+            name, words = "", [name, *words]
+        command = group.commands.get(name) if name else group
+        known = {flag for option in command.params for flag in option.opts} | {"--help"} if command else set()
+        flags = [word for word in words if word.startswith("--")]
+        if command is None or not known.issuperset(flags):
+            yield f"bench {span}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_command_lines_of_the_pages_can_be_typed(page):
+    found = commands(page.read_text())
+    assert len(found) >= 4
+    for words in found:
+        parse(words)
+
+
+WRONG = ("bench rum --denoiser unet", "bench run --denoser unet", "bench run unet", "bench run", "bench info a b")
+WRONG += ("bench run --denoiser unet --num many", "bench report --format", "bench --list")
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_command_line_that_cannot_be_typed_is_found(line):
+    (words,) = commands(f"```\n{line}   # a comment\n```")
+    with pytest.raises(typer.TyperException):
+        parse(words)
+
+
+def test_commands_that_pages_help_and_messages_speak_of_exist():
+    places = [
+        *PAGES,
+        *(path for folder in ("bench", "denoisers", "examples") for path in (ROOT / folder).rglob("*.py")),
+    ]
+    spans = {place.name: list(unknown(place.read_text())) for place in places}
+    assert not {name: found for name, found in spans.items() if found}
+    wrong = "`bench rum`, `bench run --denoser`, `bench --lst`"
+    assert list(unknown(f"{wrong}; `bench run --denoiser NAME`, `bench list`, `bench --help`")) == [
+        *("bench rum", "bench run --denoser", "bench --lst")
+    ]
