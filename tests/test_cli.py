@@ -82,6 +82,7 @@ def scores(finished, name):
 
 def test_every_number_stands_beside_its_control(finished):
     found = scores(finished, "unet")
+    assert list(found["controls"]) == ["held_out"]  # the others are measured for a report, or with many images
     for control in found["controls"].values():
         assert control["scores"].keys() == found["scores"].keys()
         assert control["memorization"].keys() == found["memorization"].keys()
@@ -251,10 +252,10 @@ def test_a_batch_that_does_not_fit(bench, monkeypatch):
     ("arguments", "said"),
     [
         (["--denoiser", "unt"], "did you mean 'unet'"),
-        (["--denoiser", ""], "unknown denoiser ''"),
+        (["--denoiser", ""], "--denoiser: is empty"),
         (["--denoiser", "splice:unet,kbnet"], "expected splice:A,B@SIGMA"),
         (["--denoiser", "splice:unet,kbnt@1"], "did you mean 'kbnet'"),
-        (["--denoiser", "ffdnet"], "needs --weights"),
+        (["--denoiser", "ffdnet"], "--weights: denoiser 'ffdnet' needs them"),
         (["--denoiser", "diffusers", "--weights", "nowhere"], "--weights"),
         (["--denoiser", "gmm", "--option", "components=0"], "1..500"),
         (["--denoiser", "median", "--option", "largest=4"], "odd"),
@@ -270,13 +271,17 @@ def test_a_batch_that_does_not_fit(bench, monkeypatch):
         (["--denoiser", "unet", "--eta", "2"], "--eta"),
         (["--denoiser", "unet", "--eta", "nan"], "--eta"),
         (["--denoiser", "unet", "--sampler", "euler"], "--sampler"),
-        (["--denoiser", "unet", "--sampler", "ks", "--eta", "1"], "ks has no --eta; it has --beta, --h0"),
+        (["--denoiser", "unet", "--sampler", "ks", "--eta", "1"], "--eta: ks has none; it has --beta, --h0"),
         (["--denoiser", "unet", "--sampler", "ks", "--beta", "0"], "--beta"),
-        (["--denoiser", "unet", "--churn", "1"], "ddpm has no --churn"),
+        (["--denoiser", "unet", "--churn", "1"], "--churn: ddpm has none"),
         (["--denoiser", "unet", "--grid", "x"], "--grid"),
         (["--denoiser", "unet", "--protocol", "long"], "--protocol"),
         (["--denoiser", "unet", "--features", "dino"], "--features"),
-        (["--denoiser", "unet", "--dataset", "cifar"], "unknown dataset"),
+        (["--denoiser", "unet", "--dataset", "cifar"], "--dataset: unknown 'cifar'"),
+        (["--denoiser", "unet", "--sigma-max", "-1"], "--sigma-max: must lie in >0..1000000; found -1"),
+        (["--denoiser", "unet", "--sigma-max", "0.001"], "--sigma-max: must be"),
+        (["--denoiser", "builtins:exit"], "--denoiser: denoiser builtins:exit is a Quitter; expected a function load"),
+        (["--denoiser", "torch.nn:Linear"], "is the class Linear"),
         (["--denoiser", "unet", "--data-dir", "nowhere"], "--data-dir"),
         (["--denoiser", "unet", "--device", "tpu"], "--device"),
         (["--denoiser", "unet", "--dtype", "int8"], "--dtype"),
@@ -301,21 +306,40 @@ def test_wrong_arguments_end_in_one_sentence(bench, arguments, said):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "said", "expected"),
     [
-        ("nowhere.py:load", "there is no file nowhere.py"),
-        ("no_such_module:load", "No module named 'no_such_module'"),
-        ("denoisers.controls:nothing", "has no 'nothing'; it has: "),
-        ("mine.py:load", "ZeroDivisionError: division by zero"),
+        ("nowhere.py:load", "there is no file nowhere.py", 2),
+        ("no_such_module:load", "No module named 'no_such_module'", 2),
+        ("denoisers.controls:nothing", "has no 'nothing'; it has ", 2),
+        ("mine.py:load", "ZeroDivisionError: division by zero", 1),
     ],
 )
-def test_code_that_does_not_import_is_named(bench, tmp_path, name, said):
+def test_code_that_does_not_import_is_named(bench, tmp_path, name, said, expected):
     (tmp_path / "mine.py").write_text("1 / 0\n")
     for command in (["run", "--denoiser", name], ["check", name], ["info", name], ["gauge", "--denoiser", name]):
         status, out, err = bench(*command)
-        assert status == 1
+        assert status == expected
         assert said in err
         assert out == ""
+
+
+@pytest.mark.parametrize("where", ["import", "load", "forward"])
+@pytest.mark.parametrize("what", ["sys.exit(0)", "1 / 0"])
+def test_code_that_ends_the_program_or_fails_is_a_failure_named_with_it(bench, tmp_path, where, what):
+    """Wherever it does so: at import, when it is loaded, or when it is asked, in a worker too."""
+    body = {place: what if place == where else "pass" for place in ("import", "load", "forward")}
+    (tmp_path / "mine.py").write_text(
+        f"import sys\nfrom denoisers.controls import Identity\n{body['import']}\n"
+        f"class Mine(Identity):\n    def forward(self, x, sigma):\n        {body['forward']}\n        return x\n"
+        f"def load():\n    {body['load']}\n    return Mine()\n"
+    )
+    for workers in ("1", "2"):
+        status, out, err = bench(
+            "run", "--denoiser", "mine.py:load", *SMALL, "--batch-size", "16", "--workers", workers
+        )
+        assert (status, out) == (1, "")
+        assert ("SystemExit: 0" if "exit" in what else "ZeroDivisionError: division by zero") in err.splitlines()[-1]
+        assert err.splitlines()[-1].startswith("error: ")
 
 
 def test_what_comes_back_must_be_a_denoiser(bench, tmp_path):
@@ -323,7 +347,7 @@ def test_what_comes_back_must_be_a_denoiser(bench, tmp_path):
     status, _, err = bench("run", "--denoiser", "mine.py:load")
     assert status == 2
     assert "came back as Linear, expected a denoisers.base.Denoiser; wrap a network in ResidualDenoiser" in err
-    assert "expected a load function" in bench("run", "--denoiser", "mine.py:load2")[2]
+    assert "expected a function load" in bench("run", "--denoiser", "mine.py:load2")[2]
 
 
 def test_a_run_of_a_file_depends_on_its_content(bench, tmp_path):
@@ -365,8 +389,9 @@ def test_a_sampler_of_ones_own(bench, tmp_path):
     assert run_folder(out).name.startswith("mine.py-once-ddpm-4steps")
     status, _, err = bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:no")
     assert status == 2
-    assert "the sampler returned NoneType, expected images of shape (40, 1, 32, 32)" in err
-    assert "expected a function" in bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:pi")[2]
+    assert "--sampler: the sampler returned NoneType, expected images of shape (1, 1, 32, 32)" in err
+    assert not list(Path().glob("results/gaussian/mine.py-no*"))  # said before anything is begun
+    assert "is no sampler" in bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:pi")[2]
 
 
 def test_likelihood(bench):
@@ -409,6 +434,19 @@ def test_ks_stops_early_and_says_so(bench):
     sigmas = [float(row["sigma"]) for row in read_csv(run_folder(out) / "trace.csv")]
     assert sigmas == sorted(sigmas, reverse=True)
     assert len(sigmas) < 30
+    assert (facts["unconverged"], facts["warnings"]) == (0, [])
+
+
+def test_images_that_ks_gives_up_on_are_counted_and_said(bench):
+    """50 steps of its usual size bring no image down to 0.01: once the run said nothing of it."""
+    few = ["--sampler", "ks", "--sigma-max", "2", "--steps", "5", "--dataset", "mnist5k", "--num", "7"]
+    for _ in ("made", "complete"):
+        status, out, err = bench("run", "--denoiser", "gaussian", *few, "--batch-size", "4")
+        assert status == 0
+        assert "warning: 7 of 7 images had not come down to sigma 0.01 when the 5 steps of ks were over" in err
+    facts = json.loads((run_folder(out) / "run.json").read_text())
+    assert facts["unconverged"] == 7
+    assert bench("run", "--denoiser", "gaussian", *SMALL)[2].count("warning") == 0
 
 
 def test_check(bench):
@@ -494,6 +532,35 @@ def test_train_kbnet(bench, photos, tmp_path):
     for wrong in (["--sigma", "loud"], ["--loss", "l3"], ["--data", tmp_path / "nowhere"]):
         assert bench(*train, *wrong)[0] == 2
     assert bench("train", "unet", "--loss", "l1")[0] == 2
+
+
+def test_the_words_of_choices_are_those_of_the_tables():
+    """The command line has them by itself, so that help imports nothing slow."""
+    from bench import data, experiment, protocol, train
+    from bench.report import exports
+    from bench.starts import STARTS
+
+    assert tuple(protocol.PROTOCOLS) == cli.PROTOCOLS
+    assert set(protocol.GRIDS) == set(cli.GRIDS)
+    assert ("noise", *STARTS) == cli.STARTS
+    assert tuple(data.DATASETS) == cli.DATASETS
+    assert experiment.OVERWRITE == cli.OVERWRITE
+    assert tuple(train.NETWORKS) == cli.NETWORKS
+    assert tuple(exports.FORMATS) == cli.FORMATS
+
+
+def test_help_shows_bounds_and_choices(bench):
+    status, out, _ = bench("run", "--help")
+    shown = "".join(out.split())
+    assert status == 0
+    for said in ("6..10000000", "0..1", ">0..1000000", "ddpm|cosine|karras", "auto|1..256"):
+        assert said in shown
+
+
+def test_without_a_command_the_help_is_shown(bench):
+    status, out, _ = bench()
+    assert status == 0
+    assert "is it a generative prior" in out
 
 
 def test_help_is_quick_because_it_imports_nothing_slow():
