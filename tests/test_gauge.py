@@ -101,6 +101,8 @@ def test_results_outside_the_trained_band_are_marked(image, digits):
     assert not text[["folder", "sigma_255", "images"]].map(lambda value: "*" in value).any(axis=None)
     assert [float(value.rstrip("*")) for value in text["psnr"]] == pytest.approx(frame["psnr"], rel=1e-3)
     assert gauge.note(frame, Narrow().spec).endswith("(20 to 30 grey levels)")
+    single = dataclasses.replace(Narrow().spec, sigma_min=25 / 127.5, sigma_max=25 / 127.5)
+    assert gauge.note(frame, single).endswith("trained on: sigma 0.1961 (25 grey levels)")
 
     curve = gauge.gauge(Narrow(), digits, 6, sigmas=(0.05, 0.2, 1.0))
     assert gauge.marked(curve)["mse"].str.endswith("*").tolist() == [True, False, True]
