@@ -78,4 +78,5 @@ def readable(path: Path) -> Iterator[None]:
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # headers and archives fail in many ways
-        raise UsageError(f"{path} cannot be read as arrays: {said(error)[:200]}") from None
+        reason = str(error).splitlines()[0] if isinstance(error, ValueError) and str(error) else said(error)
+        raise UsageError(f"{path} cannot be read as arrays: {reason[:200]}") from None

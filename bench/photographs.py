@@ -67,7 +67,7 @@ def reason(error: Exception) -> str:
         return f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return "it declares more pixels than any photograph has"
-    return said(error)[:200]
+    return str(error)[:200] if isinstance(error, OSError | ValueError) and str(error) else said(error)[:200]
 
 
 def folder_of(name: str, root: Path) -> str:

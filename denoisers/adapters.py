@@ -86,17 +86,19 @@ def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "v
 def recognised(state: dict[str, Tensor], weights: str) -> Any:
     """spandrel's descriptor of the network that the weights are of, with or without a prefix before their names."""
     spandrel = extra("spandrel", "spandrel")
-    failed = f"; {layouts.keys(state)}"
+    misfits = []
     for inner in layouts.roots(state):
         try:
-            with reading.building(weights):
+            with reading.building(f"{weights}, as spandrel takes it,"):
                 return spandrel.ModelLoader(device="cpu").load_from_state_dict(inner)
         except spandrel.UnsupportedModelError:
             continue
-        except UsageError as error:  # taken for a network that it then is not
-            failed = f": {error.message.removeprefix(f'{weights} ')}"
+        except UsageError as error:
+            misfits.append(error)
+    if misfits:
+        raise misfits[0]
     raise UsageError(
-        f"{weights} is no network that spandrel recognises{failed}; "
+        f"{weights} is no network that spandrel recognises; {layouts.keys(state)}; "
         "with its code, a load function of a few lines brings it in (docs/bring-your-own.md)"
     )
 

@@ -79,15 +79,15 @@ def opened(path: Path) -> Iterator[Content]:
         elif start[8:9] == b"{" and start[6:8] == b"\0\0":  # after the length of that in eight bytes
             yield from_safetensors(file, path)
         else:
-            raise unreadable(path, f"it is {kind(start)}, neither a checkpoint of PyTorch's nor a safetensors file")
+            raise unreadable(path, f"it is {kind(start)}neither a checkpoint of PyTorch's nor a safetensors file")
 
 
 def kind(start: bytes) -> str:
-    """What else a file may be, by what it begins with."""
+    """What else a file may be, by what it begins with, in words that end in a comma; nothing if that is unknown."""
     if start[257:262] == b"ustar":
-        return "a tar archive, as PyTorch wrote before 0.1.10"
-    kinds = {b"\x89HDF": "HDF5, as Keras writes it", b"\x93NUMPY": "an array of NumPy's", b"\x1f\x8b": "gzipped"}
-    return next((kind for magic, kind in kinds.items() if start.startswith(magic)), "truncated, or something else")
+        return "a tar archive, as PyTorch wrote before 0.1.10, "
+    kinds = {b"\x89HDF": "HDF5, as Keras writes it, ", b"\x93NUMPY": "an array of NumPy's, ", b"\x1f\x8b": "gzipped, "}
+    return next((kind for magic, kind in kinds.items() if start.startswith(magic)), "")
 
 
 def from_archive(archive: zipfile.ZipFile, path: Path) -> Content:

@@ -59,6 +59,9 @@ class Stored:
         numbers = [offset, *shape, *stride]
         if len(shape) != len(stride) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
             raise ValueError("it has a tensor of a shape that cannot be")
+        last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+        if 0 not in shape and (last + 1) * dtype.itemsize > storage.size:
+            raise ValueError("it has a tensor that goes beyond its storage")
         self.storage, self.dtype, self.offset = storage, dtype, offset
         self.shape, self.stride = tuple(shape), tuple(stride)
 

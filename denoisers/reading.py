@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from denoisers import memory
-from denoisers.errors import UsageError, said
+from denoisers.errors import UsageError
 
 DESCRIPTION = 2**24  # bytes of what describes a file's content, such as JSON: a thousand times what is usual
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -69,7 +69,7 @@ def regular(path: Path) -> int:
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a device or a socket"
         raise UsageError(f"{path} is {kind}, expected a file")
     if not found.st_size:
-        raise UsageError(f"{path} is empty: it ends before it begins")
+        raise UsageError(f"{path} is empty")
     hold(found.st_size, str(path))
     return found.st_size
 
@@ -179,4 +179,5 @@ def building(what: str) -> Iterator[None]:
         if memory.exhausted(error):
             least = f"takes more than {in_units(2 * allowed())} of memory; if it is meant, allow it with --max-bytes"
             raise UsageError(f"{what} describes a network that {least}") from None
-        raise UsageError(f"{what} describes a network that cannot be made: {said(error)[:200]}") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UsageError(f"{what} describes a network that cannot be made: {reason}") from None
