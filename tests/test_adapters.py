@@ -10,6 +10,7 @@ import pytest
 import spandrel
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import denoisers
@@ -134,7 +135,7 @@ def test_files_of_other_networks_are_refused(name, tmp_path):
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth (is no network that spandrel recognises|holds no FFDNet)"):
         denoisers.load(name, str(tmp_path / "other.pth"), sigma_255="25")
-    with pytest.raises(UsageError, match="^--weights: no file .*nowhere.pth"):
+    with pytest.raises(UsageError, match=r"^--weights: .*nowhere\.pth: No such file"):
         denoisers.load(name, str(tmp_path / "nowhere.pth"), sigma_255="25")
     with pytest.raises(UsageError, match=f"^--weights: denoiser '{name}' needs them"):
         denoisers.load(name)
@@ -240,3 +241,112 @@ def test_the_scheduler_is_part_of_the_digest(checkpoints, tmp_path):
     other = denoisers.load("diffusers", altered(checkpoints, tmp_path, "unet", norm_eps=1e-3))
     assert other.card["sha256"] != denoisers.load("diffusers", **checkpoints["diffusers"]).card["sha256"]
     assert changed.card["sha256"] != denoisers.load("diffusers", **checkpoints["diffusers"]).card["sha256"]
+
+
+@pytest.fixture
+def folder(checkpoints, tmp_path):
+    """A copy of the pipeline, to be changed."""
+    return shutil.copytree(checkpoints["diffusers"]["weights"], tmp_path / "pipeline")
+
+
+def refile(folder, name, change=lambda state: state):
+    """The weights in another file, alone."""
+    plain = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    state = change(load_file(plain))
+    plain.unlink()
+    (save_file if name.endswith(".safetensors") else torch.save)(state, folder / "unet" / name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.fp16.bin"],
+)
+def test_weights_of_diffusers_in_other_files(name, folder, images, capfd):
+    expected = denoisers.load("diffusers", str(folder))
+    refile(folder, name, lambda state: {k: v.half() if "fp16" in name else v for k, v in state.items()})
+    found = denoisers.load("diffusers", str(folder))
+    assert capfd.readouterr() == ("", "")  # no advice of a library
+    with torch.inference_mode():
+        a, b = (denoiser(images, torch.tensor(0.7)) for denoiser in (expected, found))
+    assert a.dtype == b.dtype == torch.float32
+    assert torch.allclose(a, b, atol=3e-3 if "fp16" in name else 0)
+    assert found.card["read_from"] == name
+    said = [f"{name} was read, a variant; diffusion_pytorch_model itself is not there"]
+    assert found.card.get("warnings", []) == (said if "fp16" in name else [])
+
+
+def test_attention_layers_have_had_other_names(folder, images):
+    expected = denoisers.load("diffusers", str(folder))
+    old = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+
+    def rename(state):
+        for new, name in old.items():
+            state = {key.replace(new, name): value for key, value in state.items()}
+        return state
+
+    refile(folder, "diffusion_pytorch_model.bin", rename)
+    with torch.inference_mode():
+        a, b = (
+            denoiser(images, torch.tensor(0.7)) for denoiser in (expected, denoisers.load("diffusers", str(folder)))
+        )
+    assert torch.equal(a, b)
+
+
+def test_weights_of_diffusers_that_are_not_read(folder):
+    unet = folder / "unet"
+    plain = unet / "diffusion_pytorch_model.safetensors"
+    state = load_file(plain)
+    plain.unlink()
+    with pytest.raises(UsageError, match=r"unet holds no .*model\.safetensors or \.bin; it has no weights"):
+        denoisers.load("diffusers", str(folder))
+    for name in ("fp16", "non_ema"):
+        save_file(state, unet / f"diffusion_pytorch_model.{name}.safetensors")
+    with pytest.raises(UsageError, match=r"or \.bin; it has diffusion_pytorch_model\.fp16\.safetensors, .*non_ema"):
+        denoisers.load("diffusers", str(folder))
+    UNet2DModel.from_config(json.loads((unet / "config.json").read_text())).save_pretrained(
+        folder / "sharded", max_shard_size="20KB"
+    )
+    shutil.copy(folder / "scheduler" / "scheduler_config.json", folder / "sharded")
+    with pytest.raises(UsageError, match=r"in \d+ parts \(.*-00001-of-.*save_pretrained\(FOLDER, max"):
+        denoisers.load("diffusers", str(folder / "sharded"))
+    torch.save({**state, "more": torch.zeros(1)}, unet / "diffusion_pytorch_model.bin")
+    with pytest.raises(UsageError, match=r"\.bin does not fit UNet2DModel: at 'more' expected no such key"):
+        denoisers.load("diffusers", str(folder))
+    torch.save({"a": Path("x")}, unet / "diffusion_pytorch_model.bin")
+    with pytest.raises(UsageError, match=r"^--weights: .*\.bin cannot be read: expected tensors by name, found none"):
+        denoisers.load("diffusers", str(folder))
+
+
+HERE = "here the sampler clamps it to [-1, 1] (--clip) or leaves it (--no-clip)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"clip_sample": True, "clip_sample_range": 1.0, "sample_max_value": 2.0}, None),
+        ({"thresholding": True}, "its scheduler rescales the estimate of x0 by its own quantile (thresholding)"),
+        ({"clip_sample_range": 2.5}, "its scheduler clamps the estimate of x0 to +-2.5 (clip_sample_range)"),
+        (
+            {"clip_sample": False, "clip_sample_range": 2.5},
+            "its scheduler leaves the estimate of x0 as it is (clip_sample false)",
+        ),
+    ],
+)
+def test_what_a_scheduler_does_to_the_estimate_is_said(changes, said, checkpoints, tmp_path):
+    denoiser = denoisers.load("diffusers", altered(checkpoints, tmp_path, "scheduler", **changes))
+    assert denoiser.card.get("warnings") == ([f"{said}; {HERE}"] if said else None)
+    plain = denoisers.load("diffusers", **checkpoints["diffusers"])
+    assert torch.equal(
+        denoiser.chain.sigmas if hasattr(denoiser.chain, "sigmas") else denoiser.chain[0], plain.chain[0]
+    )
+
+
+@pytest.mark.parametrize("changes", [{"beta_schedule": "squaredcos_cap_v2"}, {"rescale_betas_zero_snr": True}])
+def test_the_chain_is_that_of_the_scheduler(changes, checkpoints, tmp_path, capfd):
+    path = altered(checkpoints, tmp_path, "scheduler", _class_name="DDIMScheduler", set_alpha_to_one=True, **changes)
+    found = denoisers.load("diffusers", path).chain
+    assert capfd.readouterr() == ("", "")
+    config = json.loads((Path(path) / "scheduler" / "scheduler_config.json").read_text())
+    theirs = schedule.chain_of(DDIMScheduler.from_config(config).alphas_cumprod)
+    assert torch.equal(found, theirs)
