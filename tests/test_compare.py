@@ -84,11 +84,12 @@ def test_extractors_agree_as_far_as_their_orders_do(runs, second, tau):
 def test_extractors_agree_on_what_is_far_apart(runs):
     kids = {name: run.metrics["second"]["kid"]["value"] for name, run in runs.items()}
     assert kids["noisy"] > 10 * max(kids["one"], kids["two"])
-    assert compare.concordance([runs["noisy"], runs["one"], runs["noisy"]]) == 1  # equal ones count neither way
+    assert compare.concordance([runs["noisy"], runs["one"], runs["noisy"]]) == pytest.approx(1)  # of unequal ones
 
 
 def test_names_tell_apart_what_is_compared(scored, tmp_path):
     made = {"denoiser": "unet", "weights": "card@01234567", "dtype": "float32", "sampler": {"sampler": "ddpm"}}
+    made |= dict.fromkeys(("kind", "source", "digest"))  # of a run, not of images
     same = with_facts(scored["one"], tmp_path, "a/run", **made)
     paths = [same, with_facts(scored["one"], tmp_path, "b/run", **made)]
     assert [run.name for run in compare.load_all(paths)] == ["unet card (a)", "unet card (b)"]
