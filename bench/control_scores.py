@@ -13,9 +13,10 @@ import numpy as np
 
 from bench import data, features, panel, reference, score
 from bench.data import Dataset, to_float
+from bench.files import Say
 from bench.noise import level
 from bench.reference import Reference
-from bench.score import Say, Scores
+from bench.score import Scores
 from denoisers.errors import UsageError
 
 HELD_OUT = "held_out"
@@ -49,7 +50,7 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
         found = score.measure(images, noise_std, against, **options).to_json()
         return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
 
-    kept = reference.cached(key(against.key, features.judge(), n, name), compute)
+    kept = reference.cached(key(against.key, features.judge(), n, name), compute, say)
     return json.loads(kept["json"].tobytes())
 
 

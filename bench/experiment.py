@@ -193,7 +193,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
         for ids, chunk in found:
             now = time.perf_counter()
             chunk["cost"][0], last = now - last, now  # since the one before: they add up to the time on the clock
-            run.write_chunk(ids, **chunk)
+            run.write_chunk(ids, chunk)
             stored[ids] = chunk
     chunks = [stored[ids] for ids in ranges]
     images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std"))
@@ -259,7 +259,7 @@ def make_chunk(
 
 
 def write_trajectory(plan: Plan, say: Say) -> None:
-    """What lay on the way to the first images, made once more, as they depend on (seed, id) alone; unless it is there."""
+    """Unless it is there: the first images once more, as they depend on (seed, id) alone, and what lay on their way."""
     path, name = plan.run.path / "trajectory.npz", f"{plan.run.id} trajectory.npz"
     if files.read_back(path, say, name=name) is not None:
         return
@@ -267,4 +267,4 @@ def write_trajectory(plan: Plan, say: Say) -> None:
     again = functools.partial(make_chunk, plan, guess, ids)
     found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.protocol.steps, plan.seed)
     if found:
-        files.write_sealed(path, name, **found)
+        files.write_sealed(path, name, found)

@@ -11,9 +11,9 @@ import numpy as np
 
 from bench import arrays as arrays_
 from denoisers.errors import UsageError, said
-from denoisers.files import make_folder, naming, sweep, temporary, write
+from denoisers.files import make_folder, naming, remove, sweep, temporary, write
 
-__all__ = ["make_folder", "naming", "sweep", "temporary", "write"]  # beside what is defined here
+__all__ = ["make_folder", "naming", "remove", "sweep", "temporary", "write"]  # beside what is defined here
 
 SEAL = "seal"  # the array that holds the digest of the others
 Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]  # dtype and shape of each array, or all of its values
@@ -39,7 +39,7 @@ def unpacked(path: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def write_sealed(path: Path, name: str, **arrays: np.ndarray) -> None:
+def write_sealed(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Arrays with a digest of them and of `name`, which says what they are: see `read_back`."""
     write_npz(path, **arrays, **{SEAL: np.array(digest(arrays, name))})
 
@@ -50,7 +50,9 @@ def read_back(
     """The arrays that were stored at `path`, without their seal; None if they must be made, or made again.
 
     name    what they were sealed as; None for files without a seal
-    layout  all arrays that there must be, with dtype and shape, or whole; floats must be finite. None for any
+    layout  all arrays that there must be, with dtype and shape, or whole. None for any
+
+    Without a seal, which vouches for what was stored, floats must be finite.
 
     A line says why a file that is there is not used. Raises UsageError where a file cannot be.
     """
@@ -64,7 +66,7 @@ def read_back(
         if not reason:
             arrays = unpacked(path)
             seal = arrays.pop(SEAL, None)
-            reason = unexpected(arrays, layout or {})
+            reason = unexpected(arrays, layout or {}, finite=name is None)
             if not reason and name is not None:
                 reason = broken(seal, digest(arrays, name))
     except Exception as error:
@@ -97,12 +99,12 @@ def misfit(found: Mapping[str, Any], layout: Layout) -> str:
     return ""
 
 
-def unexpected(arrays: Mapping[str, np.ndarray], layout: Layout) -> str:
+def unexpected(arrays: Mapping[str, np.ndarray], layout: Layout, *, finite: bool) -> str:
     """Which values are not as expected, in words; nothing if all are."""
     for key, expected in layout.items():
         if isinstance(expected, np.ndarray) and not np.array_equal(arrays[key], expected):
             return f"{key} {arrays[key][0]}..{arrays[key][-1]}, expected {expected[0]}..{expected[-1]}"
-        if arrays[key].dtype.kind == "f" and not np.isfinite(arrays[key]).all():
+        if finite and arrays[key].dtype.kind == "f" and not np.isfinite(arrays[key]).all():
             return f"{key} has values that are not finite"
     return ""
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from bench.data import to_uint8
+from bench.files import Layout
 from bench.noise import START, level, noise
 from bench.sampler import Sampler, Step, start
 from bench.starts import Guess
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError, foreign
 
-PER_IMAGE = ("ids", "images", "noise_std")  # fields of a chunk with a row per image
 CHUNK = 256  # images, at least, that are written together
 TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 
@@ -39,6 +39,19 @@ class Chunk(NamedTuple):
     trace: np.ndarray
     cost: np.ndarray
     unconverged: np.ndarray
+
+
+def layout(ids: range, size: tuple[int, int], steps: int) -> Layout:
+    """What the chunk of the images `ids`, of (H, W) pixels, holds."""
+    n = len(ids)
+    return {
+        "ids": np.array(ids),
+        "images": ("uint8", (n, *size)),
+        "noise_std": ("float32", (n,)),
+        "trace": ("float64", (steps, 7)),
+        "cost": ("float64", (3,)),
+        "unconverged": ("int64", ()),
+    }
 
 
 def chunks(num: int, batch_size: int) -> list[range]:

@@ -11,10 +11,12 @@ from sklearn.cluster import KMeans
 from bench import features, files, memorization, metrics, neighbours
 from bench.data import Dataset
 from bench.features import Extractor
+from bench.files import Say
 from bench.manifold import Balls
 from bench.memorization import AROUND, Distances
 from bench.metrics import KidReference, Moments
 from bench.neighbours import Index
+from denoisers.errors import UsageError
 from denoisers.weights import home
 
 VERSION = 1  # raise it when `Reference.null` changes
@@ -32,6 +34,7 @@ class Reference:
 
     dataset: Dataset
     extractor: Extractor
+    say: Say = lambda line: None  # gets a line about what is kept and cannot be used
 
     @property
     def key(self) -> str:
@@ -46,7 +49,7 @@ class Reference:
             raw = self.extractor.features(self.dataset.train)
             return {"raw": raw, **vars(KidReference.of(raw, standardised=self.extractor.standardised))}
 
-        return cached(f"reference-{metrics.VERSION}-{self.key}", compute)
+        return cached(f"reference-{metrics.VERSION}-{self.key}", compute, self.say)
 
     @property
     def features(self) -> np.ndarray:
@@ -100,7 +103,7 @@ class Reference:
             found = KMeans(CELLS, n_init=3, random_state=0).fit((x - mean) @ basis)
             return {"basis": basis, "mean": mean, "centres": found.cluster_centers_}
 
-        kept = cached(f"cells-{VERSION}-{self.dataset.digest}", compute)
+        kept = cached(f"cells-{VERSION}-{self.dataset.digest}", compute, self.say)
         return kept["mean"] + kept["centres"] @ kept["basis"].T
 
     @functools.cached_property
@@ -116,7 +119,8 @@ class Reference:
                 if value is not None
             }
 
-        kept = cached(f"null-{VERSION}-{neighbours.VERSION}-{self.key}-{features.judge().replace('@', '-')}", compute)
+        judge = features.judge().replace("@", "-")
+        kept = cached(f"null-{VERSION}-{neighbours.VERSION}-{self.key}-{judge}", compute, self.say)
         spaces: dict[str, dict[str, np.ndarray]] = {}
         for name, value in kept.items():
             space, field = name.split(".")
@@ -180,13 +184,19 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.where(length > 0, length, 1)
 
 
-def cached(key: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays stored under `key` in $BENCH_HOME/cache, computed and stored if missing or unreadable."""
+def cached(
+    key: str, compute: Callable[[], dict[str, np.ndarray]], say: Say = lambda line: None
+) -> dict[str, np.ndarray]:
+    """The arrays stored under `key` in $BENCH_HOME/cache; computed and stored if missing, or if others are there."""
     path = home() / "cache" / f"{key}.npz"
-    arrays = files.read_npz(path)
+    arrays = None
+    with contextlib.suppress(UsageError):  # something is in the way, which is said below
+        arrays = files.read_back(path, say, name=key)
     if arrays is None:
         arrays = compute()
-        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, never the run
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_npz(path, **arrays)
+        try:
+            files.make_folder(path.parent)
+            files.write_sealed(path, key, arrays)
+        except (OSError, UsageError) as error:  # a cache that cannot be written costs time, never the run
+            say(f"{error}; what would be kept there is computed each time")
     return arrays

@@ -1,8 +1,9 @@
 """A run on disk: created, resumed, finished, read back."""
 
+import contextlib
 import dataclasses
 import json
-import shutil
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,9 +11,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bench import files
+from bench.files import Layout, Say
 from denoisers.errors import UsageError
 
 SCHEMA_VERSION = 2
+CHUNK = re.compile(r"\d{6,}-\d{6,}\.npz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Run:
     """The folder of one run."""
 
     path: Path
+
+    @property
+    def id(self) -> str:
+        """What the folder is called, which ends in a digest of all that decides the images."""
+        return self.path.name
 
     @property
     def complete(self) -> bool:
@@ -42,22 +50,23 @@ class Run:
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Create the folder and write `run.json` with status `started`; older numbers go, as they would look final.
 
-        Raises PermissionError or another OSError if the place cannot be written.
+        Raises OSError if the place cannot be written, UsageError for a file where a folder belongs, or the reverse.
         """
-        (self.path / "chunks").mkdir(parents=True, exist_ok=True)
+        files.make_folder(self.path / "chunks")
         for name in self.metrics:
-            (self.path / name).unlink(missing_ok=True)
-        self.write_json("run.json", {"schema_version": SCHEMA_VERSION, "status": "started", **facts})
+            files.remove(self.path / name)
+        begun = {"schema_version": SCHEMA_VERSION, "status": "started", "id": self.id}
+        self.write_json("run.json", {**begun, **facts})
 
     def update(self, **facts: Any) -> None:
         """Change fields of `run.json`."""
         self.write_json("run.json", {**self.read_json("run.json"), **facts})
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the run. Raises ValueError, naming the file, if it is not readable or no object."""
+        """A JSON file of the run. Raises UsageError, naming the file, if it is not readable or no object."""
         try:
-            content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError) as error:
+            content = json.loads((self.path / name).read_text(), parse_constant=no_number)
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{self.path / name} is not readable: {error}") from None
         if not isinstance(content, dict):
             raise UsageError(f"{self.path / name} is not readable: expected an object, found {type(content).__name__}")
@@ -80,20 +89,77 @@ class Run:
         """The arrays of a file of the run, or None if it is missing or damaged."""
         return files.read_npz(self.path / name)
 
-    def chunk_name(self, ids: range) -> str:
+    def chunk_path(self, ids: range) -> Path:
         """Where the images `ids` wait until all are there."""
-        return f"chunks/{ids.start:06d}-{ids.stop:06d}.npz"
+        return self.path / "chunks" / f"{ids.start:06d}-{ids.stop:06d}.npz"
+
+    def write_chunk(self, ids: range, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep the images `ids` until all are there, sealed as those of this run."""
+        path = self.chunk_path(ids)
+        files.make_folder(path.parent)  # another process at the same run may have been ready, and have removed it
+        files.write_sealed(path, f"{self.id} {path.name}", arrays)
+
+    def read_chunk(self, ids: range, layout: Layout, say: Say) -> dict[str, np.ndarray] | None:
+        """What `write_chunk` kept; None, and said, if it is not that, or not in this layout."""
+        path = self.chunk_path(ids)
+        return files.read_back(path, say, name=f"{self.id} {path.name}", layout=layout)
 
     def clear_chunks(self) -> None:
-        """Remove what `samples.npz` has made superfluous."""
-        shutil.rmtree(self.path / "chunks", ignore_errors=True)
+        """Remove what `samples.npz` has made superfluous, and nothing that is not ours."""
+        folder = self.path / "chunks"
+        files.sweep(folder)
+        for path in folder.glob("*.npz"):
+            if CHUNK.fullmatch(path.name):
+                files.remove(path)
+        with contextlib.suppress(OSError):  # something else is in it, or it is not there
+            folder.rmdir()
+
+    def write_samples(self, images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
+        """uint8 images (N, H, W) and the noise left in each, (N,), into `samples.npz`; their digest into `run.json`."""
+        samples = {"arr_0": images[..., None], "ids": np.arange(len(images)), "noise_std": noise_std}
+        self.update(samples=files.digest(samples))  # first: without the file they are made again, whatever this says
+        self.write_npz("samples.npz", **samples)
+        return samples
+
+    def read_samples(self, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarray] | None:
+        """What `write_samples` wrote, images of this shape (N, H, W); None if they must be made, or made again.
+
+        A line says why a file that is there is not used.
+        """
+        if not (self.path / "run.json").exists():
+            return None
+        try:
+            facts = self.read_json("run.json")
+        except UsageError as error:
+            say(f"{error}; the run is made again")
+            return None
+        if facts.get("id", self.id) != self.id:
+            say(f"{self.path / 'run.json'} does not fit (of the run {facts['id']}); the run is made again")
+            return None
+        layout = {"arr_0": ("uint8", (*shape, 1)), "ids": np.arange(shape[0]), "noise_std": ("float32", shape[:1])}
+        samples = files.read_back(self.path / "samples.npz", say, layout=layout)
+        if samples is not None and "samples" in facts and facts["samples"] != files.digest(samples):
+            say(f"{self.path / 'samples.npz'} does not fit (not the images that run.json says); made again")
+            return None
+        return samples
+
+    def sweep(self) -> None:
+        """Remove what a process that died left half-written."""
+        for folder in (self.path, self.path / "chunks"):
+            files.sweep(folder)
 
     def remove(self) -> None:
-        """Remove the run's own files, and the folder if nothing foreign is left in it."""
+        """Remove the run's own files. Raises UsageError for a folder in the place of one."""
+        self.sweep()
         self.clear_chunks()
         for pattern in FILES:
             for path in self.path.glob(pattern):
-                path.unlink(missing_ok=True)
+                files.remove(path)
+
+
+def no_number(name: str) -> None:
+    """Refuse NaN and Infinity, which no file of ours holds. Raises ValueError."""
+    raise ValueError(f"{name} is no number in JSON")
 
 
 FILES = (  # the last to be written is the first to go

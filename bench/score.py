@@ -1,7 +1,6 @@
 """Scores of a set of images, each beside the same score of the control panel."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ NEITHER = ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess
 HIGHER |= dict.fromkeys(NEITHER)
 
 Scores = dict[str, Any]
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)

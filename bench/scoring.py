@@ -12,11 +12,15 @@ from bench import control_scores, data, features, figures, files, imported, mach
 from bench.bounds import LEAST
 from bench.data import Dataset, to_float
 from bench.features import Extractor
+from bench.files import Say
 from bench.noise import level
 from bench.reference import Reference
 from bench.runs import SCHEMA_VERSION, Run
-from bench.score import Say
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, concerning, said
+from denoisers.weights import sha256
+
+PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")  # of metrics-<fingerprint>.json
+BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")  # what is written before it, for the same fingerprint
 
 
 def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[str, Any] | None) -> dict[str, Any]:
@@ -38,12 +42,36 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
     return {"scoring": rules, "fingerprint": mark, "table": table, "preprocessing": extractor.preprocessing}
 
 
-def is_scored(run: Run, rules: dict[str, Any]) -> bool:
-    """Whether the images have been scored by these `rules`; they may have been scored otherwise."""
-    try:
-        return bool(run.read_json(f"metrics-{rules['fingerprint']}.json"))
-    except ValueError:
+def is_scored(run: Run, rules: dict[str, Any], say: Say) -> bool:
+    """Whether the images have been scored by these `rules`; they may have been scored otherwise.
+
+    A line says what is there and does not fit.
+    """
+    name = f"metrics-{rules['fingerprint']}.json"
+    if not (run.path / name).exists():
         return False
+    try:
+        reason = misfit(run, run.read_json(name), rules)
+    except (ValueError, TypeError, AttributeError) as error:  # it is no JSON, or says something else
+        reason = said(error)
+    if reason:
+        say(f"{run.path / name} does not fit ({reason}); scored again")
+    return not reason
+
+
+def misfit(run: Run, scores: dict[str, Any], rules: dict[str, Any]) -> str:
+    """What scores have that those of the run by these rules would not, in words; nothing if all is well."""
+    if absent := [key for key in (*PARTS, *rules) if key not in scores]:
+        return f"it holds no {', '.join(absent)}"
+    expected = {"schema_version": SCHEMA_VERSION, **rules, "samples": run.read_json("run.json").get("samples")}
+    for key, value in expected.items():
+        if scores.get(key, value) != value:  # those of earlier versions do not say which images they are of
+            return f"it is of another {key.replace('_', ' ')}" if key != "samples" else "it is of other images"
+    for name in (part.format(rules["fingerprint"]) for part in BESIDE):
+        path = run.path / name
+        if not path.is_file() or scores.get("files", {}).get(name) not in (None, sha256(path)):
+            return f"{name} is not there, or not the file that was written with it"
+    return ""
 
 
 def circumstances() -> dict[str, Any]:
@@ -72,18 +100,22 @@ def finish(
     rules  as `protocol_of` gives them
     """
     second = features.load(features.second(extractor.name))
-    against = Reference(dataset, extractor)
+    against = Reference(dataset, extractor, say)
     controls = control_scores.measured(against, len(images), control_scores.names(len(images)), say)
     say("scoring")
-    scores, replicates, rows = score.score(images, noise_std, against, Reference(dataset, second), controls)
+    scores, replicates, rows = score.score(images, noise_std, against, Reference(dataset, second, say), controls)
     mark = rules["fingerprint"]
-    run.write(f"per_sample-{mark}.csv", lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
-    run.write_npz(f"replicates-{mark}.npz", **{name: values.astype("f4") for name, values in replicates.items()})
+    table, npz = (part.format(mark) for part in BESIDE)
+    run.write(table, lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
+    run.write_npz(npz, **{name: values.astype("f4") for name, values in replicates.items()})
     run.write("grid.png", lambda file: figures.grid(images, file))
     neighbours = dataset.train[rows["nearest"]]
     run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
     run.update(status="finished")
-    run.write_json(f"metrics-{mark}.json", {"schema_version": SCHEMA_VERSION, **rules, **circumstances(), **scores})
+    of = {"samples": run.read_json("run.json").get("samples")}
+    of |= {"files": {name: sha256(run.path / name) for name in (table, npz)}}
+    whole = {"schema_version": SCHEMA_VERSION, **rules, **of, **circumstances(), **scores}
+    run.write_json(f"metrics-{mark}.json", whole)
 
 
 def score_path(
@@ -111,7 +143,8 @@ def score_path(
     extractor = features.load(extractor_name, extractor_weights, machine.choose_device(device))
     machine.check_writable(out)
     dataset = data.load(dataset_name, data_dir)
-    images = imported.read(path, dataset)
+    with concerning("PATH"):
+        images = imported.read(path, dataset)
     if num is not None and not LEAST <= num <= len(images):
         raise UsageError(f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
     images = images[:num]
@@ -126,13 +159,14 @@ def score_path(
     rules = protocol_of(dataset, extractor, len(images), None)
     short = protocol.fingerprint([facts["digest"], dataset.id])  # nearest.png shows images of the dataset
     run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}")
-    if run.readable and is_scored(run, rules):
+    run.sweep()
+    if run.read_samples(images.shape, say) is not None and is_scored(run, rules, say):
         say(f"complete: {run.path}")
         return run, rules["fingerprint"]
     if not run.readable:
         run.begin(facts)
     noise_std = level(to_float(images, dataset.pad)).numpy()
-    run.write_npz("samples.npz", arr_0=images[..., None], ids=np.arange(len(images)), noise_std=noise_std)
+    run.write_samples(images, noise_std)
     finish(run, images, noise_std, dataset, extractor, rules, say)
     run.clear_chunks()
     return run, rules["fingerprint"]

@@ -62,6 +62,14 @@ def sweep(folder: Path) -> None:
                 os.unlink(path)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises UsageError for a folder, OSError naming the file and the reason."""
+    if path.is_dir() and not path.is_symlink():
+        raise UsageError(f"a file belongs at {path}, where there is a folder; move it away")
+    with naming(f"cannot remove {path}"):
+        path.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder, and those above it, where they are missing.
 

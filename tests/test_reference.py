@@ -1,0 +1,90 @@
+"""What is kept in $BENCH_HOME/cache is what was computed under that name, or is computed again."""
+
+import numpy as np
+import pytest
+
+from bench import features, files, reference
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    return tmp_path / "cache"
+
+
+def ask(key, value=1.0, said=None):
+    """What `cached` gives, and how often it had to compute."""
+    calls = []
+
+    def compute():
+        calls.append(key)
+        return {"x": np.full(1000, value), "y.z": np.arange(3)}
+
+    found = reference.cached(key, compute, [].append if said is None else said.append)
+    assert sorted(found) == ["x", "y.z"]
+    assert np.array_equal(found["x"], np.full(1000, value))
+    return len(calls)
+
+
+def test_what_was_computed_is_kept(cache):
+    assert [ask("a"), ask("a"), ask("b", 2.0), ask("a"), ask("b", 2.0)] == [1, 0, 1, 0, 0]
+    assert sorted(path.name for path in cache.iterdir()) == ["a.npz", "b.npz"]
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def exchanged(path):
+    ask("other", 2.0)
+    (path.parent / "other.npz").replace(path)
+
+
+def altered(path):
+    arrays = files.read_npz(path)
+    np.savez(path, **arrays | {"x": 2 * arrays["x"]})
+
+
+def shorter(path):
+    arrays = files.read_npz(path)
+    np.savez(path, **arrays | {"x": arrays["x"][:10]})
+
+
+def unsealed(path):
+    arrays = files.read_npz(path)
+    arrays.pop(files.SEAL)
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("damage", [truncated, exchanged, altered, shorter, unsealed])
+def test_what_is_not_that_is_computed_again_and_said(cache, damage):
+    ask("a")
+    damage(cache / "a.npz")
+    said = []
+    assert ask("a", said=said) == 1
+    (line,) = said
+    assert line.startswith(f"{cache / 'a.npz'} does not fit (")
+    assert [ask("a", said=said), said] == [0, [line]]
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
+    cache.write_text("a file")
+    said = []
+    assert [ask("a", said=said), ask("a", said=said)] == [1, 1]
+    assert said[0].startswith(f"a folder belongs at {cache}, where there is a file")
+    cache.unlink()
+    (cache / "a.npz").mkdir(parents=True)
+    said.clear()
+    assert ask("a", said=said) == 1
+    assert "a.npz: what is there is a folder" in said[0]
+
+
+def test_a_reference_says_it(cache, digits):
+    said = []
+    against = reference.Reference(digits, features.load("pixels"), said.append)
+    key = f"cells-{reference.VERSION}-{digits.digest}"
+    cells = against.cells
+    truncated(cache / f"{key}.npz")
+    again = reference.Reference(digits, features.load("pixels"), said.append).cells
+    assert np.array_equal(cells, again)
+    assert len(said) == 1
