@@ -90,6 +90,7 @@ PLAIN = {
     },
     "DataParallel's": lambda state: {"model": prefixed("module.", state)},
     "a compiled network's": lambda state: prefixed("_orig_mod.", state),
+    "compiled parts": lambda state: {key.replace(".", "._orig_mod.", 1): value for key, value in state.items()},
     "both": lambda state: prefixed("module._orig_mod.", state),
     "a name of one's own": lambda state: {"my_unet": state},
     "two levels": lambda state: {"checkpoint": {"model": {"state_dict": state}}},
