@@ -69,12 +69,39 @@ def fid_replicates(reference: Moments, features: np.ndarray, generated: np.ndarr
     """
     generated = (generated - reference.mean).astype(np.float32)  # float32 is enough for the spread of replicates
     number = next(number for width, number in REPLICATES_BELOW if generated.shape[1] <= width)
-    drawn = np.empty(number)
     centred = reference._replace(mean=np.zeros_like(reference.mean))
-    for r, weights in enumerate(uncertainty.counts(len(generated))[:number]):
-        drawn[r] = frechet(centred, *weighted(generated, weights))
+    resampled = frechet_of_rows if len(generated) < generated.shape[1] else frechet_of_moments
+    drawn = np.array(list(resampled(centred, generated, uncertainty.counts(len(generated))[:number])))
     change = fid_influence(reference, features, *weighted(generated.astype(np.float64), np.ones(len(generated))))
     return drawn + uncertainty.resampled_mean(change, stream=1)[:number]
+
+
+def frechet_of_moments(reference: Moments, features: np.ndarray, draws: np.ndarray) -> Iterator[float]:
+    """FID of rows (N, d), counted as often as each of `draws` (R, N) says."""
+    return (frechet(reference, *weighted(features, weights)) for weights in draws)
+
+
+def frechet_of_rows(reference: Moments, features: np.ndarray, draws: np.ndarray) -> Iterator[float]:
+    """The same for fewer rows than columns, through products of rows (N, N): R C R of A'A has the eigenvalues of A A'.
+
+    reference  with mean 0, as the rows are less its own
+    """
+    features = features.astype(np.float64)
+    rotated = features @ reference.root
+    plain, moved = features @ features.T, rotated @ rotated.T
+    for weights in draws:
+        n = weights.sum()
+        within = np.trace(covariances(plain, weights)) / (n - 1)
+        overlap = np.sqrt(np.linalg.eigvalsh(covariances(moved, weights)).clip(min=0) / (n - 1)).sum()
+        shift = weights @ plain @ weights / n**2
+        yield float(shift + np.trace(reference.cov) + within - 2 * overlap)
+
+
+def covariances(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Products of rows (N, N) once their weighted mean is taken off and each is counted by the root of its weight."""
+    mean = weights @ products / weights.sum()
+    root = np.sqrt(weights)
+    return root[:, None] * (products - mean - mean[:, None] + weights @ mean / weights.sum()) * root
 
 
 def fid_influence(reference: Moments, features: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:

@@ -220,3 +220,14 @@ def test_class_distance():
 
 def test_mifid_punishes_what_lies_near_training_images():
     assert metrics.mifid(3.0, 0.0, 0.01) > 1e6 > metrics.mifid(3.0, 0.001, 0.01) > metrics.mifid(3.0, 0.02, 0.01) == 3
+
+
+@pytest.mark.parametrize("n", [6, 16, 39])
+def test_few_rows_give_the_same_frechet_distance_through_their_products(rng, n):
+    reference = metrics.Moments.of(rng.normal(size=(500, 40)) @ rng.normal(size=(40, 40)))
+    reference = reference._replace(mean=np.zeros(40))
+    rows = rng.normal(1, 2, (n, 40)).astype(np.float32)
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=8).astype(float)
+    few = list(metrics.frechet_of_rows(reference, rows, draws))
+    many = list(metrics.frechet_of_moments(reference, rows.astype(np.float64), draws))
+    assert few == pytest.approx(many, rel=1e-9)
