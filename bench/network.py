@@ -1,8 +1,11 @@
 """Is there a network? Asked first: libraries that download retry for minutes before they say that there is none."""
 
+import queue
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, TimeoutError
+from http.client import HTTPException
 
 PROBE_SECONDS = 5
 
@@ -12,17 +15,21 @@ def responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):
             return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return False
 
 
 def reachable(urls: list[str], answers: Callable[[str], bool] = responds) -> bool:
-    """Whether one of `urls` answers within PROBE_SECONDS. Asked in threads: looking up a name has no timeout."""
-    pool = ThreadPoolExecutor(max_workers=len(urls))
-    futures = [pool.submit(answers, url) for url in urls]
+    """Whether one of `urls` answers within PROBE_SECONDS.
+
+    Asked in threads, as looking up a name has no timeout; and in daemons, which the end of the program does not wait
+    for, as it does for those of a pool.
+    """
+    found: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    for url in urls:
+        threading.Thread(target=lambda url=url: found.put(answers(url)), daemon=True).start()
+    deadline = time.monotonic() + PROBE_SECONDS
     try:
-        return any(future.result(timeout=PROBE_SECONDS) for future in futures)
-    except TimeoutError:
+        return any(found.get(timeout=max(0, deadline - time.monotonic())) for _ in urls)
+    except queue.Empty:
         return False
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,9 @@
 """A network that is not there costs seconds, not minutes."""
 
+import subprocess
+import sys
 import threading
+import time
 
 from bench import network
 
@@ -12,6 +15,19 @@ def test_a_network_that_never_answers_costs_seconds(monkeypatch):
         assert not network.reachable(["a", "b"], lambda url: never.wait(30))
     finally:
         never.set()
+
+
+def test_the_end_of_the_program_waits_for_no_answer():
+    code = "import time; from bench import network; network.PROBE_SECONDS = 0.1; network.reachable(['a'], wait)"
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", f"def wait(url): time.sleep(60)\n{code}"], check=True, timeout=50)
+    assert time.monotonic() - began < 30
+
+
+def test_one_answer_is_enough_whoever_else_is_silent():
+    never = threading.Event()
+    assert network.reachable(["a", "b"], lambda url: url == "b" or never.wait(30))
+    never.set()
 
 
 def test_one_answer_is_enough():
