@@ -230,4 +230,4 @@ def test_few_rows_give_the_same_frechet_distance_through_their_products(rng, n):
     draws = rng.multinomial(n, np.full(n, 1 / n), size=8).astype(float)
     few = list(metrics.frechet_of_rows(reference, rows, draws))
     many = list(metrics.frechet_of_moments(reference, rows.astype(np.float64), draws))
-    assert few == pytest.approx(many, rel=1e-9)
+    assert few == pytest.approx(many, rel=1e-6)  # roots of zero eigenvalues round to more than others
