@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from importlib.metadata import distributions
 from pathlib import Path
@@ -49,10 +50,12 @@ def main() -> None:
 
 def step(*command: object, folder: Path = ROOT, **variables: str) -> str:
     """What a command prints; without our PYTHONPATH and BENCH_* it sees no checkout and no data. Exits if it fails."""
-    print("wheel:", *(Path(str(word).strip().splitlines()[0]).name for word in command), flush=True)
+    print("wheel:", *(Path(str(word).strip().splitlines()[0]).name for word in command), end="", flush=True)
+    began = time.monotonic()
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BENCH_", "VIRTUAL_ENV"))}
     words = [str(word) for word in command]
     done = subprocess.run(words, cwd=folder, env=clean | variables, check=False, capture_output=True, text=True)
+    print(f" ({time.monotonic() - began:.0f} s)", flush=True)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}wheel: exit status {done.returncode}")
     return done.stdout
@@ -96,7 +99,7 @@ def install(wheel: Path, home: Path) -> Path:
                     link.symlink_to(Path(found.locate_file(top)))
     # A folder of its own, by a .pth file: pip takes it for installed, but neither writes into it nor removes from it.
     (site / "shared.pth").write_text(f"{home / 'shared'}\n")
-    step(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "requirements.lock", wheel)
+    step(python, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", ROOT / "requirements.lock", wheel)
     step(python, "-m", "pip", "check")
     return python
 
