@@ -2,6 +2,8 @@
 
 import gzip
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -69,11 +71,42 @@ def test_without_data_and_network_the_embedded_digits_stand_in(monkeypatch, caps
     assert "--data-dir" in said
 
 
-def test_the_probe_wants_gzip_not_a_login_page(monkeypatch, tmp_path):
-    for content, expected in ((gzip.compress(b"labels"), True), (b"<html>", False)):
-        (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(content)
-        assert data.answers(tmp_path.as_uri() + "/") in (expected, False)
-    assert not data.answers("http://127.0.0.1:1/")
+class Mirror(BaseHTTPRequestHandler):
+    """A mirror that sends `content`, with `status`, for whatever it is asked."""
+
+    content, status = b"", 200
+
+    def do_GET(self):
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "expected"),
+    [
+        (gzip.compress(b"labels"), 200, True),
+        (b"<html>log in</html>", 200, False),
+        (b"", 200, False),
+        (gzip.compress(b"labels"), 404, False),
+        (gzip.compress(b"labels"), 500, False),
+    ],
+)
+def test_the_probe_wants_gzip_not_a_login_page(monkeypatch, content, status, expected):
+    """From a server on this machine, which is one more thing than a file is."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    kind = type("Mirror", (Mirror,), {"content": content, "status": status})
+    with HTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert data.answers(f"http://127.0.0.1:{server.server_port}/") is expected
+
+
+def test_nobody_answers():
+    assert data.answers("http://127.0.0.1:1/") is False
+    assert data.answers("no address") is False
 
 
 @pytest.mark.mnist
