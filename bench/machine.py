@@ -25,6 +25,8 @@ from denoisers.training import bfloat16_is_fast
 TORCH = ("torch", "torchvision", "torch-fidelity", "torchmetrics", "timm")
 DECIDING = (*TORCH, "scipy", "numpy", "scikit-learn", "pillow")
 
+GIT_SECONDS = 10  # that an answer of git's may take
+
 
 def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
     """`work()`, with every kind of exhausted memory turned into a MemoryError that names the flag."""
@@ -100,19 +102,23 @@ def commit() -> str | None:
 
     An environment below another project's checkout is outside: its files are not tracked there.
     """
-    git = shutil.which("git")
-    if git is None:
+    if shutil.which("git") is None:
         return None
-
-    def ask(*words: str) -> str:
-        where = str(Path(__file__).parents[1])
-        return subprocess.run([git, "-C", where, *words], capture_output=True, text=True, check=False).stdout.strip()
-
-    if not ask("ls-files", "--", __file__):
+    try:
+        if not git("ls-files", "--", __file__):
+            return None
+        found = git("describe", "--always", "--abbrev=12")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+    except (OSError, subprocess.TimeoutExpired):  # a checkout that does not answer says nothing
         return None
-    found = ask("describe", "--always", "--abbrev=12")
-    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
     return found + "-dirty" * bool(changed) if found else None
+
+
+def git(*words: str) -> str:
+    """What git says in the checkout that this code lies in. It leaves no lock if it is killed, and no daemon."""
+    alone = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(Path(__file__).parents[1]))
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": GIT_SECONDS}
+    return subprocess.run(["git", *alone, *words], check=False, **options).stdout.strip()
 
 
 def peak_memory() -> int:

@@ -1,8 +1,10 @@
 """What a run records about the machine: versions of what is installed, the commit of this checkout and no other's."""
 
+import os
 import platform
 import shutil
 import subprocess
+import time
 from importlib.metadata import PackageNotFoundError, version
 
 import bench
@@ -51,3 +53,14 @@ def test_the_commit_is_that_of_a_checkout_which_tracks_this_code(tmp_path, monke
     assert machine.commit() == git(tmp_path, "rev-parse", "HEAD")[:12]
     (tmp_path / "theirs.txt").write_text("two")
     assert machine.commit().endswith("-dirty")
+
+
+def test_a_checkout_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
+    slow = tmp_path / "git"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(machine, "GIT_SECONDS", 0.2)
+    began = time.monotonic()
+    assert machine.commit() is None
+    assert time.monotonic() - began < 10
