@@ -73,7 +73,7 @@ def load(path: Path, features: str | None = None) -> Scored:
 
     features  the extractor, where the images have been scored with several
 
-    Raises FileNotFoundError, or ValueError naming what does not fit.
+    Raises UsageError naming what is missing or does not fit.
     """
     paths = [path] if (path / "run.json").is_file() else sorted(found.parent for found in path.glob("*/run.json"))
     if not paths:
@@ -84,7 +84,7 @@ def load(path: Path, features: str | None = None) -> Scored:
 def load_one(run: Run, features: str | None = None, *, mark: str | None = None) -> Scored:
     """One run folder, by the name of the extractor or by the fingerprint of the scoring protocol.
 
-    Raises ValueError naming what is missing.
+    Raises UsageError naming what is missing.
     """
     facts = run.read_json("run.json")
     files = run.metrics if mark is None else [f"metrics-{mark}.json"]
@@ -103,7 +103,7 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
 
 
 def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored:
-    """Values and bootstrap values together. Raises ValueError if some are missing."""
+    """Values and bootstrap values together. Raises UsageError if some are missing."""
     file = f"replicates-{metrics['fingerprint']}.npz"
     replicates = run.read_npz(file)
     if replicates is None or {*SCORES, *COPIES} - replicates.keys():
@@ -125,7 +125,7 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
 def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:
     """Runs of several seeds as one: means of values and of bootstrap values, whose spread falls with their number.
 
-    Raises ValueError, naming the fields, if they differ in more than the seed.
+    Raises UsageError, naming the fields, if they differ in more than the seed.
     """
     first = parts[0]
     for other in parts[1:]:
@@ -166,7 +166,7 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
     better     name of the better run, "tie" where the corrected p is above 5 % or the difference is inside the held-out
                floor, "" where more is neither better nor worse
 
-    Raises ValueError, naming the fields, for runs whose numbers do not compare.
+    Raises UsageError, naming the fields, for runs whose numbers do not compare.
     """
     rows = []
     for first, second in itertools.combinations(runs, 2):

@@ -8,6 +8,7 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import network
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, said
 from denoisers.weights import home
 
 PERMUTATION_SEED = 20261120
@@ -83,11 +84,10 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
     `mnist` is looked for in `data_dir`, $BENCH_DATA and $BENCH_HOME/data, then downloaded; if there is no network
     either, `mnist5k` takes its place, with a notice on stderr.
 
-    Raises LookupError for an unknown name, FileNotFoundError if `data_dir` is given and holds no MNIST, ValueError for
-    damaged files.
+    Raises UsageError for an unknown name, if `data_dir` is given and holds no MNIST, and for damaged files.
     """
     if name not in DATASETS:
-        raise UsageError(f"unknown dataset {name!r}; available: {', '.join(DATASETS)}")
+        raise UsageError(f"unknown {name!r}; available: {', '.join(DATASETS)}", "--dataset")
     return DATASETS[name](data_dir)
 
 
@@ -134,10 +134,13 @@ def read_mnist(root: Path) -> Dataset | None:
         return None
     except Exception as error:
         raise UsageError(
-            f"the MNIST files in {root}/MNIST/raw are damaged ({error}); delete them or choose --data-dir"
+            f"the MNIST files in {root}/MNIST/raw are damaged ({said(error)}); delete them, or choose others",
+            "--data-dir",
         ) from None
     if (len(train.data), len(test.data)) != (60_000, 10_000):
-        raise UsageError(f"{root}/MNIST/raw holds {len(train.data)} + {len(test.data)} images, expected 60000 + 10000")
+        raise UsageError(
+            f"{root}/MNIST/raw holds {len(train.data)} + {len(test.data)} images, expected 60000 + 10000", "--data-dir"
+        )
     return permuted("mnist", *(part.numpy() for part in (train.data, train.targets, test.data, test.targets)))
 
 
@@ -165,7 +168,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url + "t10k-labels-idx1-ubyte.gz", timeout=network.PROBE_SECONDS) as reply:
             return reply.status == 200 and reply.read(2) == b"\x1f\x8b"  # gzip, not a login page
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return False
 
 

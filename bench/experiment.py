@@ -74,7 +74,7 @@ def resolve(
     extractor_weights  file for a network trained on photographs, as `features.load` takes it
     worker_count       processes that generate, "auto" or a number: see `workers.choose`
 
-    Raises LookupError (unknown name), TypeError (option), FileNotFoundError, ValueError, OSError (`out`).
+    Raises UsageError about the flag that is wrong, ForeignError if code that is not ours fails.
     """
     options = dict(options or {})
     BOUNDS["seed"].check(seed, "--seed")

@@ -76,7 +76,7 @@ EXTRACTORS: dict[str, Callable[[str, Path | None, str], Extractor]] = {
 def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extractor:
     """The extractor called `name`, with its weights from a file if it is one of a network trained on photographs.
 
-    Raises LookupError for an unknown one, FileNotFoundError or ValueError for weights that are missing or do not fit.
+    Raises UsageError for an unknown one, and for weights that are missing or do not fit.
     """
     family = {"timm": "timm:MODEL", "inception": "inception"}.get(name.partition(":")[0], name)
     if family not in EXTRACTORS:

@@ -79,7 +79,7 @@ def folder_of(name: str, root: Path) -> str:
 def natural(data_dir: Path | None) -> Path:
     """The folder of training photographs, restoration/train, below `data_dir` or $BENCH_DATA.
 
-    Raises FileNotFoundError, naming the flag, if it is in neither.
+    Raises UsageError, naming the flag, if it is in neither.
     """
     places = [data_dir, Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None]
     for place in places:
@@ -94,7 +94,7 @@ def natural(data_dir: Path | None) -> Path:
 def tiles(images: dict[str, np.ndarray], side: int) -> np.ndarray:
     """Squares that cover each image, overlapping where they must, uint8 (N, side, side). Smaller images are left out.
 
-    Raises ValueError if no image is large enough.
+    Raises UsageError if no image is large enough.
     """
     found = []
     for image in images.values():

@@ -96,7 +96,7 @@ def inception(resize: str, weights: Path | None = None) -> Network:
     weights  file of its state dict; by default the official one in $BENCH_HOME/features or in torch's cache, or
              downloaded
 
-    Raises FileNotFoundError if there are none, ValueError for a file that is not what its name says or does not fit.
+    Raises UsageError if there are none, or for a file that is not what its name says or does not fit.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -149,7 +149,7 @@ def timm_model(model: str, weights: Path | None = None) -> Network:
     weights  its state dict as timm or its authors publish it, or a checkpoint of one's own; by default what timm
              publishes, downloaded unless it is in Hugging Face's cache
 
-    Raises LookupError for an unknown model, FileNotFoundError without weights, ValueError for those of another model.
+    Raises UsageError for an unknown model, without weights, and for those of another model.
     """
     import timm
     from timm.data import resolve_model_data_config

@@ -138,7 +138,7 @@ def score_path(
     name  in tables and paths; the file's own by default
     num   the first so many images; all by default
 
-    Raises LookupError (unknown name), FileNotFoundError, ValueError, OSError (`out`).
+    Raises UsageError about the flag that is wrong.
     """
     extractor = features.load(extractor_name, extractor_weights, machine.choose_device(device))
     machine.check_writable(out)

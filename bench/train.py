@@ -51,8 +51,7 @@ def train(
 
     The checkpoint lies beside it; the same command continues from there after an interruption.
 
-    Raises LookupError for an unknown network, TypeError for a recipe it does not take, OSError if `out` cannot be
-    written.
+    Raises UsageError about the flag that is wrong, before anything is trained.
     """
     if network not in NETWORKS:
         raise UsageError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK")

@@ -32,7 +32,7 @@ def choose(name: str, device: str, *, foreign: bool) -> int:
     """How many processes: a number, or `auto`, as many as torch would use threads.
 
     One on an accelerator, and outside Linux, where a process with threads is not safely copied. For code that is not
-    ours `auto` is one too, because its threads might not survive the copying. Raises ValueError for what is no number.
+    ours `auto` is one too, because its threads might not survive the copying. Raises UsageError for what is neither.
     """
     if name != "auto":
         BOUNDS["workers"].parse(name, "--workers")

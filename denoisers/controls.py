@@ -152,7 +152,7 @@ class Identity(Denoiser):
 
 
 def flat(x: Tensor, name: str, pixels: int) -> Tensor:
-    """(B, CHW). Raises ValueError for images of another size than those the denoiser was made from."""
+    """(B, CHW). Raises UsageError for images of another size than those the denoiser was made from."""
     if x[0].numel() != pixels:
         raise UsageError(
             f"{name} was made from images of {pixels} pixels and knows no others; found {tuple(x.shape[1:])}"
@@ -176,7 +176,7 @@ def gmm(*, train: Tensor, labels: Tensor, components: str = "label") -> Mixture:
 
     train  float32 (N, C, H, W) in [-1, 1];  labels  int64 (N,)
 
-    Raises ValueError for a number of components outside 1..500 (each has a covariance).
+    Raises UsageError for a number of components outside 1..500 (each has a covariance).
     """
     if components == "label":
         return Mixture(train, labels)

@@ -289,7 +289,7 @@ def bind(
     data: "dict[str, Callable[[], Tensor] | None]",
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """The keywords to call a load function with. Raises TypeError, naming the flag, for what does not fit it."""
+    """The keywords to call a load function with. Raises UsageError, naming the flag, for what does not fit it."""
     parameters = inspect.signature(make).parameters
     arguments = dict(options)
     for key in data.keys() & parameters:

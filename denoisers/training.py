@@ -6,8 +6,8 @@ interrupted run continues on the same batches and the same noise as one that was
 
 import copy
 import dataclasses
+import io
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from denoisers import schedule, weights
+from denoisers.files import make_folder, write
 
 CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))  # every noise level a sampler asks for
 ENDS = CHAIN[0].item(), CHAIN[-1].item()
@@ -84,7 +85,7 @@ def fit(
     start       parameters to begin with, instead of random ones
     checkpoint  written at the end of every epoch and read if it exists; to start over, delete it
 
-    Raises ValueError if `start` does not fit the network.
+    Raises UsageError if `start` does not fit the network.
     """
     torch.manual_seed(seed)  # for the initialisation, and for layers that draw by themselves, such as dropout
     net = build()
@@ -205,14 +206,14 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
 def save_checkpoint(
     path: Path, *, net: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer], step: int
 ) -> None:
-    """Write the whole state beside `path`, then rename: a kill leaves the previous checkpoint."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the whole state; a kill leaves the previous checkpoint."""
+    make_folder(path.parent)
     state = {
         "net": net.state_dict(),
         "average": average.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "step": step,
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    content = io.BytesIO()  # not the file: a full disk is an error of another kind to torch
+    torch.save(state, content)
+    write(path, lambda file: file.write(content.getbuffer()))

@@ -92,7 +92,7 @@ def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]
 def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
     """Lowest and highest trained noise level in [-1, 1] units: as the user says in grey levels, or from the card.
 
-    Raises ValueError if neither says it.
+    Raises UsageError if neither says it.
     """
     if sigma_255 is None:
         if "sigma_max" not in card:
@@ -139,12 +139,12 @@ def choose(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any
 
 def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:
     """Write `path` (.safetensors) and its card; returns the card, completed with the digest."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
-    os.replace(temporary, path)
+    make_folder(path.parent)
+    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()})
+    write(path, lambda file: file.write(content))
     card = {"name": path.stem, "sha256": sha256(path), **card}
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    text = json.dumps(card, indent=2) + "\n"
+    write(path.with_suffix(".json"), lambda file: file.write(text.encode()))
     return card
 
 

@@ -54,12 +54,12 @@ def test_the_digest_depends_on_every_image(digits):
 
 
 def test_unknown_dataset():
-    with pytest.raises(UsageError, match="unknown dataset 'cifar'; available: mnist, mnist5k"):
+    with pytest.raises(UsageError, match="--dataset: unknown 'cifar'; available: mnist, mnist5k"):
         data.load("cifar")
 
 
 def test_an_explicit_folder_without_mnist_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match=r"no MNIST in .*MNIST/raw/train-images-idx3-ubyte.*--data-dir"):
+    with pytest.raises(UsageError, match=r"--data-dir: no MNIST in .*MNIST/raw/train-images-idx3-ubyte"):
         data.load("mnist", tmp_path)
 
 

@@ -20,7 +20,7 @@ FOREIGN_SHOWN = 20
 def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
     """Every scored set of images below `folder`, and everything that is not shown, each with its reason.
 
-    Raises FileNotFoundError if there is no folder.
+    Raises UsageError if there is no folder.
     """
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}; `bench run --out {folder}` writes one")

@@ -42,7 +42,7 @@ def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None
 
 
 def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
-    """The arguments of KBNet that its parameters were made with. Raises ValueError for another network's parameters."""
+    """The arguments of KBNet that its parameters were made with. Raises UsageError for another network's parameters."""
 
     def blocks(prefix: str) -> int:
         return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
