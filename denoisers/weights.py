@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from denoisers import checkpoints, layouts, reading
 from denoisers.errors import UsageError
+from denoisers.files import make_folder, write
 
 CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}  # what is used of a card
 

@@ -1,5 +1,8 @@
 """A training that was interrupted ends where an uninterrupted one does."""
 
+import resource
+import signal
+
 import pytest
 import torch
 from torch import nn
@@ -141,3 +144,19 @@ def test_muon_moves_a_matrix_as_torch_does_and_a_kernel_as_its_matrix(generator)
     assert torch.allclose(training.as_matrix(kernel), ours, atol=1e-6)
     moved = matrix - training.as_matrix(start.to(memory_format=torch.channels_last))
     assert (ours - matrix).norm() < 0.02 * moved.norm()  # torch computes in bfloat16
+
+
+def test_a_full_disk_names_the_checkpoint_and_leaves_the_last_one(tmp_path):
+    """A limit on the size of files stands for the disk."""
+    path, net = tmp_path / "x.ckpt", wide()
+    training.save_checkpoint(path, net=net, average=net, optimizers=[], step=1)
+    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*x\.ckpt: File too large$"):
+            training.save_checkpoint(path, net=net, average=net, optimizers=[], step=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert torch.load(path, weights_only=True)["step"] == 1
+    assert list(tmp_path.iterdir()) == [path]
