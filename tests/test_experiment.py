@@ -200,7 +200,7 @@ def test_scores_that_do_not_fit_are_made_again_and_said(plan, monkeypatch):
             json.dumps(content | {"table": "0"}): "it is of another table",
             json.dumps(content | {"samples": "0"}): "it is of other images",
             json.dumps(content | {"files": []}): "AttributeError",
-            json.dumps(content | {"scores": {"fid": float("nan")}}): "NaN is no number",
+            json.dumps(content | {"scores": {"fid": float("nan")}}): "NaN is no",
         },
         f"per_sample-{mark}.csv": {"id\n0\n": f"per_sample-{mark}.csv is not there, or not the file"},
         f"replicates-{mark}.npz": {"": f"replicates-{mark}.npz is not there, or not the file"},
