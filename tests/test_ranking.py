@@ -112,3 +112,16 @@ def test_controls_that_each_statistic_catches():
     cells = {row["statistic"]: (row["training digits"], row["blurred"]) for _, row in found.iterrows()}
     assert cells == {"copy_rate": ("yes", ""), "fid": ("", "yes"), "kid": ("", "yes")}
     assert not len(panel.caught({}))
+    assert not len(panel.caught({"held_out": parse.measured(content["held_out"])}))
+
+
+def test_a_table_has_the_controls_that_any_of_its_runs_has(make_run, tmp_path):
+    """Small runs measure held-out digits only."""
+    few = {"controls": {"held_out": measured(kid=0.0005)}}
+    make_run("a", **few)
+    (group,) = grouped(tmp_path)
+    assert list(group.controls) == ["held_out"]
+    make_run("b")
+    make_run("c", **few)
+    (group,) = grouped(tmp_path)
+    assert list(group.controls) == ["held_out", "gaussian"]

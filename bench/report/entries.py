@@ -129,7 +129,15 @@ def groups(entries: list[Entry]) -> list[Group]:
             for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
                 group.append(entry)
     ranked = sorted(found.values(), key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)))
-    return [Group(group[0].fingerprint, group[0].protocol, named(group), group[0].controls, {}, []) for group in ranked]
+    return [
+        Group(group[0].fingerprint, group[0].protocol, named(group), controls_of(group), {}, []) for group in ranked
+    ]
+
+
+def controls_of(entries: list[Entry]) -> dict[str, Measured]:
+    """The controls of one table: those that any of its entries has, as all were measured with as many images."""
+    found = {name: measured for entry in reversed(entries) for name, measured in entry.controls.items()}
+    return {name: found.pop(name) for name in CONTROLS if name in found} | found
 
 
 def named(entries: list[Entry]) -> list[Entry]:

@@ -24,9 +24,9 @@ def caught(controls: dict[str, Measured]) -> pd.DataFrame:
     """One row per statistic, one column per control but the held-out one: "yes" where it is told from held-out images.
 
     Told: its 95 % interval lies beyond that of held-out images, towards nearer (memorization) or worse (quality).
-    Empty if there are no held-out images to tell from.
+    Empty if there are no held-out images to tell from, or nothing else.
     """
-    if HELD_OUT not in controls:
+    if HELD_OUT not in controls or len(controls) == 1:
         return pd.DataFrame()
     null = controls[HELD_OUT]
     rows = []
