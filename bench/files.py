@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench import arrays as arrays_
+from denoisers import reading
 from denoisers.errors import UsageError, said
 from denoisers.files import make_folder, naming, remove, sweep, temporary, write
 
@@ -34,9 +34,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def unpacked(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file."""
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    """The arrays of a file, none larger than it; what `write_npz` writes is not compressed."""
+    with reading.allowing(path.stat().st_size), arrays_.opened(path) as found:
+        return {name: look().read() for name, look in found.items()}
 
 
 def write_sealed(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -70,7 +70,7 @@ def read_back(
             if not reason and name is not None:
                 reason = broken(seal, digest(arrays, name))
     except Exception as error:
-        reason = f"it cannot be read: {said(error)}"
+        reason = f"it cannot be read: {error if isinstance(error, UsageError) else said(error)}"
     if reason:
         say(f"{path} does not fit ({reason}); made again")
         return None
@@ -79,13 +79,8 @@ def read_back(
 
 def declared(path: Path) -> dict[str, arrays_.Declared]:
     """What the arrays of a file say of themselves, without the seal."""
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as member:
-                found[name.removesuffix(".npy")] = arrays_.declared(member, path)
-    found.pop(SEAL, None)
-    return found
+    with reading.allowing(path.stat().st_size), arrays_.opened(path) as found:
+        return {name: look() for name, look in found.items() if name != SEAL}
 
 
 def misfit(found: Mapping[str, Any], layout: Layout) -> str:

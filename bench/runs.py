@@ -12,6 +12,7 @@ import numpy as np
 
 from bench import files
 from bench.files import Layout, Say
+from denoisers import reading
 from denoisers.errors import UsageError
 
 SCHEMA_VERSION = 2
@@ -64,13 +65,7 @@ class Run:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run. Raises UsageError, naming the file, if it is not readable or no object."""
-        try:
-            content = json.loads((self.path / name).read_text(), parse_constant=no_number)
-        except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"{self.path / name} is not readable: {error}") from None
-        if not isinstance(content, dict):
-            raise UsageError(f"{self.path / name} is not readable: expected an object, found {type(content).__name__}")
-        return content
+        return reading.json_object(self.path / name)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Strict JSON: NaN and infinity raise ValueError."""
@@ -155,11 +150,6 @@ class Run:
         for pattern in FILES:
             for path in self.path.glob(pattern):
                 files.remove(path)
-
-
-def no_number(name: str) -> None:
-    """Refuse NaN and Infinity, which no file of ours holds. Raises ValueError."""
-    raise ValueError(f"{name} is no number in JSON")
 
 
 FILES = (  # the last to be written is the first to go

@@ -22,7 +22,7 @@ OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")  # not f(image) 
 
 
 def extra(package: str, why: str) -> Any:
-    """An optional package, imported. Raises ImportError naming the extra that installs it."""
+    """An optional package, imported. Raises UsageError naming the extra that installs it."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
@@ -124,8 +124,8 @@ def load_diffusers(weights: str) -> VPDenoiser:
     """
     folder = Path(weights)
     unet, scheduler = part(folder, "unet", "config.json"), part(folder, "scheduler", "scheduler_config.json")
-    config = reading.json_object(unet / "config.json", "description of a network")
-    chain = reading.json_object(scheduler / "scheduler_config.json", "description of a scheduler")
+    config = reading.json_object(unet / "config.json")
+    chain = reading.json_object(scheduler / "scheduler_config.json")
     net, abar = unconditional(config, unet), chain_of_scheduler(chain, scheduler)
     path = weights_file(unet)
     state = weights_.read_state(path)
@@ -238,7 +238,7 @@ def of_clipping(chain: dict[str, Any]) -> list[str]:
 
 
 def part(folder: Path, name: str, file: str) -> Path:
-    """The subfolder `name` of a pipeline's folder, or the folder itself. Raises FileNotFoundError without `file`."""
+    """The subfolder `name` of a pipeline's folder, or the folder itself. Raises UsageError without `file`."""
     for place in (folder / name, folder):
         if (place / file).is_file():
             return place

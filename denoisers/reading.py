@@ -32,6 +32,16 @@ def allowed() -> int:
     return _allowed.get()
 
 
+@contextmanager
+def allowing(count: int) -> Iterator[None]:
+    """Inside, at least that many bytes are allowed."""
+    before = _allowed.set(max(count, allowed()))
+    try:
+        yield
+    finally:
+        _allowed.reset(before)
+
+
 def parse_bytes(text: str) -> int:
     """A number of bytes as the command line has it: 500M, 4G, 1000000. Raises UsageError."""
     found = re.fullmatch(r"(\d{1,15})([KMGT]?)B?", text.strip().upper(), re.ASCII)
@@ -69,7 +79,7 @@ def regular(path: Path) -> int:
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a device or a socket"
         raise UsageError(f"{path} is {kind}, expected a file")
     if not found.st_size:
-        raise UsageError(f"{path} is empty")
+        raise UsageError(f"{path} is not readable: it is empty")
     hold(found.st_size, str(path))
     return found.st_size
 
@@ -85,21 +95,21 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def json_object(path: Path, what: str = "card") -> dict[str, Any]:
-    """A JSON object of finite numbers, no longer than a description is. Raises UsageError, calling it a `what`."""
-    if regular(path) > DESCRIPTION:
-        raise UsageError(f"{path} is not a readable {what}: it is longer than {in_units(DESCRIPTION)}")
+def json_object(path: Path) -> dict[str, Any]:
+    """A JSON object of finite numbers, no longer than a description is. Raises UsageError."""
     try:
+        if regular(path) > DESCRIPTION:
+            raise ValueError(f"it is longer than {in_units(DESCRIPTION)}")
         with opened(path) as file:
             content = json.loads(file.read(), parse_constant=finite, parse_float=finite)
+        if not isinstance(content, dict):
+            raise ValueError(f"expected an object, found {type(content).__name__}")
     except UsageError:
         raise
     except RecursionError:
-        raise UsageError(f"{path} is not a readable {what}: it is nested too deeply") from None
+        raise UsageError(f"{path} is not readable: it is nested too deeply") from None
     except ValueError as error:
-        raise UsageError(f"{path} is not a readable {what}: {error}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} is not a {what}: expected a JSON object, found {type(content).__name__}")
+        raise UsageError(f"{path} is not readable: {error}") from None
     return content
 
 
@@ -107,7 +117,7 @@ def finite(text: str) -> float:
     """A number of JSON. NaN and infinity, which Python would take, are none."""
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is no finite number")
+        raise ValueError(f"{text[:40]} is no number that is finite")
     return value
 
 

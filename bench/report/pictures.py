@@ -38,7 +38,7 @@ def samples(run: Run) -> np.ndarray | None:
 def read_sheet(run: Run, name: str) -> np.ndarray | None:
     """A sheet, uint8 (H, W); None if it cannot be read."""
     try:
-        with Image.open(run.path / name) as image:
+        with Image.open(run.path / name, formats=("PNG",)) as image:
             return np.asarray(image.convert("L"))
     except UNREADABLE:
         return None

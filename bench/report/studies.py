@@ -73,7 +73,7 @@ def plain(text: str) -> str:
 def embedded(path: Path) -> str:
     """A picture as a data URI of 16 grey levels; empty if it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             return pictures.data_uri(image.convert("L").quantize(16))
     except pictures.UNREADABLE:
         return ""
