@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -512,14 +513,28 @@ def progress_bar(bars: ExitStack, done: int, total: int, label: str = "generatin
     return bar.update
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM, or SIGHUP, as the number of the signal: it ends a command as Ctrl-C does, with nothing half-written."""
+
+
+def stop(request: int, frame: object) -> None:
+    """What a signal does. An exception of any other kind could be taken for one of the code that it strikes."""
+    raise Stopped(request)
+
+
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ctrl-C ends what is inside with a sentence and status 130 (typer would only say "Aborted")."""
+    """A command that is stopped inside says that the same command resumes it."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         say("\ninterrupted; what is finished is on disk, and the same command resumes")
-        sys.exit(130)
+        sys.exit(status_of(error))
+
+
+def status_of(stopped: BaseException | None) -> int:
+    """The exit status of a command that a signal ended: 128 and its number."""
+    return 128 + (stopped.args[0] if isinstance(stopped, Stopped) else signal.SIGINT)
 
 
 def warn_out_of_band(facts: dict) -> None:
@@ -554,8 +569,13 @@ def main() -> None:
     if len(sys.argv) == 1:
         sys.argv.append("--help")
     limit_memory(free_memory())
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(request) == signal.SIG_DFL:  # it is ignored under nohup
+            signal.signal(request, stop)
     try:
         sys.exit(app(standalone_mode=False) or 0)
+    except typer.Abort as error:  # what typer makes of an interrupt
+        sys.exit(status_of(error.__cause__))
     except WrongCommandLine as error:
         fail(in_words(error), 2)
     except UsageError as error:
