@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench import network
-from denoisers.errors import UsageError, said
+from denoisers import reading
+from denoisers.errors import UsageError, concerning, said
 from denoisers.weights import home
 
 PERMUTATION_SEED = 20261120
@@ -128,6 +129,9 @@ def read_mnist(root: Path) -> Dataset | None:
     """MNIST in torchvision's layout below `root`; None if it is not there."""
     from torchvision import datasets  # slow to import, and only needed here
 
+    with concerning("--data-dir"):
+        for path in (root / "MNIST" / "raw").glob("*-ubyte"):
+            reading.regular(path)
     try:
         train, test = (datasets.MNIST(str(root), train=part) for part in (True, False))
     except RuntimeError:  # torchvision's "Dataset not found"

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import denoisers
-from bench import imported, photographs
+from bench import data, imported, photographs
 from denoisers import memory, reading, weights
 from denoisers.errors import UsageError
 
@@ -388,6 +388,16 @@ def test_folders_of_images_are_measured_before_they_are_decoded(tmp_path, digits
     (tmp_path / "b.png").symlink_to("b.png")
     with pytest.raises(UsageError, match=r"0\.png cannot be read as an image: .*truncated"):
         photographs.read(tmp_path)
+
+
+@pytest.mark.usefixtures("cheap")
+def test_digits_of_gigabytes(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        holes(50 * 2**30, struct.pack(">4i", 0x803, 60_000, 900, 900))(raw / f"{part}-ubyte")
+    with pytest.raises(UsageError, match="^--data-dir: .*-ubyte declares 50 GB"):
+        data.load("mnist", tmp_path)
 
 
 # Cards
