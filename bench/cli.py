@@ -198,7 +198,7 @@ def report(
     if not json_:
         machine.check_writable(target)
     entries = completed.completed(entries, lambda rules, n: control_scores.later(rules, n, data_dir, say))
-    prepared = exports.prepare(folder, entries, absent)
+    prepared = exports.prepare(folder, entries, absent, target)
     if json_:
         typer.echo(exports.as_json(prepared), nl=False)
         return
@@ -292,7 +292,7 @@ def info(name: Name, weights: Weights = None, option: Options = None) -> None:
     """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
     import inspect
 
-    from bench import check
+    from bench import check, contract
     from denoisers import registry, splice
 
     complain(name)
@@ -304,7 +304,7 @@ def info(name: Name, weights: Weights = None, option: Options = None) -> None:
     if weights is not None or not registry.needs(load, "weights"):
         with concerning("NAME"):
             found = check.load(name, weights, **parse_options(option or []))
-        facts |= {"spec": found.spec.to_json(), "band": check.in_both_units(found.spec), "card": found.card}
+        facts |= {"spec": found.spec.to_json(), "band": contract.in_both_units(found.spec), "card": found.card}
     typer.echo(json.dumps(facts, indent=2))
 
 
@@ -324,7 +324,7 @@ def check(name: Name, weights: Weights = None, option: Options = None) -> None:
     typer.echo(report.markdown(table.drop(columns="remedy")))
     for row in failed:
         typer.echo(f"\n{row.check}: {row.remedy}")
-    typer.echo(f"\n{name} fails {len(failed)} of {len(rows)} checks" if failed else f"\n{name} conforms")
+    typer.echo(f"\n{check.closing(name, rows)}")
     sys.exit(bool(failed))
 
 
@@ -355,7 +355,7 @@ def gauge(
     levels.
     """
     import denoisers
-    from bench import data, machine, photographs, report
+    from bench import data, framing, machine, photographs, report
     from bench import gauge as gauge_
     from bench import likelihood as likelihood_
 
@@ -381,6 +381,13 @@ def gauge(
         raise UsageError(f"{dataset} has {len(digits().held_out)} held-out digits; found {num}", "--num")
     with concerning("--denoiser"):
         found = denoisers.load(denoiser, weights, **data.ingredients(digits), **parse_options(option or []))
+        lines = (
+            framing.fit(found, digits().train.shape[1:], digits().pad)
+            if photos is None
+            else framing.against(found.spec, framing.largest(photos.values()))
+        )
+    for line in lines:
+        say(f"warning: {line}")
     if likelihood:
         with ExitStack() as bars:
             bar = progress_bar(bars, 0, len(likelihood_.grid()[0]), "gauging")

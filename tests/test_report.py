@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -466,7 +467,7 @@ def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
     shown = page(results).text
     assert "Everything in the folder is shown." in shown
     assert "The ladder (reference)" in shown
-    assert "[ladder](ladder/ladder.md)" in (results / "report.md").read_text()
+    assert "[ladder](<ladder/ladder.md>)" in (results / "report.md").read_text()
     assert "[reference/ladder](reference/ladder/ladder.md)" in (results / "report.md").read_text()
     assert (results / "figures" / "error-noise.svg").exists()
 
@@ -489,3 +490,26 @@ def test_paths_of_the_machine_stay_on_it(make_run, bench, tmp_path):
     assert bench("report", tmp_path / "results", "--format", "html,md,csv,tex,json")[0] == 0
     for path in (tmp_path / "results").glob("report.*"):
         assert str(tmp_path) not in path.read_text(), path
+
+
+def test_the_files_of_a_report_go_where_they_are_asked_to(bench, make_run, tmp_path):
+    """With links that lead back to the runs; the folder of these is left as it was."""
+    make_run("one")
+    before = sorted((tmp_path / "results").rglob("*"))
+    status, out, _ = bench("report", "results", "--out", "elsewhere/deep", "--format", "html,md,csv")
+    assert status == 0
+    assert sorted((tmp_path / "results").rglob("*")) == before
+    assert "elsewhere/deep/report.html" in out
+    target = tmp_path / "elsewhere" / "deep"
+    pictures = re.findall(r"\]\(<([^>]+\.png)>\)", (target / "report.md").read_text())
+    assert pictures
+    assert all((target / picture).is_file() for picture in pictures)
+    assert (target / "figures" / "quality-cost.svg").is_file()
+
+
+def test_a_place_that_takes_no_report_is_named_with_the_flag_that_helps(bench, make_run):
+    make_run("one")
+    status, out, err = bench("report", "results", "--out", "/proc/nowhere")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: --out: cannot write into /proc/nowhere: ")
+    assert bench("report", "results", "--out", "/proc/nowhere", "--json")[0] == 0  # which writes nothing

@@ -1,6 +1,7 @@
 """The same data as files: report.html, .md, .csv, .tex and .json."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,25 +20,32 @@ DEFAULT = ("html", "md", "csv")
 class Report(NamedTuple):
     """What every format shows.
 
+    folder    of the runs
+    target    folder that the files go into
     findings  key of an entry -> its diagnosis
     """
 
     folder: Path
+    target: Path
     entries: list[Entry]
     groups: list[Group]
     absent: list[Absent]
     findings: dict[str, list[Finding]]
 
 
-def prepare(folder: Path, entries: list[Entry], absent: list[Absent]) -> Report:
-    """Group the entries and look at their images, once for all formats."""
+def prepare(folder: Path, entries: list[Entry], absent: list[Absent], target: Path | None = None) -> Report:
+    """Group the entries and look at their images, once for all formats.
+
+    target  folder that the files go into; the folder of the runs by default
+    """
     findings = {}
     for entry in entries:
         images = pictures.samples(entry.run)
         findings[entry.key] = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
     groups = ranking.grouped(entries)
     named = {entry.key: entry for group in groups for entry in group.entries}
-    return Report(folder, [named[entry.key] for entry in entries], groups, absent + imageless(entries), findings)
+    shown = [named[entry.key] for entry in entries]
+    return Report(folder, target or folder, shown, groups, absent + imageless(entries), findings)
 
 
 def imageless(entries: list[Entry]) -> list[Absent]:
@@ -53,13 +61,13 @@ def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tup
 
 
 def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
-    """`report.<format>` into its folder, each of `formats`; html brings `figures/` with it. Their paths.
+    """`report.<format>` into its target, each of `formats`; html brings `figures/` with it. Their paths.
 
     Raises OSError if they cannot be written.
     """
     written = []
     for name in formats:
-        path, text = report.folder / f"report.{name}", FORMATS[name](report)
+        path, text = report.target / f"report.{name}", FORMATS[name](report)
         files.write(path, lambda file, text=text: file.write(text.encode()))
         written.append(path)
     return written
@@ -68,7 +76,7 @@ def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
 def page(report: Report) -> str:
     """The HTML page; its figures go into `figures` as PNG and SVG."""
     found, missing = studies.read(report.folder)
-    drawn = plots.draw(report.folder, report.groups)
+    drawn = plots.draw(report.folder, report.groups, report.target)
     absent = report.absent + missing
     return html.render(report.folder, report.groups, absent, report.findings, figures=drawn, studies=found)
 
@@ -130,8 +138,9 @@ def md(report: Report) -> str:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]
     for study in sorted(report.folder.rglob("study.json")):
-        name, path = study.parent.name, study.parent.relative_to(report.folder).as_posix()
-        pages.append(f"## Study: [{path}]({path}/{name}.md)\n\n![{path}]({path}/{name}.png)")
+        name, where = study.parent.name, study.parent.relative_to(report.folder).as_posix()
+        path = link(report, study.parent)
+        pages.append(f"## Study: [{where}](<{path}/{name}.md>)\n\n![{where}](<{path}/{name}.png>)")
     if report.absent:
         lines = [f"- {escaped(f'{item.path}: {item.reason}')}" for item in report.absent]
         pages.append("## Not shown\n\n" + "\n".join(lines))
@@ -139,11 +148,16 @@ def md(report: Report) -> str:
     return "\n\n".join(pages) + "\n"
 
 
+def link(report: Report, path: Path) -> str:
+    """A place, as the files of the report lead to it."""
+    return Path(os.path.relpath(path, report.target)).as_posix()
+
+
 def section(report: Report, entry: Entry) -> str:
     """One entry in Markdown."""
     said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in report.findings[entry.key])
     sheets = [name for name in ("grid.png", "nearest.png") if (entry.run.path / name).exists()]
-    shown = " ".join(f"![{name.removesuffix('.png')}](<{entry.where}/{name}>)" for name in sheets)
+    shown = " ".join(f"![{name.removesuffix('.png')}](<{link(report, entry.run.path)}/{name}>)" for name in sheets)
     return f"## {escaped(entry.name)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -45,34 +46,53 @@ class Curve(NamedTuple):
     frame: pd.DataFrame
 
 
+class Source(NamedTuple):
+    """Where what is drawn comes from: a folder of runs, and the folder in which points on their way are kept."""
+
+    runs: Path
+    kept: Path
+
+
 class Plot(NamedTuple):
     """A figure: its file's name, its title, what it shows, and what draws it; that returns False to leave it out.
 
-    draw  draw(axes, folder of runs, group, colour by name)
+    draw  draw(axes, source, group, colour by name)
     """
 
     name: str
     title: str
     text: str
-    draw: Callable[[Axes, Path, Group, dict[str, str]], bool]
+    draw: Callable[[Axes, Source, Group, dict[str, str]], bool]
 
 
-def draw(folder: Path, groups: list[Group]) -> list[Drawn]:
-    """The figures for which there is data, of the largest group; into `folder`/figures as PNG and SVG as well."""
+def draw(folder: Path, groups: list[Group], target: Path | None = None) -> list[Drawn]:
+    """The figures for which there is data, of the largest group; as PNG and SVG too, into `figures` of `target`.
+
+    target  the folder of the runs by default
+    """
     found = []
     if not groups:
         return found
     shown = in_order(groups[0])
     colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
-    (folder / "figures").mkdir(exist_ok=True)
+    source = Source(folder, (target or folder) / "figures")
+    source.kept.mkdir(exist_ok=True)
+    take_over(folder / "figures", source.kept)
     with mpl.rc_context(STYLE):
         for plot in PLOTS:
             figure = Figure(figsize=SIZE)
             figure.subplots_adjust(**MARGINS)
-            if plot.draw(figure.subplots(), folder, groups[0], colours):
-                svg = export(figure, folder / "figures" / plot.name)
+            if plot.draw(figure.subplots(), source, groups[0], colours):
+                svg = export(figure, source.kept / plot.name)
                 found.append(Drawn(plot.name, plot.title, plot.text, inline(svg, plot.name)))
     return found
+
+
+def take_over(before: Path, kept: Path) -> None:
+    """Points that an earlier report kept beside the runs, for one that goes elsewhere."""
+    for path in before.glob("*.csv") if before != kept else ():
+        if not (kept / path.name).exists():
+            shutil.copy2(path, kept)  # with its time, as points older than a run are made again
 
 
 def plain_ticks(axis: mpl.axis.Axis) -> None:
@@ -80,7 +100,7 @@ def plain_ticks(axis: mpl.axis.Axis) -> None:
     axis.set_major_formatter(lambda value, place: f"{value:g}")
 
 
-def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+def quality_and_cost(axes: Axes, source: Source, group: Group, colours: dict[str, str]) -> bool:
     """KID against seconds per image."""
     shown = []
     for entry in in_order(group):
@@ -113,9 +133,9 @@ def quality_and_cost(axes: Axes, folder: Path, group: Group, colours: dict[str, 
     return True
 
 
-def error_and_noise(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+def error_and_noise(axes: Axes, source: Source, group: Group, colours: dict[str, str]) -> bool:
     """Mean squared error against sigma, beside that of the mean image, of every denoiser that was gauged."""
-    curves = gauged(folder)
+    curves = gauged(source.runs)
     if not curves:
         return False
     free = iter(colour for colour in COLOURS if colour not in colours.values())
@@ -175,7 +195,7 @@ def read_curve(path: Path) -> tuple[str, Curve]:
     return f"{dataset} {num}", Curve(name, weights, curve)
 
 
-def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+def distances(axes: Axes, source: Source, group: Group, colours: dict[str, str]) -> bool:
     """Histograms of d1 of generated images and of held-out digits, and where copies lie."""
     sets = {}
     for entry in in_order(group)[: LABELLED // 2]:
@@ -186,7 +206,7 @@ def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -
             continue
     if not sets:
         return False
-    usual = real.held_out_distances(group.entries, folder / "figures" / "distances.csv")
+    usual = real.held_out_distances(group.entries, source.kept / "distances.csv")
     widest = max(d1.max() for d1 in (*sets.values(), *([] if usual is None else [usual])))
     bins, peaks = np.linspace(0, widest + 0.5, 80), []
     if usual is not None:
@@ -207,9 +227,9 @@ def distances(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -
     return True
 
 
-def embedding(axes: Axes, folder: Path, group: Group, colours: dict[str, str]) -> bool:
+def embedding(axes: Axes, source: Source, group: Group, colours: dict[str, str]) -> bool:
     """Generated images among real ones."""
-    found = real.embedded(in_order(group), folder / "figures" / "embedding.csv")
+    found = real.embedded(in_order(group), source.kept / "embedding.csv")
     if found is None:
         return False
     digits = found[found["set"] == real.REAL]
