@@ -468,7 +468,7 @@ def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
     assert "Everything in the folder is shown." in shown
     assert "The ladder (reference)" in shown
     assert "[ladder](<ladder/ladder.md>)" in (results / "report.md").read_text()
-    assert "[reference/ladder](reference/ladder/ladder.md)" in (results / "report.md").read_text()
+    assert "[reference/ladder](<reference/ladder/ladder.md>)" in (results / "report.md").read_text()
     assert (results / "figures" / "error-noise.svg").exists()
 
 
@@ -504,7 +504,7 @@ def test_the_files_of_a_report_go_where_they_are_asked_to(bench, make_run, tmp_p
     pictures = re.findall(r"\]\(<([^>]+\.png)>\)", (target / "report.md").read_text())
     assert pictures
     assert all((target / picture).is_file() for picture in pictures)
-    assert (target / "figures" / "quality-cost.svg").is_file()
+    assert list((target / "figures").glob("*.svg"))
 
 
 def test_a_place_that_takes_no_report_is_named_with_the_flag_that_helps(bench, make_run):
