@@ -396,7 +396,7 @@ def test_digits_of_gigabytes(tmp_path):
     raw.mkdir(parents=True)
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         holes(50 * 2**30, struct.pack(">4i", 0x803, 60_000, 900, 900))(raw / f"{part}-ubyte")
-    with pytest.raises(UsageError, match="^--data-dir: .*-ubyte declares 50 GB"):
+    with pytest.raises(UsageError, match=r"^--data-dir: .*-ubyte declares 50 GB"):
         data.load("mnist", tmp_path)
 
 
