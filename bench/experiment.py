@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import denoisers
-from bench import data, features, files, generate, machine, protocol, scoring, trajectory, workers
+from bench import data, features, files, framing, generate, machine, protocol, scoring, trajectory, workers
 from bench.bounds import BOUNDS
 from bench.data import Dataset
 from bench.features import Extractor
@@ -93,6 +93,8 @@ def resolve(
     if ":" in setting.sampler:
         generate.rehearse(setting.member, setting.sigmas, dataset.shape, setting.clip)
     found = found.to(device, memory_format=torch.channels_last)
+    with concerning("--denoiser"):
+        framed = framing.fit(found, dataset.train.shape[1:], dataset.pad, device)
     dtype = machine.choose_dtype(dtype_name, found, device)
     dataset_id = dataset.id
     images = {  # whatever changes the images; run-id and resume depend on it
@@ -113,7 +115,7 @@ def resolve(
     facts = images | {
         "spec": found.spec.to_json(),
         "card": found.card,
-        "warnings": weights_.warnings(found.card),
+        "warnings": [*weights_.warnings(found.card), *framed],
         "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from bench import figures, files, names, photographs
-from bench.check import in_both_units
+from bench.contract import in_both_units
 from bench.data import Dataset, to_float
 from bench.noise import noise
 from denoisers import controls

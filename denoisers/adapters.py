@@ -15,7 +15,6 @@ from denoisers import layouts, reading
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.errors import UsageError
-from denoisers.schedule import chain_of
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
 OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")  # not f(image) -> image; spandrel wraps their call
@@ -43,11 +42,14 @@ class NoiseMap(nn.Module):
         return self.net(torch.cat([image, level.to(image).reshape(-1, 1, 1, 1).expand(shape)], 1))
 
 
-def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "ve") -> ResidualDenoiser:
+def load_spandrel(
+    weights: str, sigma_255: str | None = None, coupling: str = "ve", size: str | None = None
+) -> ResidualDenoiser:
     """A file with a grey or colour restoration network of any architecture that spandrel recognises, on [0, 1].
 
     sigma_255  noise band in grey levels, "25" or "0-50", unless a card beside the file says it
     coupling   how the network is called: see `wrappers.COUPLINGS`
+    size       of the images that it was trained on, if it matters: 28, 28x20 (rows first) or any
 
     The network itself is used, not spandrel's descriptor, which clamps what comes out and feeds networks with a noise
     map 15/255, whatever the noise is.
@@ -77,6 +79,7 @@ def load_spandrel(weights: str, sigma_255: str | None = None, coupling: str = "v
         **split_band(low_high, found.input_channels),
         blind=not mapped,
         weights=weights_.tag(card),
+        size=weights_.size(card, size),
     )
     denoiser = ResidualDenoiser(NoiseMap(found.model) if mapped else found.model, spec, coupling)
     denoiser.card = {"architecture": found.architecture.name, "tags": found.tags, **card}
@@ -114,8 +117,10 @@ class FirstChannels(nn.Module):
         return self.net(x_t, t).sample[:, : x_t.shape[1]]
 
 
-def load_diffusers(weights: str) -> VPDenoiser:
+def load_diffusers(weights: str, size: str | None = None) -> VPDenoiser:
     """A folder with an unconditional UNet2DModel and its scheduler, as a pipeline's `save_pretrained` writes it.
+
+    size       of the images that it was trained on, if it is not its `sample_size`: 28, 28x20 (rows first) or any
 
     Beta schedule and prediction type (epsilon, sample or v_prediction) are the scheduler's. What else it does to the
     estimate of x0 is the sampler's here, and noted in the card's `warnings`.
@@ -130,7 +135,6 @@ def load_diffusers(weights: str) -> VPDenoiser:
     path = weights_file(unet)
     state = weights_.read_state(path)
     weights_.load_into(net, current(state, net), str(path))
-    levels = chain_of(abar)
     digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode() + path.read_bytes())
     card = {"name": folder.resolve().name, "sha256": digest.hexdigest(), "unet": config, "scheduler": chain}
     card |= {"read_from": path.name}
@@ -141,8 +145,8 @@ def load_diffusers(weights: str) -> VPDenoiser:
         chain.get("prediction_type", "epsilon"),
         in_channels=net.config.in_channels,
         multiple_of=2 ** (len(net.config.block_out_channels) - 1),
-        **split_band((levels[0].item(), levels[-1].item()), net.config.in_channels),
         weights=weights_.tag(card),
+        size=weights_.size({"size": config.get("sample_size")}, size),
     )
     denoiser = VPDenoiser(FirstChannels(net), abar, spec)
     denoiser.card = card

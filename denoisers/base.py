@@ -14,7 +14,7 @@ from denoisers.errors import UsageError
 class Spec:
     """What a network expects. Wrappers act on it and `run.json` records it; the sampler never reads it.
 
-    Raises ValueError for facts that cannot be.
+    Raises UsageError for facts that cannot be.
     """
 
     name: str
@@ -26,10 +26,13 @@ class Spec:
     sigma_max: float = math.inf
     blind: bool = True  # the network is not told the noise level
     weights: str = ""  # "<card>@<first 8 digits of the sha256>"; empty for closed forms
+    size: tuple[int, int] | None = None  # (H, W) of the images it was trained on; wrappers crop and pad; None: any
 
     def __post_init__(self) -> None:
         if self.in_channels < 1 or self.multiple_of < 1:
             raise UsageError(f"{self.name}: in_channels and multiple_of must be at least 1; found {self}")
+        if self.size is not None and not is_size(self.size):
+            raise UsageError(f"{self.name}: size must be (H, W) in pixels, or None for any; found {self.size!r}")
         if not self.value_range[0] < self.value_range[1]:
             raise UsageError(f"{self.name}: value_range must be (black, white); found {self.value_range}")
         if not 0 <= self.sigma_min <= self.sigma_max or math.isinf(self.sigma_min):
@@ -42,11 +45,20 @@ class Spec:
         """Whether the network was trained at this noise level (1 % of slack for rounded bounds)."""
         return self.sigma_min * 0.99 <= sigma <= self.sigma_max * 1.01
 
+    def parts(self) -> "tuple[Spec, ...]":
+        """The facts of the networks that it is of: one, or those of a splice."""
+        return (self,)
+
     def to_json(self) -> dict[str, Any]:
         """The fields as strict JSON: an unbounded `sigma_max` becomes None."""
         facts = dataclasses.asdict(self)
         facts["sigma_max"] = None if math.isinf(self.sigma_max) else self.sigma_max
         return facts
+
+
+def is_size(size: Any) -> bool:
+    """Whether `size` is a pair of positive whole numbers."""
+    return isinstance(size, tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
 
 
 class Denoiser(nn.Module, abc.ABC):

@@ -39,11 +39,12 @@ class FFDNet(nn.Module):
         return F.pixel_shuffle(self.model(torch.cat([halves, noise_map], 1)), 2)
 
 
-def load(weights: str, sigma_255: str | None = None, coupling: str = "ve") -> ResidualDenoiser:
+def load(weights: str, sigma_255: str | None = None, coupling: str = "ve", size: str | None = None) -> ResidualDenoiser:
     """A file with an FFDNet, as its authors publish them, grey or colour, without batch normalisation.
 
     sigma_255  noise band in grey levels, such as "0-75", unless a card beside the file says it
     coupling   how the network is called: see `wrappers.COUPLINGS`
+    size       of the images that it was trained on, if it matters: 28, 28x20 (rows first) or any
 
     Raises UsageError: weights that are missing, altered, or of another network.
     """
@@ -68,6 +69,7 @@ def load(weights: str, sigma_255: str | None = None, coupling: str = "ve") -> Re
         **split_band(weights_.band(card, sigma_255), channels),
         blind=False,
         weights=weights_.tag(card),
+        size=weights_.size(card, size),
     )
     denoiser = ResidualDenoiser(net, spec, coupling)
     denoiser.card = card

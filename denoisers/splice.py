@@ -24,6 +24,9 @@ class SpliceSpec(Spec):
     def in_band(self, sigma: float) -> bool:
         return (self.above if sigma > self.switch else self.below).in_band(sigma)
 
+    def parts(self) -> tuple[Spec, ...]:
+        return (*self.above.parts(), *self.below.parts())
+
     def to_json(self) -> dict[str, Any]:
         facts = super().to_json() | {"above": self.above.to_json(), "below": self.below.to_json()}
         return facts | {"switch": None if math.isinf(self.switch) else self.switch}
@@ -68,7 +71,7 @@ def ask(part: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def parse(name: str) -> tuple[str, str, float]:
-    """ "splice:A,B@0.4" to ("A", "B", 0.4). Raises ValueError for anything else."""
+    """ "splice:A,B@0.4" to ("A", "B", 0.4). Raises UsageError for anything else."""
     pair, _, level = name.removeprefix(registry.SPLICE).rpartition("@")
     above, _, below = pair.partition(",")
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,20 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
     except ValueError:
         raise UsageError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
     return low, high
+
+
+def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:
+    """Size (H, W) of the images of the training: as the user says, 28, 28x20 (rows first) or any, or from the card.
+
+    None is any size. Raises UsageError for anything else.
+    """
+    found = card.get("size") if said is None else said
+    if isinstance(found, list | tuple):
+        found = "x".join(map(str, found))
+    sides = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", str(found))
+    if sides is None and found not in (None, "any"):
+        raise UsageError(f"size must be 28, 28x20 (rows first) or any; found {str(found)[:100]!r}", "--option" if said else "")
+    return (int(sides[1]), int(sides[2] or sides[1])) if sides else None
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The two ways a network becomes a Denoiser. Every change of coordinates, range, channels, size and unit is here."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -40,6 +41,50 @@ def unfit(y: Tensor, like: Tensor, spec: Spec) -> Tensor:
     return from_range(y[..., : like.shape[-2], : like.shape[-1]], spec)
 
 
+def margins(x: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Columns (left, right) and rows (top, bottom) that x lacks of (H, W), as F.pad takes them; negative: too many."""
+    rows, columns = (wanted - found for wanted, found in zip(size, x.shape[-2:], strict=True))
+    return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
+
+
+def to_size(x: Tensor, sigma: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle of x = x0 + sigma eps, cut out or continued to (H, W).
+
+    What lies around x0 is black, so nothing is lost with what is cut off. What is added is black under noise of the
+    same level, which is what a network was trained on whose images have a wider border; its noise depends on sigma
+    alone, so that the denoiser stays a function.
+    """
+    around = margins(x, size)
+    middle = F.pad(x, around, value=-1.0)
+    if max(around) <= 0:
+        return middle
+    added = F.pad(torch.zeros_like(x), around, value=1.0)
+    z = pattern(-sigma.expand(len(x)), middle).to(x.device)  # minus: not the pattern that `split_noise` takes
+    return middle + added * expand_as(sigma, x) * z
+
+
+def from_size(y: Tensor, like: Tensor, size: tuple[int, int]) -> Tensor:
+    """The inverse of `to_size`, for images without noise: around what the network saw, the image is black."""
+    return F.pad(y, [-side for side in margins(like, size)], value=-1.0)
+
+
+def sized(size: tuple[int, int] | None, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+    """call(x, sigma) of a network for images of that size (H, W), None for any: by `to_size` and `from_size`."""
+    if size is None or size == tuple(x.shape[-2:]):
+        return call(x, sigma)
+    return from_size(call(to_size(x, sigma, size), sigma), x, size)
+
+
+def pattern(levels: Tensor, like: Tensor) -> Tensor:
+    """Noise z ~ N(0, I) of shape and type of `like` (B, C, H, W), on the CPU: one image for each of the levels (B,)."""
+    z = torch.empty(like.shape, dtype=like.dtype)
+    for level in levels.unique().tolist():
+        seed = torch.tensor(level, dtype=torch.float32).view(torch.int32).item()  # torch reads 32 bits of a seed
+        one = torch.randn(z.shape[1:], generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
+        z[(levels == level).cpu()] = one
+    return z
+
+
 def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor]:
     """Grey x = x0 + sigma eps as an image of n channels with independent noise of sqrt(n) sigma in each; both.
 
@@ -48,12 +93,7 @@ def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor
     network noise that is the same in all of them, which it was never trained on. xi depends on sigma alone, so that
     the denoiser stays a function.
     """
-    levels = sigma.expand(len(x))
-    xi = torch.empty(len(x), channels, *x.shape[2:], dtype=x.dtype)
-    for level in levels.unique().tolist():
-        seed = torch.tensor(level, dtype=torch.float32).view(torch.int32).item()  # torch reads 32 bits of a seed
-        pattern = torch.randn(xi.shape[1:], generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
-        xi[(levels == level).cpu()] = pattern
+    xi = pattern(sigma.expand(len(x)), x.expand(-1, channels, -1, -1))
     wider = channels**0.5 * expand_as(sigma, x)
     return x + wider * (xi - xi.mean(1, keepdim=True)).to(x.device), channels**0.5 * sigma
 
@@ -70,6 +110,11 @@ def through(channels: int, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, 
     return call(*split_noise(x, sigma, channels)).mean(1, keepdim=True)
 
 
+def shaped(spec: Spec, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+    """call(x, sigma) of a network for images of the spec's size, with its number of channels."""
+    return sized(spec.size, lambda x, sigma: through(spec.in_channels, call, x, sigma), x, sigma)
+
+
 def pad(x: Tensor, multiple: int) -> Tensor:
     """`x` with rows and columns added at the end by reflection, until both sides are multiples of `multiple`.
 
@@ -78,6 +123,12 @@ def pad(x: Tensor, multiple: int) -> Tensor:
     rows, columns = -x.shape[-2] % multiple, -x.shape[-1] % multiple
     mode = "reflect" if rows < x.shape[-2] and columns < x.shape[-1] else "replicate"
     return F.pad(x, (0, columns, 0, rows), mode=mode) if rows or columns else x
+
+
+def chain_band(chain: Tensor, spec: Spec) -> dict[str, float]:
+    """The band of a network on a chain, whose levels are in the unit of `value_range`, for grey images in [-1, 1]."""
+    unit = level_in_range(torch.ones((), dtype=chain.dtype), spec)
+    return split_band(((chain[0] / unit).item(), (chain[-1] / unit).item()), spec.in_channels)
 
 
 class VPDenoiser(Denoiser):
@@ -90,20 +141,23 @@ class VPDenoiser(Denoiser):
     The network gets x_t (B, C, H, W) float32 and t (B,) float32, 0-based; levels between two steps become fractions
     of t, levels outside the chain its ends. A last level of pure noise (abar = 0) is left out of the chain. If it was
     trained on images in another range than [-1, 1], the chain runs in `spec.value_range`.
+
+    A spec that says no band (neither sigma_min nor sigma_max) gets that of the chain.
     """
 
     def __init__(self, net: nn.Module, alphas_cumprod: Tensor, spec: Spec) -> None:
         super().__init__()
         if spec.prediction_type not in PREDICTIONS:
             raise UsageError(f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}")
-        self.net, self.spec = net, dataclasses.replace(spec, blind=False)
         self.chain = chain_of(alphas_cumprod)  # not a buffer: stays float64 when the weights are cast
+        band = chain_band(self.chain, spec) if (spec.sigma_min, spec.sigma_max) == (0.0, math.inf) else {}
+        self.net, self.spec = net, dataclasses.replace(spec, blind=False, **band)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return through(self.spec.in_channels, self.denoise, x, sigma)
+        return shaped(self.spec, self.denoise, x, sigma)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The same for images with as many channels as the network has."""
+        """The same for images of the network's size, with as many channels as it has."""
         if self.spec.value_range == (-1.0, 1.0):  # where x is large, there and back would round
             return self.on_chain(x, sigma)
         return from_range(self.on_chain(to_range(x, self.spec), level_in_range(sigma, self.spec)), self.spec)
@@ -189,7 +243,7 @@ class ResidualDenoiser(Denoiser):
         def couple(x: Tensor, sigma: Tensor) -> Tensor:
             return self.coupling(call(self.raw_spec), call(self.spec), x, expand_as(sigma, x))
 
-        return through(self.spec.in_channels, couple, x, sigma)
+        return shaped(self.spec, couple, x, sigma)
 
     def ask(self, image: Tensor, s: Tensor, spec: Spec) -> Tensor:
         """The network's answer to an image in its own range that holds noise of std `s` in [-1, 1] units."""

@@ -1,5 +1,6 @@
 """Facts that cannot be are refused where they are declared."""
 
+import json
 import math
 
 import pytest
@@ -18,6 +19,10 @@ from denoisers.base import Spec
         ({"sigma_min": -1.0}, "grey levels / 127.5"),
         ({"multiple_of": 0}, "multiple_of"),
         ({"in_channels": 0}, "in_channels"),
+        ({"size": 28}, "size must be"),
+        ({"size": (28,)}, "size must be"),
+        ({"size": (28, 0)}, "size must be"),
+        ({"size": (28.0, 28.0)}, "size must be"),
     ],
 )
 def test_senseless_facts(facts, said):
@@ -29,3 +34,8 @@ def test_a_band_includes_its_rounded_ends():
     spec = Spec("mine", "sample", sigma_min=0.196, sigma_max=0.392)
     assert [spec.in_band(s) for s in (0.19, 0.1945, 0.3, 0.395, 0.4)] == [False, True, True, True, False]
     assert Spec("mine", "sample").to_json()["sigma_max"] is None
+
+
+def test_the_size_is_in_the_json():
+    assert json.loads(json.dumps(Spec("mine", "sample", size=(28, 20)).to_json()))["size"] == [28, 20]
+    assert Spec("mine", "sample").to_json()["size"] is None

@@ -7,8 +7,10 @@ import torch
 
 import denoisers
 from denoisers import registry
+from denoisers.base import Spec
 from denoisers.errors import UsageError
-from denoisers.splice import parse
+from denoisers.splice import Splice, parse
+from denoisers.wrappers import ResidualDenoiser
 
 
 @pytest.fixture
@@ -86,3 +88,24 @@ def test_wrong_parts_and_options_are_named(load):
         load("splice:identity,identity@1", weights="x")
     with pytest.raises(UsageError, match="'identity' has no option 'speed'"):
         load("splice:identity,identity@1", **{"above.speed": "1"})
+
+
+class Sides(torch.nn.Module):
+    """A network that remembers the size of what it was asked about."""
+
+    def forward(self, image):
+        self.asked = tuple(image.shape[-2:])
+        return image
+
+
+def test_each_part_has_its_own_size(x):
+    """What is cut is black in the part that has a size, and in it alone."""
+    above = ResidualDenoiser(Sides(), Spec("small", "sample", size=(28, 28)))
+    below = ResidualDenoiser(Sides(), Spec("any", "sample"))
+    splice = Splice(above, below, 0.5)
+    high, low = splice(x, torch.tensor(2.0)), splice(x, torch.tensor(0.1))
+    assert (above.net.asked, below.net.asked) == ((28, 28), (32, 32))
+    assert (high[..., :2, :] == -1).all()
+    assert torch.equal(low, x)
+    assert [part.size for part in splice.spec.parts()] == [(28, 28), None]
+    assert json.loads(json.dumps(splice.spec.to_json()))["above"]["size"] == [28, 28]

@@ -6,7 +6,18 @@ import torch
 from bench import sampler
 from denoisers import schedule
 from denoisers.base import Spec
-from denoisers.wrappers import COUPLINGS, ResidualDenoiser, VPDenoiser, fit, pad, split_noise, unfit
+from denoisers.wrappers import (
+    COUPLINGS,
+    ResidualDenoiser,
+    VPDenoiser,
+    fit,
+    from_size,
+    pad,
+    sized,
+    split_noise,
+    to_size,
+    unfit,
+)
 
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 SIGMAS = [0.01, 0.5, 5.0, 157.0]
@@ -176,3 +187,94 @@ def test_unknown_coupling_is_refused():
     with pytest.raises(ValueError, match="naive, normalised, scaled, vp, ve"):
         ResidualDenoiser(Oracle(None), Spec("oracle", "sample"), coupling="magic")
     assert list(COUPLINGS) == ["naive", "normalised", "scaled", "vp", "ve"]
+
+
+SIZES = [(28, 28), (31, 29), (36, 40), (28, 33), (40, 20), (1, 1)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_is_taken_from_the_middle_and_put_back(x0, size):
+    sigma = torch.tensor(0.5)
+    middle = to_size(x0, sigma, size)
+    assert tuple(middle.shape[-2:]) == size
+    back = from_size(middle, x0, size)
+    rows, columns = (max(0, found - wanted) // 2 for found, wanted in zip((31, 29), size, strict=True))
+    inside = torch.zeros(31, 29, dtype=torch.bool)
+    inside[rows : rows + size[0], columns : columns + size[1]] = True
+    rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
+    assert abs((rows[0] + rows[-1]).item() - 30) <= 1  # in the middle, to half a pixel
+    assert abs((columns[0] + columns[-1]).item() - 28) <= 1
+    assert inside.sum() == min(31, size[0]) * min(29, size[1])
+    kept = back == x0
+    if (back != -1).any():  # wherever it was cut, black; wherever not, the image itself
+        assert torch.equal(kept, (back != -1) | (x0 == -1))
+    assert torch.equal(back[..., 15, 14], x0[..., 15, 14])
+
+
+def test_what_is_added_is_black_under_noise_of_the_same_level(generator):
+    sigma = torch.tensor([0.5, 3.0])
+    x = torch.randn(2, 1, 32, 32, generator=generator)
+    wide = to_size(x, sigma, (320, 320))
+    assert torch.equal(wide[..., 144:176, 144:176], x)
+    added = torch.ones(320, 320, dtype=torch.bool)
+    added[144:176, 144:176] = False
+    for image, level in zip(wide, sigma, strict=True):
+        assert image[0, added].mean().item() == pytest.approx(-1, abs=0.02 * level.item())
+        assert image[0, added].std().item() == pytest.approx(level.item(), rel=0.02)
+    assert torch.equal(to_size(x[1:], sigma[1], (320, 320)), wide[1:])  # whatever else is in the batch
+
+
+def test_the_noise_around_an_image_is_not_that_of_its_channels():
+    """Both come from the level alone; the same pattern twice would make the channels of a colour network unequal."""
+    sigma = torch.tensor(0.5)
+    split, wider = split_noise(to_size(torch.zeros(1, 1, 2, 2), sigma, (300, 300)), sigma, 3)
+    around = split[0].flatten(1)[:, :30000]
+    assert torch.allclose(around.cov() / wider**2, torch.eye(3), atol=0.03)
+
+
+NETS = {
+    "chain": lambda net, **facts: VPDenoiser(net, ABAR, Spec("sized", "epsilon", **facts)),
+    "restorer": lambda net, **facts: ResidualDenoiser(net, Spec("sized", "sample", **facts)),
+    "told": lambda net, **facts: ResidualDenoiser(net, Spec("sized", "sample", blind=False, **facts)),
+}
+
+
+@pytest.mark.parametrize("facts", [{}, {"multiple_of": 8}, {"value_range": (0.0, 1.0)}, {"in_channels": 3}], ids=str)
+@pytest.mark.parametrize("make", NETS)
+def test_a_network_of_another_size_gets_it_and_the_rest_is_black(x0, eps, make, facts):
+    """As if the image had been cut, asked about, and put back by hand; the size comes before all other changes."""
+    net = Oracle(lambda image, *level: 0.9 * image + image.mean((2, 3), keepdim=True))
+    x, sigma = x0 + 0.5 * eps, torch.tensor(0.5)
+    denoised = NETS[make](net, size=(28, 28), **facts)(x, sigma)
+    side = 32 if "multiple_of" in facts else 28
+    assert net.asked[0].shape == (3, facts.get("in_channels", 1), side, side)
+    by_hand = torch.full_like(x, -1.0)
+    by_hand[..., 2:30, 1:29] = NETS[make](net, **facts)(x[..., 2:30, 1:29], sigma)
+    assert torch.equal(denoised, by_hand)
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_a_network_of_a_larger_size_is_asked_about_the_image_in_a_black_one(x0, eps, make):
+    net = Oracle(lambda image, *level: image)
+    x, sigma = x0 + 0.5 * eps, torch.tensor(0.5)
+    denoised = NETS[make](net, size=(64, 64))(x, sigma)
+    assert net.asked[0].shape == (3, 1, 64, 64)
+    assert torch.equal(denoised, NETS[make](net)(x, sigma))
+
+
+def test_no_size_and_the_size_it_is_leave_everything_as_it_is(x0):
+    for size in (None, (31, 29)):
+        assert sized(size, lambda x, sigma: x, x0, torch.tensor(1.0)) is x0
+
+
+@pytest.mark.parametrize(("value_range", "unit"), [((-1.0, 1.0), 1), ((0.0, 1.0), 2), ((0.0, 255.0), 1 / 127.5)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_chain_has_its_band_unless_another_is_said(value_range, unit, channels):
+    facts = {"value_range": value_range, "in_channels": channels}
+    spec = VPDenoiser(Oracle(None), ABAR, Spec("chain", "epsilon", **facts)).spec
+    chain = schedule.sigmas_of(ABAR)
+    assert spec.sigma_min == pytest.approx(chain[0].item() * unit / channels**0.5)
+    assert spec.sigma_max == pytest.approx(chain[-1].item() * unit / channels**0.5)
+    for said in ({"sigma_max": 5.0}, {"sigma_min": 0.1, "sigma_max": 0.5}):
+        spec = VPDenoiser(Oracle(None), ABAR, Spec("chain", "epsilon", **facts, **said)).spec
+        assert (spec.sigma_min, spec.sigma_max) == (said.get("sigma_min", 0.0), said["sigma_max"])

@@ -15,11 +15,14 @@ from denoisers.wrappers import ResidualDenoiser, split_band
 FOLDER = Path(__file__).parent
 
 
-def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None = None) -> ResidualDenoiser:
+def load(
+    weights: str | None = None, coupling: str = "ve", sigma_255: str | None = None, size: str | None = None
+) -> ResidualDenoiser:
     """A KBNet with the weights of a card or file; None for `gray-blind50`, natural photographs, sigma up to 50/255.
 
     coupling   how the network is called: see `wrappers.COUPLINGS`
     sigma_255  noise band in grey levels, "25" or "0-50", of a file that has no card to say it
+    size       of the images that it was trained on, if it matters: 28, 28x20 (rows first) or any
 
     Raises UsageError: weights that are missing, altered, or of another network.
     """
@@ -35,6 +38,7 @@ def load(weights: str | None = None, coupling: str = "ve", sigma_255: str | None
         value_range=(0.0, 1.0),
         **split_band(weights_.band(card, sigma_255), net.intro.in_channels),
         weights=weights_.tag(card),
+        size=weights_.size(card, size),
     )
     denoiser = ResidualDenoiser(net.to(memory_format=torch.channels_last), spec, coupling)
     denoiser.card = card

@@ -19,15 +19,7 @@ def load(weights: str | None = None) -> VPDenoiser:
     net = UNet()
     weights_.load_into(net, state, card["name"])
     abar = schedule.alphas_cumprod(schedule.linear_betas())
-    chain = schedule.sigmas_of(abar)
-    spec = Spec(
-        "unet",
-        "epsilon",
-        multiple_of=8,
-        sigma_min=chain[0].item(),
-        sigma_max=chain[-1].item(),
-        weights=weights_.tag(card),
-    )
+    spec = Spec("unet", "epsilon", multiple_of=8, weights=weights_.tag(card))
     denoiser = VPDenoiser(net.to(memory_format=torch.channels_last), abar, spec)
     denoiser.card = card
     return denoiser

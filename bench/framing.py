@@ -1,0 +1,113 @@
+"""The size of the images that a network was trained on, against that of the images it is asked about.
+
+A dataset's images are asked about in a frame of black pixels: digits of 28 x 28 as the middle of 32 x 32. A network
+that was trained on something else says so by `Spec.size`, and the wrappers cut or continue the images for it.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from denoisers.base import Denoiser, Spec
+from denoisers.errors import UsageError, said
+from denoisers.wrappers import sized
+
+Size = tuple[int, int]  # (H, W)
+
+
+class Seated(Denoiser):
+    """A denoiser that is asked about images of `size`, whatever comes; what lies around them is black."""
+
+    def __init__(self, denoiser: Denoiser, size: Size) -> None:
+        super().__init__()
+        self.net, self.spec, self.card = denoiser, dataclasses.replace(denoiser.spec, size=size), denoiser.card
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return sized(self.spec.size, self.net, x, sigma)
+
+
+def unsized(denoiser: Denoiser) -> Denoiser:
+    """The denoiser with the same network, asked about images as they come."""
+    if denoiser.spec.size is None:
+        return denoiser
+    again = copy.copy(denoiser)
+    again.spec = dataclasses.replace(denoiser.spec, size=None)
+    return again
+
+
+def by(size: Size) -> str:
+    """In words, as in: 28 x 28."""
+    return f"{size[0]} x {size[1]}"
+
+
+def declare(size: Size) -> str:
+    """What to write for a network that was trained on images of `size`."""
+    short = size[0] if size[0] == size[1] else f"{size[0]}x{size[1]}"
+    return f"Spec(size={size}), or --option size={short} for a checkpoint"
+
+
+def refusal(denoiser: Denoiser, x: Tensor, sigma: Tensor) -> str:
+    """What a denoiser raises when it is asked about x; nothing if it answers."""
+    try:
+        denoiser(x, sigma)
+    except (Exception, SystemExit) as error:
+        return said(error)
+    return ""
+
+
+def against(spec: Spec, size: Size, pad: int = 0) -> list[str]:
+    """Sentences about the size that a denoiser declares, where images of `size` with a frame of `pad` are not of it.
+
+    Raises UsageError if they are larger than those it was trained on.
+    """
+    framed, lines = whole(size, pad), []
+    for part in spec.parts():
+        own = part.size or framed
+        if own[0] < size[0] or own[1] < size[1]:
+            raise UsageError(
+                f"{part.name} is declared to be trained on images of {by(own)}; "
+                f"these are of {by(size)}, and would lose what does not fit"
+            )
+        if own[0] > framed[0] or own[1] > framed[1]:
+            times = own[0] * own[1] / (framed[0] * framed[1])
+            lines.append(
+                f"{part.name} was trained on images of {by(own)}: it gets those of {by(size)} as the middle of one, "
+                f"black around them, {times:.2g} times the pixels of {by(framed)}; if it was trained on anything else "
+                "of that size, its scores say nothing of it (--option size=any asks it as it is)"
+            )
+    return lines
+
+
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
+def fit(denoiser: Denoiser, size: Size, pad: int, device: str = "cpu") -> list[str]:
+    """The same, of a denoiser that is asked whether it takes the images that it would get: before the first of them.
+
+    Raises UsageError if it takes those of another size only, and does not say so.
+    """
+    lines, framed = against(denoiser.spec, size, pad), whole(size, pad)
+    black, own = torch.full((1, 1, *framed), -1.0, device=device), denoiser.spec.size or framed
+    for level in (0.01, 157.0):  # a splice has a part for each
+        sigma = torch.tensor(level, device=device)
+        why = refusal(denoiser, black, sigma)
+        for other in {size, framed} - {own} if why else ():
+            if not refusal(Seated(unsized(denoiser), other), black, sigma):
+                raise UsageError(
+                    f"{denoiser.spec.name} takes images of {by(other)}, and not of {by(own)}, about which it would be "
+                    f"asked ({why}); declare {declare(other)}; `bench check` tells"
+                )
+    return lines
+
+
+def whole(size: Size, pad: int) -> Size:
+    """The size with its frame."""
+    return size[0] + 2 * pad, size[1] + 2 * pad
+
+
+def largest(images: Iterable[np.ndarray]) -> Size:
+    """The size that holds all of the images (H, W)."""
+    heights, widths = zip(*(image.shape for image in images), strict=True)
+    return max(heights), max(widths)
