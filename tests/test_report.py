@@ -513,3 +513,13 @@ def test_a_place_that_takes_no_report_is_named_with_the_flag_that_helps(bench, m
     assert (status, out) == (2, "")
     assert err.splitlines()[-1].startswith("error: --out: cannot write into /proc/nowhere: ")
     assert bench("report", "results", "--out", "/proc/nowhere", "--json")[0] == 0  # which writes nothing
+
+
+def test_images_that_a_sampler_was_not_done_with_have_a_column(make_run, tmp_path):
+    make_run("done", facts={"unconverged": 0})
+    make_run("usual")
+    entries, absent = report.collect(tmp_path / "results")
+    assert " late " not in report.tables(entries, absent)
+    make_run("late", facts={"unconverged": 15})
+    frames = table.printed(table.frame(report.groups(report.collect(tmp_path / "results")[0])[0])).set_index("denoiser")
+    assert {name: row["late"] for name, row in frames.iterrows() if row["late"]} == {"late card": "75%"}

@@ -82,6 +82,7 @@ COLUMNS = (
     Column("pixels_copy_rate", "copies", "share with d1/d2 < 1/3, and its 95 % interval", share),
     Column("noise_std", "noise left", "median std of white noise, grey levels from −1 to 1", decimals),
     Column("out_of_band", "out of band", "share of the steps at noise levels it was not trained on", whole_percent),
+    Column("unconverged", "unconverged", "share of the images whose sampler ran out of steps", whole_percent),
     Column("nfe", "NFE", "calls of the denoiser per image", lambda number: table.whole(number.value)),
     Column("seconds_per_image", "s / image", "wall time", lambda number: table.short(number.value, 2)),
     Column("peak_memory_bytes", "MiB", "most memory used", mebibytes),

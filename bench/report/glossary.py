@@ -30,6 +30,8 @@ GLOSSARY = {
     "levels span −1 to 1. Digits have less than 0.01.",
     "Out of band": "Share of the sampler's steps at noise levels that the network was not trained on, where its "
     "answer is extrapolation. The shaded part of a trace is what it was trained on.",
+    "Unconverged, late": "Share of the images that a sampler which stops by itself was not done with when its steps "
+    "were over: they still hold more noise than it was to leave.",
     "Residual / σ": "RMS of x − D over σ. 1 where the denoiser removes as much as there is noise; below where it "
     "leaves noise in the image, above where it removes image.",
     "NFE": "Number of function evaluations: calls of the denoiser per image.",

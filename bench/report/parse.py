@@ -10,7 +10,7 @@ from bench.runs import SCHEMA_VERSION, Run
 
 MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)
-TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "seed"), int | float)
+TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "seed", "unconverged"), int | float)
 TYPES |= dict.fromkeys(("argv", "warnings"), list)
 SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}  # see scoring.finish
 

@@ -27,7 +27,7 @@ SCORES = (
 )
 MEMORIZATION = ("copy_rate", "relative", "authpct", "excess_1", "excess_5", "auc", "ct", "d1_median")
 DISTANCES = ("pixels", "shifted", "guarded", "features")
-COLUMNS = ("", "denoiser", "N", "FID", "KID x 1e3", "conf", "copies", "out", "NFE", "s/im")
+COLUMNS = ("", "denoiser", "N", "FID", "KID x 1e3", "conf", "copies", "out", "late", "NFE", "s/im")
 
 
 def frame(group: Group) -> pd.DataFrame:
@@ -62,6 +62,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         **flat(entry.measured),
         "memorization": entry.verdict.get("memorization"),
         "out_of_band": facts.get("out_of_band"),
+        "unconverged": unconverged(entry),
         "nfe": facts.get("nfe"),
         "seconds_per_image": cost.get("seconds_per_image"),
         "peak_memory_bytes": facts.get("peak_memory_bytes") if entry.is_run else None,
@@ -69,6 +70,12 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "path": entry.where,
         "key": entry.key,
     }
+
+
+def unconverged(entry: Entry) -> float | None:
+    """Share of the images whose sampler stops by itself and ran out of steps; None where none was counted."""
+    count, num = entry.facts.get("unconverged"), (entry.facts.get("sampler") or {}).get("num")
+    return count / num if count and isinstance(num, int) and num else None
 
 
 def flat(measured: Measured) -> dict[str, Any]:
@@ -131,6 +138,7 @@ def cells(row: pd.Series) -> list[str]:
         short(row.get("confidence")),
         percent(copied, 0 if copied in (0, 1) else 1),
         percent(row.get("out_of_band")),
+        percent(row.get("unconverged")),
         whole(row.get("nfe")),
         short(row.get("seconds_per_image"), 2),
     ]
