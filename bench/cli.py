@@ -520,12 +520,15 @@ def progress_bar(bars: ExitStack, done: int, total: int, label: str = "generatin
     return bar.update
 
 
-class Stopped(KeyboardInterrupt):
-    """SIGTERM, or SIGHUP, as the number of the signal: it ends a command as Ctrl-C does, with nothing half-written."""
+class Stopped(BaseException):
+    """SIGTERM or SIGHUP, by its number: it ends a command as Ctrl-C does, with nothing half-written.
+
+    No Exception, which could be taken for one of the code that it strikes.
+    """
 
 
 def stop(request: int, frame: object) -> None:
-    """What a signal does. An exception of any other kind could be taken for one of the code that it strikes."""
+    """What these signals do."""
     raise Stopped(request)
 
 
@@ -534,14 +537,9 @@ def resumable() -> Iterator[None]:
     """A command that is stopped inside says that the same command resumes it."""
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Stopped):
         say("\ninterrupted; what is finished is on disk, and the same command resumes")
-        sys.exit(status_of(error))
-
-
-def status_of(stopped: BaseException | None) -> int:
-    """The exit status of a command that a signal ended: 128 and its number."""
-    return 128 + (stopped.args[0] if isinstance(stopped, Stopped) else signal.SIGINT)
+        raise
 
 
 def warn_out_of_band(facts: dict) -> None:
@@ -581,8 +579,8 @@ def main() -> None:
             signal.signal(request, stop)
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except typer.Abort as error:  # what typer makes of an interrupt
-        sys.exit(status_of(error.__cause__))
+    except Stopped as error:
+        sys.exit(128 + error.args[0])  # as typer does for Ctrl-C, which is 2
     except WrongCommandLine as error:
         fail(in_words(error), 2)
     except UsageError as error:

@@ -566,3 +566,26 @@ def test_without_a_command_the_help_is_shown(bench):
 def test_help_is_quick_because_it_imports_nothing_slow():
     code = "import sys; from bench import cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_):
+    """It ends by an exception, which lets everything be tidied up, and the status says which signal it was."""
+    from bench import report, train
+
+    tidied = []
+
+    def stopped(*arguments, **options):
+        try:
+            signal.raise_signal(request_)
+        finally:
+            tidied.append(request_)
+
+    monkeypatch.setattr(train, "train", stopped)
+    status, _, err = bench("train", "lenet", "--out", tmp_path / "weights")
+    assert (status, tidied) == (128 + request_, [request_])
+    assert "the same command resumes" in err
+    monkeypatch.setattr(report, "collect", stopped)
+    (tmp_path / "results").mkdir()
+    assert bench("report", "results")[0] == 128 + request_
+    assert tidied == [request_] * 2
