@@ -16,6 +16,7 @@ import typer
 
 from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED, file_name
 from bench.flags import argument, choice, flag, number, one_of, place, word
+from denoisers import reading
 from denoisers.errors import ForeignError, UsageError, concerning
 from denoisers.memory import exhausted, free_memory, limit_memory
 
@@ -70,6 +71,10 @@ Device = Annotated[str, flag("--device", read=word, shown="DEVICE", help="auto, 
 Dtype = Annotated[str, choice(DTYPES, "Arithmetic of the network.", "--dtype")]
 Seed = Annotated[int, number(BOUNDS["seed"], "Image i depends on (seed, i) alone.", "--seed")]
 Out = Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")]
+MaxBytes = Annotated[
+    int | None,
+    flag("--max-bytes", read=reading.allow_text, shown="BYTES", help="Of a file, unpacked: 500M, 4G; 1G by default."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON instead of a table.")]
 
 
@@ -122,6 +127,7 @@ def run(
         str, choice(OVERWRITE, "What becomes of a run that is there; only-missing resumes it.", "--overwrite")
     ] = "only-missing",
     json_: Json = False,
+    max_bytes: MaxBytes = None,
 ) -> None:
     """Generate images with a denoiser, score them, and write a run folder; again to resume.
 
@@ -233,6 +239,7 @@ def score(
     device: Device = "auto",
     out: Out = Path("results"),
     json_: Json = False,
+    max_bytes: MaxBytes = None,
 ) -> None:
     """Score images made elsewhere, so that a GAN, a VAE or another tool's samples stand in the same table.
 
@@ -288,7 +295,7 @@ def list_(
 
 
 @app.command()
-def info(name: Name, weights: Weights = None, option: Options = None) -> None:
+def info(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
     """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
     import inspect
 
@@ -309,7 +316,7 @@ def info(name: Name, weights: Weights = None, option: Options = None) -> None:
 
 
 @app.command()
-def check(name: Name, weights: Weights = None, option: Options = None) -> None:
+def check(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
     """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
     import pandas as pd
 
@@ -347,6 +354,7 @@ def gauge(
     ] = None,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
+    max_bytes: MaxBytes = None,
 ) -> None:
     """Measure a denoiser as a denoiser: squared error on held-out digits, or PSNR and SSIM on photographs.
 
@@ -454,6 +462,7 @@ def train(
     loss: Annotated[str | None, choice(("l1", "l2"), "kbnet: what is minimised.", "--loss")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    max_bytes: MaxBytes = None,
 ) -> None:
     """Train a network from scratch, or continue where an interrupted training stopped."""
     from bench import machine
@@ -573,6 +582,7 @@ def main() -> None:
     """
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    reading.allow(reading.USUAL)
     limit_memory(free_memory())
     for request in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(request) == signal.SIG_DFL:  # it is ignored under nohup

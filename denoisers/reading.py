@@ -19,12 +19,20 @@ from denoisers.errors import UsageError
 
 DESCRIPTION = 2**24  # bytes of what describes a file's content, such as JSON: a thousand times what is usual
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_allowed: ContextVar[int] = ContextVar("max_bytes", default=2**30)
+USUAL = 2**30  # bytes that a file may hold, and unpack to
+_allowed: ContextVar[int] = ContextVar("max_bytes", default=USUAL)
 
 
 def allow(max_bytes: int) -> None:
-    """Let each file hold, and unpack to, that many bytes from now on; by default it is 1 GB."""
+    """Let each file hold, and unpack to, that many bytes from now on; USUAL by default."""
     _allowed.set(max_bytes)
+
+
+def allow_text(text: str) -> int:
+    """`allow` what a command line says: 500M, 4G, 1000000. Raises UsageError for what is no number of bytes."""
+    count = parse_bytes(text)
+    allow(count)
+    return count
 
 
 def allowed() -> int:

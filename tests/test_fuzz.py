@@ -24,6 +24,7 @@ WRONG = {  # what is wrong with flags and arguments whose values are words of th
     "--weights": ["zzz", "nowhere.safetensors", "file"],
     "--option": ["zzz", "=1", "zzz=1", "weights=x", "train=1", "labels=2"],
     "--device": ["tpu", "cpu:99", "cuda:99", "cpu:", "CPU", "mps:3"],
+    "--max-bytes": ["0", "-1", "x", "1Z", "1e3", "٣", "9" * 30],
     "--workers": ["0", "-1", "all", "٣", "1.5", "9" * 25],
     "--images": INPUTS,
     "--data": ["nowhere", "file"],
