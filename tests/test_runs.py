@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.runs import Run, find
+from denoisers.errors import UsageError
 
 
 @pytest.fixture
@@ -61,3 +62,35 @@ def test_remove_keeps_what_is_not_ours(run):
 def test_find_sees_runs_at_any_depth(run, tmp_path):
     (tmp_path / "foreign").mkdir()
     assert [found.path for found in find(tmp_path)] == [run.path]
+
+
+def test_only_our_own_chunks_are_cleared(run):
+    run.write_chunk(range(8), {"ids": np.arange(8)})
+    left = run.path / "chunks" / ".000000-000008.npz.0123456789abcdef.tmp"
+    left.write_text("left by the dead")
+    (run.path / "chunks" / "mine.npz").write_text("mine")
+    run.clear_chunks()
+    assert [path.name for path in (run.path / "chunks").iterdir()] == ["mine.npz"]
+    (run.path / "chunks" / "mine.npz").unlink()
+    run.clear_chunks()
+    assert not (run.path / "chunks").exists()
+
+
+def test_chunks_are_kept_where_another_process_has_cleared_them(run):
+    run.clear_chunks()
+    run.write_chunk(range(8), {"ids": np.arange(8)})
+    assert run.read_chunk(range(8), {"ids": np.arange(8)}, pytest.fail)["ids"].sum() == 28
+
+
+def test_a_folder_of_the_users_is_never_removed(run):
+    (run.path / "samples.npz" / "mine").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"a file belongs at .*samples\.npz, where there is a folder; move it away"):
+        run.remove()
+    assert (run.path / "samples.npz" / "mine").is_dir()
+
+
+def test_what_the_dead_left_is_swept_from_the_run_and_its_chunks(run):
+    for folder in (run.path, run.path / "chunks"):
+        (folder / ".x.0123456789abcdef.tmp").write_text("half")
+    run.sweep()
+    assert sorted(path.name for path in run.path.rglob("*")) == ["chunks", "run.json"]
