@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench import framing, machine
 from bench.framing import by, declare
-from bench.subject import BARE, FAIL, FEW, LEVELS, NOTE, OK, SOME, Found, Subject, probe, shown
+from bench.subject import BARE, FAIL, FEW, LEVELS, NOTE, OK, SOME, Found, Subject, Unusable, probe, shown
 from denoisers.base import Denoiser
 from denoisers.schedule import vp_scale
 from denoisers.wrappers import from_size, sized, to_size
@@ -130,7 +130,7 @@ def reach(subject: Subject) -> Found:
     for sigma in levels:
         x, left = subject.noisy(sigma), subject.error(sigma)
         wiener, mean = (subject.left(sigma, call(x, sigma)).mean().item() for call in (known.wiener, known.mean))
-        removes += [sigma] if left < 1 else []
+        removes += [sigma] if left < 0.99 else []
         better += [sigma] if left < 0.99 * wiener else []
         useful += [sigma] if left < 0.99 * min(1.0, mean) else []
     found = f"removes noise {span(removes, levels)}; more than the Wiener filter of digits {span(better, levels)}"
@@ -186,6 +186,8 @@ def dc_gain(subject: Subject) -> Found:
 
 def cost(subject: Subject) -> Found:
     """Time, and the process's memory at its peak so far."""
+    if not subject.answers:
+        raise Unusable("it answered nothing finite")
     per_image = subject.seconds / (len(subject.answers) * len(subject.x0))
     parameters = sum(p.numel() for p in subject.denoiser.parameters())
     memory = machine.peak_memory() / 2**30

@@ -11,7 +11,7 @@ from bench import framing
 from bench.framing import by
 from bench.noise import noise
 from bench.subject import BARE, FAIL, FEW, LEVELS, NOTE, OK, Found, Hopeless, Subject, Unusable, kind, shown
-from denoisers.base import Spec
+from denoisers.base import Denoiser, Spec
 from denoisers.errors import said
 
 
@@ -50,15 +50,19 @@ def answers(subject: Subject) -> Found:
 
     One that takes only images of another size is asked about those from here on, and `frame` says so.
     """
-    sigma = torch.tensor(subject.band(0.1, 1.0, 1)[0])
+    sigma = subject.band(0.1, 1.0, 1)[0]
     framed = tuple(subject.x0.shape[-2:])
     own = subject.denoiser.spec.size or framed
-    subject.refused = framing.refusal(subject.denoiser, subject.x0[:1], sigma)
+
+    def refusal(denoiser: Denoiser) -> str:
+        return framing.refusal(denoiser, subject.noisy(sigma, 1), torch.tensor(sigma))
+
+    subject.refused = refusal(subject.denoiser)
     if not subject.refused:
         return Found(OK, f"asked about images of {by(own)}")
     for size in [size for size in (BARE, framed) if size != own]:
         seated = framing.Seated(framing.unsized(subject.denoiser), size)
-        if not framing.refusal(seated, subject.x0[:1], sigma):
+        if not refusal(seated):
             subject.denoiser = seated
             return Found(NOTE, f"images of {by(size)} only; see `frame`")
     raise Hopeless(Found(FAIL, subject.refused, "it must answer, whatever x and sigma > 0 are"))

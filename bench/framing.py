@@ -25,6 +25,7 @@ class Seated(Denoiser):
     def __init__(self, denoiser: Denoiser, size: Size) -> None:
         super().__init__()
         self.net, self.spec, self.card = denoiser, dataclasses.replace(denoiser.spec, size=size), denoiser.card
+        self.training = denoiser.training
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         return sized(self.spec.size, self.net, x, sigma)
@@ -53,7 +54,7 @@ def declare(size: Size) -> str:
 def refusal(denoiser: Denoiser, x: Tensor, sigma: Tensor) -> str:
     """What a denoiser raises when it is asked about x; nothing if it answers."""
     try:
-        denoiser(x, sigma)
+        denoiser(x.clone(), sigma)
     except (Exception, SystemExit) as error:
         return said(error)
     return ""

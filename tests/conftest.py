@@ -11,6 +11,7 @@ import pytest
 import synthetic
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from patches import train as train_patches
 from torch import nn
 
 from bench import cli, data
@@ -51,6 +52,16 @@ def digits():
 def train(digits):
     """500 training digits as a sampler sees them, float32 (500, 1, 32, 32)."""
     return data.to_float(digits.train[:500], digits.pad)
+
+
+@pytest.fixture(scope="session")
+def patches(digits):
+    """patches[pad] is a network trained on digits with that frame: see patches.py."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = {pad: train_patches(data.to_float(digits.train, pad)) for pad in (0, 2)}
+    torch.set_num_threads(before)
+    return found
 
 
 @pytest.fixture(scope="session")

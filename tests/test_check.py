@@ -1,14 +1,19 @@
 """`bench check` on denoisers whose fault is known: it must name it, and say nothing of the sound ones."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from bench import check
+import denoisers
+from bench import behaviour, check, data
+from bench.subject import OK, Subject, digits, probe
 from denoisers import schedule
 from denoisers.base import Denoiser, Spec, expand_as
-from denoisers.wrappers import ResidualDenoiser, VPDenoiser
+from denoisers.controls import gaussian
+from denoisers.wrappers import ResidualDenoiser, VPDenoiser, sized
 
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 CHAIN = schedule.sigmas_of(ABAR)
@@ -17,7 +22,12 @@ CHAIN = schedule.sigmas_of(ABAR)
 @pytest.fixture(scope="module")
 def wiener():
     """A denoiser that is right, on [-1, 1]."""
-    return check.probe()[2]
+    return check.load("gaussian")
+
+
+@pytest.fixture(autouse=True)
+def quick(one_thread):
+    """Small networks gain nothing from a second thread, which waits for the first on a busy machine."""
 
 
 def rows(denoiser) -> dict[str, check.Row]:
@@ -107,10 +117,11 @@ OTHERS = {
     "each image by itself: it depends on its batch neighbours": lambda d, x, s: d(x - 0.2 * x.mean(0), s),
     "repeatable: it draws from the global generator": jumpy,
     "repeatable: it changes its input": writes,
-    "finite: NaN or infinity at sigma 0.002": explodes,
+    "finite: NaN or infinity at sigma 0.002; ": explodes,
     "odd sizes: 29 x 37: RuntimeError: sizes": narrow,
     "shapes: torch.float64": lambda d, x, s: d(x, s).double(),
-    "shapes: (32": lambda d, x, s: d(x, s)[:, 0],
+    "shapes: torch.float32 (4, 32, 32) for sigma ()": lambda d, x, s: d(x, s)[:, 0],
+    "shapes: tuple for sigma ()": lambda d, x, s: (d(x, s), s),
     "noise level: its answer does not depend on sigma, declared told sigma": lambda d, x, s: d(x, torch.tensor(0.5)),
     "removes noise": lambda d, x, s: d(x, s) + 3 * expand_as(s, x),
 }
@@ -119,7 +130,7 @@ OTHERS = {
 @pytest.mark.parametrize("words", OTHERS)
 def test_a_fault_is_named(wiener, words):
     name, _, reason = words.partition(": ")
-    assert reason.replace("(32", "(16") in failures(Faulty(wiener, OTHERS[words]))[name]
+    assert reason in failures(Faulty(wiener, OTHERS[words]))[name]
 
 
 def test_a_card_that_is_no_json_is_named(wiener):
@@ -143,7 +154,9 @@ def test_a_denoiser_that_raises_fails_by_the_error_it_raised(wiener):
     def raises(d, x, s):
         raise KeyError("weight")
 
-    assert failures(Faulty(wiener, raises))["shapes"].startswith("KeyError: 'weight'")
+    found = failures(Faulty(wiener, raises))
+    assert list(found) == ["answers"]
+    assert found["answers"].startswith("KeyError: 'weight'")
 
 
 def test_a_network_on_the_chain_with_the_wrong_prediction_type(wiener):
@@ -161,11 +174,207 @@ def test_a_network_on_the_chain_with_the_wrong_prediction_type(wiener):
 
 def test_reach_and_notes_say_what_is_so(wiener):
     found = rows(Faulty(wiener, lambda d, x, s: torch.where(expand_as(s, x) > 1, x, d(x, s))))
-    assert "removes noise for sigma 0.02 to 0.63" in found["reach"].found  # LEVELS below 1
-    exact = rows(Faulty(wiener, lambda d, x, s: check.probe()[0][: len(x)] if x.shape[-1] == 32 else x))
-    assert "better than the Wiener filter for sigma 0.02 to 1.6e+02" in exact["reach"].found
+    assert "removes noise for sigma 0.02 to 1;" in found["reach"].found
+    exact = rows(Faulty(wiener, lambda d, x, s: probe().x0[: len(x)] if x.shape[-1] == 32 else x))
+    assert "more than the Wiener filter of digits for sigma 0.02 to 1.6e+02" in exact["reach"].found
     assert rows(Faulty(wiener, lambda d, x, s: x / 2, blind=True))["DC gain"].found.startswith("0.5 at 0.1")
     assert rows(Faulty(wiener, lambda d, x, s: x / 2, blind=True))["homogeneity"].found.endswith("= 0")
+
+
+def closing(denoiser) -> str:
+    return check.closing("it", check.conformance(denoiser.eval()))
+
+
+def test_the_wiener_filter_that_is_measured_against_is_ours(wiener):
+    x, known = probe().x0 + probe().z, probe()
+    assert torch.allclose(known.wiener(x, 1.0), wiener(x, torch.tensor(1.0)), atol=1e-4)
+    assert torch.allclose(known.mean(x, 1.0)[0], data.to_float(digits().train, 2).mean(0), atol=1e-5)
+
+
+class Preconditioned(torch.nn.Module):
+    """A shrinkage towards black, with a random network that adds next to nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x, level):
+        noise = expand_as(level, x) ** 2
+        return (x + 1) * 0.6 / (0.6 + noise) - 1 + 0.01 * self.net(x) / (1 + noise)
+
+
+def test_a_network_that_has_learnt_nothing_conforms_with_a_word(checkpoints, wiener):
+    torch.manual_seed(0)
+    random = ResidualDenoiser(Preconditioned(), Spec("random", "sample", blind=False))
+    wiener_only = "it conforms, but removes no more noise than the Wiener filter of digits at any level of its band"
+    assert closing(random) == f"{wiener_only}: are its weights loaded?"
+    unet = check.load("diffusers", **checkpoints["diffusers"])
+    shrunk = Faulty(wiener, lambda d, x, s: torch.where(expand_as(s, x) > 0.3, d(x, 1e6 * s), x))
+    mean_only = "it conforms, but removes no more noise than the mean digit or x itself at any level of its band"
+    assert closing(shrunk) == mean_only
+    assert closing(Faulty(wiener, lambda d, x, s: d(x, s))) == wiener_only
+    assert "conforms" not in closing(unet) or "are its weights loaded?" in closing(unet)
+
+
+def test_a_network_that_knows_its_images_conforms_without_a_word():
+    assert closing(denoisers.load("unet")) == "it conforms"
+    assert closing(denoisers.load("kbnet")) == "it conforms"  # photographs, in a band where they and digits are alike
+
+
+def damaged(*names):
+    """A network of three convolutions with NaN in some of its tensors."""
+    net = torch.nn.Sequential(*[torch.nn.Conv2d(1, 1, 3, padding=1) for _ in range(3)])
+    for name in names:
+        net.get_parameter(name).data.flatten()[0] = math.nan
+    return ResidualDenoiser(net, Spec("damaged", "sample"))
+
+
+def test_weights_that_hold_nan_are_named_and_nothing_else_is():
+    found = check.conformance(damaged("1.bias", "2.weight").eval())
+    assert [row.check for row in found if row.verdict == check.FAIL] == ["weights"]
+    assert found[-1].found == "its weights hold NaN: 2 of 6 tensors, first 1.bias"
+    assert check.closing("it", found) == "it fails 1 of 2 checks; the other checks need what failed"
+
+
+NANS = {
+    "everywhere": lambda d, x, s: d(x, s) * math.nan,
+    "at high levels": lambda d, x, s: torch.where(expand_as(s, x) > 1.5, math.nan, d(x, s)),
+    "in batches of levels": lambda d, x, s: d(x, s) * (math.nan if s.ndim and len(s) > 1 else 1),
+    "for other levels than asked about": lambda d, x, s: torch.where((s == 0.5).all(), d(x, s), math.nan),
+}
+
+
+@pytest.mark.parametrize("where", NANS)
+def test_answers_that_are_nan_are_one_fault(wiener, where):
+    found = failures(Faulty(wiener, NANS[where]))
+    assert list(found) == ["finite"]
+    assert found["finite"].startswith("NaN or infinity at sigma ")
+
+
+def test_a_check_asks_for_few_images(wiener):
+    """What it costs is what the network costs, times these."""
+    asked = []
+
+    def counting(d, x, s):
+        asked.append(len(x) * x.shape[-2] * x.shape[-1] / 1024)
+        return d(x, s)
+
+    check.conformance(Faulty(wiener, counting))
+    assert sum(asked) < 500
+
+
+class Placed(torch.nn.Module):
+    """The Wiener filter of images of `side` pixels, of what is at its place from the corner on; black elsewhere.
+
+    It takes images of any size, and is right for those that it was made of.
+    """
+
+    def __init__(self, side):
+        super().__init__()
+        pad = (side - 28) // 2
+        self.side, self.filter = side, gaussian(train=data.to_float(digits().train[:1500], pad))
+
+    def forward(self, image, level):
+        height, width = image.shape[-2:]
+        placed = F.pad(image, (0, self.side - width, 0, self.side - height), value=-1.0)
+        return F.pad(self.filter(placed, level), (0, width - self.side, 0, height - self.side), value=-1.0)
+
+
+@pytest.fixture(scope="module")
+def placed():
+    return {side: Placed(side) for side in (28, 32)}
+
+
+@pytest.mark.parametrize("size", [None, (32, 32)])
+def test_a_network_of_bare_digits_is_told_from_one_of_framed_ones(placed, size):
+    found = failures(ResidualDenoiser(placed[28], Spec("bare", "sample", blind=False, size=size)))
+    assert list(found) == ["frame"]
+    assert "behaves as if it was trained on images of 28 x 28, without the frame" in found["frame"]
+    assert "Spec(size=(28, 28)), or --option size=28" in found["frame"]
+
+
+@pytest.mark.parametrize(("side", "size"), [(28, (28, 28)), (32, None), (32, (32, 32))])
+def test_the_right_size_conforms(placed, side, size):
+    assert failures(ResidualDenoiser(placed[side], Spec("right", "sample", blind=False, size=size))) == {}
+
+
+def test_a_network_of_framed_digits_that_declares_bare_ones_is_named(placed):
+    found = failures(ResidualDenoiser(placed[32], Spec("framed", "sample", blind=False, size=(28, 28))))
+    assert list(found) == ["frame"]
+    assert "trained on images of 32 x 32, black around the digits: Spec(size=(32, 32))" in found["frame"]
+
+
+@pytest.mark.parametrize("pad", [0, 2])
+def test_a_convolutional_network_trained_on_bare_digits_is_told_from_one_of_framed_ones(patches, pad):
+    """The same network, trained on both for seconds; only where the digits are in its patches differs."""
+    as_it_comes, bare = (frame_of(patches[pad], size) for size in (None, (28, 28)))
+    assert bare.verdict == OK
+    assert as_it_comes.verdict == (OK if pad else check.FAIL)
+    assert pad or "28 x 28, without the frame" in as_it_comes.remedy
+
+
+def frame_of(net, size):
+    spec = Spec("patches", "sample", blind=False, size=size)
+    with torch.no_grad():
+        return behaviour.frame(Subject(ResidualDenoiser(net, spec), probe().x0, probe().z))
+
+
+class Fixed(torch.nn.Module):
+    """A network whose layers are for images of one size: all pixels into one product."""
+
+    def __init__(self, side):
+        super().__init__()
+        inner = Placed(side).filter
+        self.mean, self.basis, self.variances = (t.float() for t in (inner.mean, inner.basis, inner.variances))
+
+    def forward(self, image, level):
+        modes = (image.flatten(1) - self.mean) @ self.basis
+        shrunk = modes * self.variances / (self.variances + level[:, None] ** 2)
+        return (self.mean + shrunk @ self.basis.T).reshape(image.shape)
+
+
+def test_a_network_with_layers_for_bare_digits_gets_one_diagnosis():
+    fixed, facts = Fixed(28), {"blind": False}
+    assert failures(ResidualDenoiser(fixed, Spec("fixed", "sample", size=(28, 28), **facts))) == {}
+    for size in (None, (32, 32)):
+        found = rows(ResidualDenoiser(fixed, Spec("fixed", "sample", size=size, **facts)))
+        assert [name for name, row in found.items() if row.verdict == check.FAIL] == ["frame"]
+        assert found["frame"].found.startswith("it takes images of 28 x 28 only (RuntimeError: ")
+        assert "declare Spec(size=(28, 28)), or --option size=28" in found["frame"].remedy
+        assert len(found) == len(check.CHECKS)
+
+
+def test_a_network_with_layers_for_framed_digits_is_told_to_say_so():
+    fixed = Fixed(32)
+    found = failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False)))
+    assert list(found) == ["odd sizes"]
+    assert "Spec(size=(32, 32))" in found["odd sizes"]
+    assert failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False, size=(32, 32)))) == {}
+    found = failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False, size=(28, 28))))
+    assert list(found) == ["frame"]
+    assert "declare Spec(size=(32, 32))" in found["frame"]
+
+
+def test_a_denoiser_that_declares_a_size_and_does_not_act_on_it_is_told_how(placed):
+    def framed(d, x, s):
+        return d(x, s) + 0.001 if x.shape[-1] == 32 else x
+
+    found = failures(Faulty(check.load("gaussian"), framed, size=(28, 28)))
+    assert "denoisers.wrappers.sized does the same" in found["frame"]
+    level = expand_as
+
+    class Acts(Faulty):
+        def forward(self, x, sigma):
+            return sized(self.spec.size, lambda x, s: placed[28](x, level(s, x)), x, sigma)
+
+    assert failures(Acts(None, None, size=(28, 28))) == {}
+
+
+@pytest.mark.parametrize("card", ["gray-blind50", "gray25", "gray-all", "mnist-all", "mnist-all-l1"])
+def test_our_networks_behave_as_trained_on_what_they_were(card):
+    denoiser = denoisers.load("kbnet", card)
+    with torch.no_grad():
+        assert behaviour.frame(Subject(denoiser, probe().x0, probe().z)).verdict == OK
 
 
 def test_the_helper_passes_and_names_what_fails(wiener):
