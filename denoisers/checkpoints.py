@@ -17,8 +17,17 @@ from denoisers.errors import UsageError
 from denoisers.pickled import Storage, Stored, follow
 
 MAGIC = 0x1950A86A20F9469CFC6C  # what a checkpoint from before PyTorch 1.6 begins with
-FAULTS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, EOFError, RuntimeError)
-FAULTS = (*FAULTS, zipfile.BadZipFile, SafetensorError)
+FAULTS = (  # what damaged and hostile files provoke
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
 
 
 @contextmanager
