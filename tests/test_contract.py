@@ -3,36 +3,32 @@
 import json
 
 import pytest
-import torch
 
 import denoisers
 from bench import check
 from denoisers.base import Denoiser
+from denoisers.errors import UsageError
 
-UNTRAINED = ("diffusers", "ffdnet", "spandrel")  # random weights in these tests
-FAILS = {"identity": {"removes noise", "coordinates"}} | {name: {"removes noise", "coordinates"} for name in UNTRAINED}
+# What the checks must find: `identity` does nothing, and three have random weights in these tests.
+FAILS = {"identity": {"removes noise", "coordinates"}, "ffdnet": {"removes noise"}, "spandrel": {"removes noise"}}
+DOUBTS = {"diffusers", "gaussian", "mean", "median", "one-image"}  # conform, and know no more than the Wiener filter
 
 
 @pytest.fixture(scope="module", params=denoisers.names())
 def denoiser(request, checkpoints) -> Denoiser:
     try:
         return check.load(request.param, **checkpoints.get(request.param, {}))
-    except ImportError as error:
+    except UsageError as error:
+        if "needs the package" not in str(error):
+            raise
         pytest.skip(str(error))
 
 
-def test_it_conforms(denoiser):
-    failed = {row.check: row for row in check.conformance(denoiser, num=8) if row.verdict == check.FAIL}
-    assert failed.keys() <= FAILS.get(denoiser.spec.name, set()), failed
-
-
-@torch.inference_mode()
-def test_each_row_has_its_own_level(denoiser, train, generator):
-    x = train[:6] + 0.5 * torch.randn(6, 1, 32, 32, generator=generator)
-    levels = torch.tensor([0.1, 0.5, 1.0, 2.0, 5.0, 20.0])
-    together = denoiser(x, levels)
-    for i, level in enumerate(levels):
-        assert torch.allclose(together[i : i + 1], denoiser(x[i : i + 1], level), atol=1e-4)
+def test_the_checks_find_what_there_is_to_find_and_nothing_else(denoiser):
+    name, rows = denoiser.spec.name, check.conformance(denoiser, num=8)
+    failed = {row.check: row for row in rows if row.verdict == check.FAIL}
+    assert failed.keys() == FAILS.get(name, set()), failed
+    assert (", but removes no more noise than " in check.closing(name, rows)) == (name in DOUBTS)
 
 
 def test_spec_and_card_are_strict_json(denoiser):
