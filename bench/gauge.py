@@ -62,7 +62,6 @@ def keep(frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: i
     """
     name, weights = names.describe(facts), str(facts.get("weights") or "")
     path = folder / "gauge" / f"{files.slug(' '.join([name, *re.findall('@([0-9a-f]{8})', weights)]))}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     named = frame.assign(denoiser=name, weights=weights, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"))
     return path
@@ -176,5 +175,4 @@ def band(spec: Spec) -> str:
 def draw(denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4) -> None:
     """noisy | denoised of the first images, as PNG."""
     pairs = [restore(denoiser, image, level) for image in list(images.values())[:rows]]
-    path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, lambda file: figures.restored(pairs, file))

@@ -195,7 +195,6 @@ def cached(
     if arrays is None:
         arrays = compute()
         try:
-            files.make_folder(path.parent)
             files.write_sealed(path, key, arrays)
         except (OSError, UsageError) as error:  # a cache that cannot be written costs time, never the run
             say(f"{error}; what would be kept there is computed each time")

@@ -91,7 +91,6 @@ class Run:
     def write_chunk(self, ids: range, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the images `ids` until all are there, sealed as those of this run."""
         path = self.chunk_path(ids)
-        files.make_folder(path.parent)  # another process at the same run may have been ready, and have removed it
         files.write_sealed(path, f"{self.id} {path.name}", arrays)
 
     def read_chunk(self, ids: range, layout: Layout, say: Say) -> dict[str, np.ndarray] | None:

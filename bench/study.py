@@ -108,7 +108,6 @@ def ladder(
 
     resolve(LADDER[0])  # what is wrong with the options is said before anything is written
     study = Run(out)
-    study.path.mkdir(parents=True, exist_ok=True)
     study.write_json("study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = {}, {}
     for rung in LADDER:

@@ -21,10 +21,11 @@ TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
 
 
 def write(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
-    """Fill a file; if that fails or is interrupted, the file is as it was before.
+    """Fill a file, in a folder that is made for it; if that fails or is interrupted, the file is as it was before.
 
     Raises an OSError of the same kind, but naming the file and the reason, and UsageError if no file can be there.
     """
+    make_folder(path.parent)
     with naming(f"cannot write {path}"):
         if path.exists() and not path.is_file():
             found = "a folder" if path.is_dir() else "no regular file"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from denoisers import schedule, weights
-from denoisers.files import make_folder, write
+from denoisers.files import write
 
 CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))  # every noise level a sampler asks for
 ENDS = CHAIN[0].item(), CHAIN[-1].item()
@@ -207,7 +207,6 @@ def save_checkpoint(
     path: Path, *, net: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer], step: int
 ) -> None:
     """Write the whole state; a kill leaves the previous checkpoint."""
-    make_folder(path.parent)
     state = {
         "net": net.state_dict(),
         "average": average.state_dict(),

@@ -72,9 +72,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_an_error_names_the_file_and_stays_what_it_was(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
-        files.write(tmp_path / "none" / "a", lambda file: None)
-    assert str(caught.value) == f"cannot write {tmp_path / 'none' / 'a'}: No such file or directory"
+        files.write(tmp_path / "a", lambda file: os.stat(tmp_path / "none"))
+    assert str(caught.value) == f"cannot write {tmp_path / 'a'}: No such file or directory"
     assert caught.value.errno == errno.ENOENT
+
+
+def test_a_file_is_written_into_a_folder_that_is_made_for_it(tmp_path):
+    files.write(tmp_path / "a" / "b" / "c", lambda file: file.write(b"x"))
+    assert (tmp_path / "a" / "b" / "c").read_bytes() == b"x"
 
 
 def test_a_full_disk_names_the_file(tmp_path):

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench import names
+from bench import files, names
 from bench.report import real
 from bench.report.entries import Group, in_order
 from bench.report.style import COLOURS, INK, MARGINS, SIZE, STYLE, export, inline
@@ -76,7 +76,6 @@ def draw(folder: Path, groups: list[Group], target: Path | None = None) -> list[
     shown = in_order(groups[0])
     colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
     source = Source(folder, (target or folder) / "figures")
-    source.kept.mkdir(exist_ok=True)
     take_over(folder / "figures", source.kept)
     with mpl.rc_context(STYLE):
         for plot in PLOTS:
@@ -92,7 +91,8 @@ def take_over(before: Path, kept: Path) -> None:
     """Points that an earlier report kept beside the runs, for one that goes elsewhere."""
     for path in before.glob("*.csv") if before != kept else ():
         if not (kept / path.name).exists():
-            shutil.copy2(path, kept)  # with its time, as points older than a run are made again
+            files.write(kept / path.name, lambda file, path=path: file.write(path.read_bytes()))
+            shutil.copystat(path, kept / path.name)  # its time, as points older than a run are made again
 
 
 def plain_ticks(axis: mpl.axis.Axis) -> None:

@@ -91,5 +91,4 @@ def read(path: Path, columns: list[str]) -> pd.DataFrame | None:
 
 def write(path: Path, frame: pd.DataFrame) -> None:
     """Keep points. Raises OSError."""
-    path.parent.mkdir(exist_ok=True)
     files.write(path, lambda file: frame.to_csv(file, index=False, float_format="%.4g"))
