@@ -13,7 +13,7 @@ from torch import Tensor
 
 from denoisers import checkpoints, layouts, reading
 from denoisers.errors import UsageError
-from denoisers.files import make_folder, write
+from denoisers.files import write
 
 CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}  # what is used of a card
 
@@ -155,7 +155,6 @@ def choose(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any
 
 def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:
     """Write `path` (.safetensors) and its card; returns the card, completed with the digest."""
-    make_folder(path.parent)
     content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()})
     write(path, lambda file: file.write(content))
     card = {"name": path.stem, "sha256": sha256(path), **card}
