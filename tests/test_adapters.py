@@ -182,6 +182,20 @@ def test_a_diffusers_folder_samples_what_its_pipeline_samples(prediction, tmp_pa
     assert (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(("sample_size", "size"), [(28, (28, 28)), ([28, 20], (28, 20)), (64, (64, 64)), (None, None)])
+def test_a_diffusers_network_is_asked_about_images_of_its_sample_size(checkpoints, tmp_path, images, sample_size, size):
+    folder = altered(checkpoints, tmp_path, "unet", sample_size=sample_size)
+    sized, plain = (denoisers.load("diffusers", folder, **option) for option in ({}, {"size": "any"}))
+    assert (sized.spec.size, plain.spec.size) == (size, None)
+    if sample_size == 28:
+        with torch.inference_mode():
+            cut = plain(images[..., 2:30, 2:30].contiguous(), torch.tensor(0.7))
+            found = sized(images, torch.tensor(0.7))
+        assert torch.equal(found[..., 2:30, 2:30], cut)
+        assert (found[..., :2, :] == -1).all()
+        assert not torch.allclose(plain(images, torch.tensor(0.7))[..., 2:30, 2:30], cut, atol=1e-3)
+
+
 def test_a_diffusers_model_beside_its_scheduler(checkpoints, tmp_path, images):
     """Both in one folder, as two `save_pretrained` into the same place leave them."""
     pipeline = Path(checkpoints["diffusers"]["weights"])
