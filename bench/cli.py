@@ -14,8 +14,41 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED, file_name
-from bench.flags import argument, choice, flag, number, one_of, place, word
+from bench.bounds import DIGITS, EPOCHS, TRAINING_SEED, file_name
+from bench.flags import (
+    FORMATS,
+    GRIDS,
+    KINDS,
+    NETWORKS,
+    OVERWRITE,
+    PROTOCOLS,
+    STARTS,
+    STUDIES,
+    DataDir,
+    Dataset,
+    Denoiser,
+    Device,
+    Dtype,
+    Features,
+    FeaturesWeights,
+    Json,
+    MaxBytes,
+    Name,
+    Options,
+    Out,
+    Seed,
+    Weights,
+    WorkerCount,
+    argument,
+    choice,
+    flag,
+    number,
+    one_of,
+    place,
+    setting,
+    title,
+    word,
+)
 from denoisers import reading
 from denoisers.errors import ForeignError, UsageError, concerning
 from denoisers.memory import exhausted, free_memory, limit_memory
@@ -28,64 +61,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-# The words of choices, here so that help need not import what they name; test_cli.py holds them to the tables.
-KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
-PROTOCOLS = ("quick", "standard", "paper")
-GRIDS = ("ddpm", "cosine", "karras")
-STARTS = ("noise", "mean", "gaussian", "held-out")
-DATASETS = ("mnist", "mnist5k")
-DTYPES = ("auto", "float32", "bfloat16")
-OVERWRITE = ("only-missing", "always", "never")
-NETWORKS = ("unet", "kbnet", "lenet")
-FORMATS = ("html", "md", "csv", "tex", "json")
-STUDIES = ("ladder",)
-
-DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA."
-FEATURES = "Extractor of FID and KID (`bench list features`)."
-Denoiser = Annotated[str, flag("--denoiser", read=word, shown="NAME", help=DENOISER)]
-Name = Annotated[str, argument(read=word, shown="NAME", help=DENOISER)]
-Weights = Annotated[
-    str | None, flag("--weights", read=word, shown="CARD|PATH", help="The denoiser's default card otherwise.")
-]
-Options = Annotated[
-    list[str] | None, flag("--option", read=word, shown="KEY=VALUE", help="For the denoiser; repeatable.")
-]
-Features = Annotated[str, flag("--features", read=word, shown="NAME", help=FEATURES)]
-FeaturesWeights = Annotated[
-    Path | None,
-    flag(
-        "--features-weights",
-        "--inception-weights",
-        read=place,
-        shown="FILE",
-        help="Weights for timm:MODEL and inception.",
-    ),
-]
-Dataset = Annotated[str, choice(DATASETS, "The digits that are learnt, drawn and scored against.", "--dataset")]
-DataDir = Annotated[
-    Path | None,
-    flag("--data-dir", read=place, shown="FOLDER", help="Holds MNIST/raw/, as torchvision lays it out."),
-]
-Device = Annotated[str, flag("--device", read=word, shown="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str, choice(DTYPES, "Arithmetic of the network.", "--dtype")]
-Seed = Annotated[int, number(BOUNDS["seed"], "Image i depends on (seed, i) alone.", "--seed")]
-Out = Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")]
-MaxBytes = Annotated[
-    int | None,
-    flag("--max-bytes", read=reading.allow_text, shown="BYTES", help="Of a file, unpacked: 500M, 4G; 1G by default."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON instead of a table.")]
-
-
-def setting(key: str, help: str) -> object:
-    """A number of the sampling protocol."""
-    return number(BOUNDS[key], help, f"--{key}")
-
-
-def worker_count(text: str) -> str:
-    """auto, or a number within its bound."""
-    return text if text == "auto" else str(BOUNDS["workers"].parse(text))
 
 
 @app.command()
@@ -118,10 +93,7 @@ def run(
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: Annotated[int | None, setting("batch-size", "Images at once; default 128, on cuda 1024.")] = None,
-    workers: Annotated[
-        str,
-        flag("--workers", read=worker_count, shown=f"auto|{BOUNDS['workers']}", help="Processes that generate."),
-    ] = "auto",
+    workers: WorkerCount = "auto",
     out: Out = Path("results"),
     overwrite: Annotated[
         str, choice(OVERWRITE, "What becomes of a run that is there; only-missing resumes it.", "--overwrite")
@@ -214,13 +186,6 @@ def report(
         typer.echo(path)
     if open_:
         typer.launch(str((target / "report.html").resolve()))
-
-
-def title(text: str) -> str:
-    """A name for tables, with something in it that a folder can be called."""
-    if len(text) > 100 or not text.isprintable() or not any(letter.isalnum() for letter in text):
-        raise UsageError(f"must be up to 100 printable characters with a letter or digit; found {text[:100]!r}")
-    return text
 
 
 @app.command()
