@@ -120,9 +120,9 @@ os.register_at_fork(after_in_child=let_go)
 
 
 def end_with(parent: int) -> None:
-    """End this process as soon as the one that forked it ends, however that comes about: the kernel sees to it."""
+    """End this process as soon as the one that started it ends, however that comes about: the kernel sees to it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; of the thread that forked, strictly
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; of the thread that started it, strictly
     if os.getppid() != parent:  # it ended before
         os._exit(1)
 

@@ -7,6 +7,7 @@ Each network has a process of its own and they are called in turns, so that a sl
 
 import gc
 import multiprocessing
+import os
 import statistics
 import time
 from multiprocessing.pool import Pool
@@ -16,6 +17,7 @@ import torch
 from spandrel import ModelLoader
 from torch import Tensor, nn
 
+from bench.workers import end_with
 from denoisers.kbnet.net import KBNet
 from denoisers.training import bfloat16_is_fast
 
@@ -24,8 +26,9 @@ ROUNDS = 7
 loaded: list[nn.Module] = []  # the one network of this process
 
 
-def load(name: str, threads: int) -> None:
+def load(name: str, threads: int, parent: int) -> None:
     """Ours or theirs, with the same weights: KBNet_s for grey images."""
+    end_with(parent)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     ours = KBNet().eval()
@@ -75,7 +78,7 @@ def main() -> None:
     keys = [("spandrel", torch.float32), *(("ours", dtype) for dtype in dtypes)]
     print("| images | threads | network | images/s | ratio | peak memory | difference |\n" + "| --- " * 7 + "|")
     for threads in sorted({1, torch.get_num_threads()}):
-        pools = {key: context.Pool(1, load, (key[0], threads)) for key in keys}
+        pools = {key: context.Pool(1, load, (key[0], threads, os.getpid())) for key in keys}
         for case, shape in CASES.items():
             for line in compare(shape, pools):
                 print(f"| {case} | {threads} | {line} |", flush=True)
