@@ -151,11 +151,11 @@ def test_weights_of_another_network(networks, tmp_path):
         assert "\n" not in str(said.value)
         assert len(str(said.value)) < 400
     (tmp_path / "list.pth").write_bytes(b"not weights")
-    with pytest.raises(UsageError, match="^--features-weights: .*list.pth cannot be read: it is"):
+    with pytest.raises(UsageError, match=r"^--features-weights: .*list.pth cannot be read: it is"):
         features.load("inception", tmp_path / "list.pth")
     with pytest.raises(ValueError, match="lenet-a is complete as it is; --features-weights is for"):
         features.load("lenet-a", networks / "resnet.pth")
-    with pytest.raises(UsageError, match="^--features-weights: no file nowhere.pth: No such file"):
+    with pytest.raises(UsageError, match=r"^--features-weights: no file nowhere.pth: No such file"):
         features.load("inception", Path("nowhere.pth"))
 
 
@@ -169,9 +169,7 @@ def test_missing_weights_without_a_network(offline, home):
         "--features-weights",
     ):
         assert part in str(said.value)
-    with pytest.raises(
-        UsageError, match=r"timm:resnet18 needs model.safetensors, .*timm/resnet18.*--features-w"
-    ):
+    with pytest.raises(UsageError, match=r"timm:resnet18 needs model.safetensors, .*timm/resnet18.*--features-w"):
         features.load("timm:resnet18")
 
 
@@ -198,9 +196,7 @@ def test_unknown_features():
         features.load("timm:resnet18.nope")
     with pytest.raises(UsageError, match="unknown timm model ''"):
         features.load("timm:")
-    with pytest.raises(
-        UsageError, match="unknown features 'inception:lanczos'; available: inception, inception:half-"
-    ):
+    with pytest.raises(UsageError, match="unknown features 'inception:lanczos'; available: inception, inception:half-"):
         features.load("inception:lanczos")
 
 
