@@ -134,7 +134,9 @@ def zipped(file: BinaryIO, path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive, after a look at how long its directory is. Raises UsageError for what is no archive."""
     length = directory(file)
     if length is None or length > DESCRIPTION:
-        raise UsageError(f"{path} is no readable archive: {'it is damaged' if length is None else 'too many entries'}")
+        raise UsageError(
+            f"{path} is no readable archive: {'it is truncated or damaged' if length is None else 'too many entries'}"
+        )
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error) as error:

@@ -179,7 +179,10 @@ WEIGHTS = {
     "a tar archive": (tar, "a tar archive, as PyTorch wrote before 0.1.10"),
     "another zip": (lambda path: zipfile.ZipFile(path, "w").writestr("a", "b"), "a zip archive without the data.pkl"),
     "many entries": (many_entries, "is no readable archive: too many entries"),
-    "half an archive": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is no readable archive: it is damaged"),
+    "half an archive": (
+        lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
+        "is no readable archive: it is truncated",
+    ),
     "holes": (holes(50 * 2**30, b"PK\3\4"), "declares 50 GB"),
     "a header beyond the file": (safetensors(2**40, b"{"), "1 TB to describe its tensors"),
     "a header of other lengths": (

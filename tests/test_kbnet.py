@@ -103,7 +103,7 @@ def test_files_that_do_not_fit(tmp_path):
     assert "no card" in refused(state, sigma_255=None)
     assert "intro.weight" in refused({"conv.weight": torch.zeros(3)})
     assert "expected tensors by name" in refused({"a": 1})
-    assert "expected a dict" in refused([torch.zeros(3)])
+    assert "expected tensors by name, found a list of 1" in refused([torch.zeros(3)])
     short = {key: value for key, value in state.items() if key != "middle_blks.1.conv5.bias"}
     assert "middle_blks.1.conv5.bias" in refused(short)
     assert "middle_blks.0.beta" in refused(state | {"middle_blks.0.beta": torch.zeros(1, 3, 1, 1)})
