@@ -123,7 +123,8 @@ def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:
         found = "x".join(map(str, found))
     sides = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", str(found))
     if sides is None and found not in (None, "any"):
-        raise UsageError(f"size must be 28, 28x20 (rows first) or any; found {str(found)[:100]!r}", "--option" if said is not None else "")
+        flag = "--option" if said is not None else ""
+        raise UsageError(f"size must be 28, 28x20 (rows first) or any; found {str(found)[:100]!r}", flag)
     return (int(sides[1]), int(sides[2] or sides[1])) if sides else None
 
 

@@ -139,4 +139,4 @@ def test_a_module_that_raises_is_named_with_its_distribution(bench):
     for command in (["check", "raises"], ["run", "--denoiser", "raises"], ["info", "raises"]):
         status, _, err = bench(*command)
         assert status == 1
-        assert "plug-in 'raises' of bench-mine 0.3 (raises:load) does not import: KeyError: 'weights'" in err
+        assert "plug-in 'raises' of bench-mine 0.3 raises:load does not import: KeyError: 'weights'" in err
