@@ -25,7 +25,7 @@ from bench.sampler import Step
 from bench.starts import STARTS, Guess
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
-from denoisers.errors import UsageError, concerning
+from denoisers.errors import ForeignError, UsageError, concerning
 
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
@@ -147,7 +147,7 @@ def execute(
     progress  progress(done, total), in image-steps, returns what is called with each advance
 
     Raises UsageError (`overwrite` is `never`, or something is in the way of a file), FloatingPointError, MemoryError or
-    ChildProcessError when the denoiser fails on the way. Finished chunks are kept.
+    ChildProcessError or ForeignError when the denoiser fails on the way. Finished chunks are kept.
     """
     run = plan.run
     if overwrite == "never" and run.path.exists():
@@ -163,7 +163,7 @@ def execute(
         run.begin(plan.facts)
         try:
             samples = generate_missing(plan, say, progress)
-        except (FloatingPointError, MemoryError, ChildProcessError) as error:
+        except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
             run.update(status="failed", error=str(error))
             raise
     write_trajectory(plan, say)
