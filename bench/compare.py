@@ -107,10 +107,7 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     file = f"replicates-{metrics['fingerprint']}.npz"
     replicates = run.read_npz(file)
     if replicates is None or {*SCORES, *COPIES} - replicates.keys():
-        raise UsageError(
-            f"{run.path}/{file} is missing or damaged; remove the metrics file beside it and score again with the same "
-            "command"
-        )
+        raise UsageError(f"{run.path}/{file} is missing or damaged; the same command scores the images again")
     try:
         values = {name: metrics["scores"][name]["value"] for name in SCORES}
         for name in COPIES:

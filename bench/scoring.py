@@ -67,7 +67,10 @@ def misfit(run: Run, scores: dict[str, Any], rules: dict[str, Any]) -> str:
     for key, value in expected.items():
         if scores.get(key, value) != value:  # those of earlier versions do not say which images they are of
             return f"it is of another {key.replace('_', ' ')}" if key != "samples" else "it is of other images"
-    for name in (part.format(rules["fingerprint"]) for part in BESIDE):
+    table, npz = (part.format(rules["fingerprint"]) for part in BESIDE)
+    if run.read_npz(npz) is None:
+        return f"{npz} cannot be read"
+    for name in (table, npz):
         path = run.path / name
         if not path.is_file() or scores.get("files", {}).get(name) not in (None, sha256(path)):
             return f"{name} is not there, or not the file that was written with it"

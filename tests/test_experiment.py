@@ -203,7 +203,7 @@ def test_scores_that_do_not_fit_are_made_again_and_said(plan, monkeypatch):
             json.dumps(content | {"scores": {"fid": float("nan")}}): "NaN is no",
         },
         f"per_sample-{mark}.csv": {"id\n0\n": f"per_sample-{mark}.csv is not there, or not the file"},
-        f"replicates-{mark}.npz": {"": f"replicates-{mark}.npz is not there, or not the file"},
+        f"replicates-{mark}.npz": {"": f"replicates-{mark}.npz cannot be read"},
     }
     for name, texts in damages.items():
         before = (run.path / name).read_bytes()
