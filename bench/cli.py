@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -137,12 +137,13 @@ def run(
         out=out,
     )
     warn_out_of_band(plan.facts)
+    known = plan.facts.get("warnings") or []
+    warn(known)
     with resumable(), ExitStack() as bars:
         finished = experiment.execute(
             plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
         )
-    for line in finished.read_json("run.json").get("warnings") or []:
-        say(f"warning: {line}")
+    warn([line for line in finished.read_json("run.json").get("warnings") or [] if line not in known])
     show(finished, plan.rules["fingerprint"], json_)
 
 
@@ -286,10 +287,12 @@ def check(name: Name, weights: Weights = None, option: Options = None, max_bytes
     import pandas as pd
 
     from bench import check, report
+    from denoisers import weights as weights_
 
     complain(name)
     with concerning("NAME"):
         found = check.load(name, weights, **parse_options(option or []))
+    warn(weights_.warnings(found.card))
     rows = check.conformance(found)
     table = pd.DataFrame(rows).rename(columns={"check": name})
     failed = [row for row in rows if row.verdict == check.FAIL]
@@ -331,6 +334,7 @@ def gauge(
     from bench import data, framing, machine, photographs, report
     from bench import gauge as gauge_
     from bench import likelihood as likelihood_
+    from denoisers import weights as weights_
 
     if likelihood and images is not None:
         raise UsageError("is of digits; leave out --images", "--likelihood")
@@ -359,8 +363,7 @@ def gauge(
             if photos is None
             else framing.against(found.spec, framing.largest(photos.values()))
         )
-    for line in lines:
-        say(f"warning: {line}")
+    warn([*weights_.warnings(found.card), *lines])
     if likelihood:
         with ExitStack() as bars:
             bar = progress_bar(bars, 0, len(likelihood_.grid()[0]), "gauging")
@@ -514,6 +517,12 @@ def resumable() -> Iterator[None]:
     except (KeyboardInterrupt, Stopped):
         say("\ninterrupted; what is finished is on disk, and the same command resumes")
         raise
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Say what a user should know before believing a number."""
+    for line in lines:
+        say(f"warning: {line}")
 
 
 def warn_out_of_band(facts: dict) -> None:
