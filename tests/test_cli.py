@@ -110,6 +110,13 @@ def test_the_trace_of_ideal_is_calibrated(finished):
         assert abs(float(row["autocorrelation"])) < 0.1  # what it removes is white
 
 
+@pytest.fixture
+def few_control_sets(monkeypatch):
+    """Three of the control sets, of which each costs seconds; test_score.py has all of them."""
+    monkeypatch.setattr(panel, "CONTROLS", {name: panel.CONTROLS[name] for name in ("held_out", "copies", "gaussian")})
+
+
+@pytest.mark.usefixtures("few_control_sets")
 def test_report(finished, bench, tmp_path):
     results = shutil.copytree(finished, tmp_path / "results")
     status, out, _ = bench("report", results)
@@ -122,6 +129,7 @@ def test_report(finished, bench, tmp_path):
     assert len(read_csv(results / "report.csv")) == len(NAMES) + len(panel.CONTROLS)
 
 
+@pytest.mark.usefixtures("few_control_sets")
 def test_report_of_foreign_half_written_and_failed_runs(finished, bench, tmp_path):
     results = shutil.copytree(finished, tmp_path / "results")
     (path,) = (results / "gaussian").glob("*/metrics-*.json")
