@@ -70,11 +70,16 @@ def read_back(
             if not reason and name is not None:
                 reason = broken(seal, digest(arrays, name))
     except Exception as error:
-        reason = f"it cannot be read: {error if isinstance(error, UsageError) else said(error)}"
+        reason = why(error, path)
     if reason:
         say(f"{path} does not fit ({reason}); made again")
         return None
     return arrays
+
+
+def why(error: Exception, path: Path) -> str:
+    """What is wrong with a file, in words that need not name it."""
+    return said(error).replace(f"{path} ", "it ", 1)
 
 
 def declared(path: Path) -> dict[str, arrays_.Declared]:

@@ -16,7 +16,7 @@ from bench.files import Say
 from bench.noise import level
 from bench.reference import Reference
 from bench.runs import SCHEMA_VERSION, Run
-from denoisers.errors import UsageError, concerning, said
+from denoisers.errors import UsageError, concerning
 from denoisers.weights import sha256
 
 PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")  # of metrics-<fingerprint>.json
@@ -53,7 +53,7 @@ def is_scored(run: Run, rules: dict[str, Any], say: Say) -> bool:
     try:
         reason = misfit(run, run.read_json(name), rules)
     except (ValueError, TypeError, AttributeError) as error:  # it is no JSON, or says something else
-        reason = said(error)
+        reason = files.why(error, run.path / name)
     if reason:
         say(f"{run.path / name} does not fit ({reason}); scored again")
     return not reason

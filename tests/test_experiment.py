@@ -93,8 +93,9 @@ def test_chunks_that_fit_are_used(plan, whole, monkeypatch):
         ({"images": np.zeros((8, 28, 28), np.uint8)}, "(its seal is of other content, or of another name)"),
         ({"noise_std": None}, "(it holds cost, ids, images, trace, unconverged, expected"),
         ({"seal": None}, "(it has no seal"),
-        (b"", "(it cannot be read"),
-        (b"PK", "(it cannot be read"),
+        (b"", "(it is not readable: it is empty"),
+        (b"PK", "(it is no readable archive"),
+        (b"\x93NUMPY", "(it cannot be read as arrays"),
     ],
 )
 def test_a_chunk_that_does_not_fit_is_made_again_and_said(plan, whole, change, reason):
@@ -146,7 +147,7 @@ def test_what_is_in_the_way_is_named_before_anything_is_made(plan, monkeypatch):
         ({"noise_std": np.zeros(3, np.float32)}, "noise_std float32 (3,), expected float32 (24,)"),
         ({"noise_std": np.full(NUM, np.nan, np.float32)}, "noise_std has values that are not finite"),
         ({"noise_std": None}, "it holds arr_0, ids, expected arr_0, ids, noise_std"),
-        (b"PK", "it cannot be read"),
+        (b"PK", "it is no readable archive"),
     ],
 )
 def test_samples_that_do_not_fit_are_made_again_and_said(plan, whole, change, reason):

@@ -268,7 +268,7 @@ def sleep():
     time.sleep(60)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSEGV])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_killed_while_workers_work(how):
     parent = Parent(sleep)
     os.kill(parent.pid, how)
