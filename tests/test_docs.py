@@ -1,5 +1,6 @@
 """The tutorial does what it says: its files are written out, its commands run."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,20 +11,30 @@ import pytest
 import typer
 
 from bench import cli
+from denoisers import schedule
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "bring-your-own.md").read_text()
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
-COMMANDS = [line for block in re.findall(r"```\n(bench .*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+COMMANDS = [
+    line for block in re.findall(r"```\n((?:bench|python) .*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
 SHORT = {"run": ["--dataset", "mnist5k", "--num", "6", "--steps", "3"], "check": []}
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The files of the page; what is not `bench` in its command lines has been done."""
+    folder = tmp_path_factory.mktemp("page")
     for name, code in FILES.items():
-        (tmp_path / name).write_text(code)
-    return tmp_path
+        (folder / name).write_text(code)
+    for command in COMMANDS:
+        program, *words = shlex.split(command)
+        assert program in ("bench", "python")
+        if program == "python":
+            assert run(folder, *words).returncode == 0
+    return folder
 
 
 def run(folder, *command):
@@ -31,13 +42,13 @@ def run(folder, *command):
 
 
 def test_the_page_has_what_the_tests_run():
-    assert FILES.keys() == {"lee.py", "test_lee.py", "renoise.py"}
-    assert len(COMMANDS) == 5
-    for name in ("lee.py", "renoise.py"):
+    assert FILES.keys() == {"lee.py", "chain.py", "tiny.py", "test_lee.py", "renoise.py"}
+    assert len(COMMANDS) == 10
+    for name in ("lee.py", "chain.py", "renoise.py"):
         assert len([line for line in FILES[name].splitlines() if line.strip()]) <= 20
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("bench ")])
 def test_its_commands(command, folder, checkpoints):
     weights = checkpoints["spandrel"]["weights"]
     words = shlex.split(command.replace("dncnn_25.pth", weights))[1:]
@@ -48,6 +59,19 @@ def test_its_commands(command, folder, checkpoints):
     if words[0] == "run":
         (page,) = (path.read_text() for path in (Path(folder) / done.stdout.splitlines()[-1]).glob("metrics-*.json"))
         assert '"fid"' in page
+
+
+def test_the_band_of_its_chain_is_that_of_the_chain_in_its_range(folder):
+    facts = json.loads(run(folder, "-m", "bench", "info", "chain.py:load").stdout)["spec"]
+    chain = schedule.sigmas_of(schedule.alphas_cumprod(schedule.cosine_betas(500)))
+    assert [facts["sigma_min"], facts["sigma_max"]] == pytest.approx([2 * chain[0].item(), 2 * chain[-1].item()])
+
+
+def test_its_card_and_the_facts_of_its_network(folder):
+    facts = json.loads(run(folder, "-m", "bench", "info", "tiny.py:load").stdout)
+    assert facts["card"]["summary"] == "three convolutions"
+    assert facts["spec"]["weights"] == f"tiny@{facts['card']['sha256'][:8]}"
+    assert (facts["spec"]["size"], facts["spec"]["sigma_min"], facts["spec"]["sigma_max"]) == ([28, 28], 0.2, 1.0)
 
 
 def test_its_test(folder):
