@@ -97,7 +97,7 @@ def generate(
             calls += len(x)
             entered = time.perf_counter()
             cast = torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32)
-            with foreign(f"the denoiser {denoiser.spec.name}"), cast:
+            with foreign("the denoiser"), cast:
                 denoised = denoiser(x, sigma)
                 denoised = denoised.to(x.dtype) if isinstance(denoised, Tensor) else denoised
             synchronize(device)
