@@ -137,7 +137,7 @@ def run(
         out=out,
     )
     warn_out_of_band(plan.facts)
-    known = plan.facts.get("warnings") or []
+    known = plan.facts["warnings"]
     warn(known)
     with resumable(), ExitStack() as bars:
         finished = experiment.execute(

@@ -5,7 +5,7 @@ take longer than a small run, so a report that has smaller runs measures the oth
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,8 @@ def later(
 
 def dataset_of(wanted: str, data_dir: Path | None) -> Dataset:
     """The data set with that name and digest, if it is on this machine. Raises UsageError if it is not."""
-    name = wanted.partition("@")[0]
-    makers: dict[str, Callable[[], Dataset | None]] = {
-        "mnist": lambda: data.read_mnist(data_dir) if data_dir else data.local_mnist(),
-        "mnist5k": lambda: data.load("mnist5k"),
-    }
-    found = makers.get(name, lambda: None)()
-    if found is None or found.id != wanted:
+    found = data.at_hand(wanted, data_dir)
+    if found is None:
         raise UsageError(f"{wanted} is not on this machine; say where it is", "--data-dir")
     return found
 

@@ -125,6 +125,15 @@ def local_mnist() -> Dataset | None:
     return next((found for place in places() if (found := read_mnist(place))), None)
 
 
+def at_hand(named: str, data_dir: Path | None = None) -> Dataset | None:
+    """The dataset called name@digest, if it is on this machine; None if it is not. Nothing is downloaded."""
+    name = named.partition("@")[0]
+    found = mnist5k(None) if name == "mnist5k" else None
+    if name == "mnist":
+        found = read_mnist(data_dir) if data_dir else local_mnist()
+    return found if found is not None and found.id == named else None
+
+
 def read_mnist(root: Path) -> Dataset | None:
     """MNIST in torchvision's layout below `root`; None if it is not there."""
     from torchvision import datasets  # slow to import, and only needed here

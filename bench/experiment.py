@@ -146,7 +146,7 @@ def execute(
     say       gets lines about what is going on
     progress  progress(done, total), in image-steps, returns what is called with each advance
 
-    Raises UsageError (`overwrite` is `never`, or something is in the way of a file), FloatingPointError, MemoryError or
+    Raises UsageError (`overwrite` is `never`, or something is in the way of a file); FloatingPointError, MemoryError,
     ChildProcessError or ForeignError when the denoiser fails on the way. Finished chunks are kept.
     """
     run = plan.run
@@ -210,7 +210,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
         run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
     run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
     late = int(sum(chunk["unconverged"] for chunk in chunks))
-    run.update(unconverged=late, warnings=[*plan.facts.get("warnings", ()), *unconverged(late, num, plan.protocol)])
+    run.update(unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.protocol)])
     samples = run.write_samples(images, noise_std)
     run.clear_chunks()
     return samples

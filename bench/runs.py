@@ -59,9 +59,11 @@ class Run:
         begun = {"schema_version": SCHEMA_VERSION, "status": "started", "id": self.id}
         self.write_json("run.json", {**begun, **facts})
 
-    def update(self, **facts: Any) -> None:
-        """Change fields of `run.json`."""
-        self.write_json("run.json", {**self.read_json("run.json"), **facts})
+    def update(self, **facts: Any) -> dict[str, Any]:
+        """Change fields of `run.json`; all that it holds then."""
+        whole = {**self.read_json("run.json"), **facts}
+        self.write_json("run.json", whole)
+        return whole
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run. Raises UsageError, naming the file, if it is not readable or no object."""

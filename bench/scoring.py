@@ -114,8 +114,7 @@ def finish(
     run.write("grid.png", lambda file: figures.grid(images, file))
     neighbours = dataset.train[rows["nearest"]]
     run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
-    run.update(status="finished")
-    of = {"samples": run.read_json("run.json").get("samples")}
+    of = {"samples": run.update(status="finished").get("samples")}
     of |= {"files": {name: sha256(run.path / name) for name in (table, npz)}}
     whole = {"schema_version": SCHEMA_VERSION, **rules, **of, **circumstances(), **scores}
     run.write_json(f"metrics-{mark}.json", whole)

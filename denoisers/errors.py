@@ -1,6 +1,6 @@
 """What goes wrong by what a user asked for or brought, as opposed to a fault of this code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -21,6 +21,15 @@ class UsageError(ValueError):
 
 class ForeignError(RuntimeError):
     """Code that is not ours failed: a plug-in, a file of the user's, a sampler. Names it, and what it said."""
+
+
+FEW = 6  # names that a message lists
+
+
+def listed(names: Sequence[str], count: int | None = None) -> str:
+    """The first few names, and how many more there are of `count`, which is the number of names by default."""
+    more = (len(names) if count is None else count) - len(names[:FEW])
+    return ", ".join(names[:FEW]) + (f" and {more} more" if more else "")
 
 
 @contextmanager

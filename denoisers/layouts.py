@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from denoisers.errors import UsageError
+from denoisers.errors import FEW, UsageError, listed
 from denoisers.pickled import Made, Named, Stored
 
 Value = TypeVar("Value", Stored, Tensor, Stored | Tensor)
@@ -18,7 +18,6 @@ KNOWN = ("params", "state_dict", "model_state_dict", "model", "net", "network", 
 COUNTER = "num_batches_tracked"  # of batch normalisation; files from before PyTorch 0.4.1 have none
 BUFFERS = ("running_mean", "running_var", COUNTER)  # of batch normalisation: no parameters, and in no average
 DEPTH = 4
-FEW = 6
 
 
 class Found(NamedTuple):
@@ -188,12 +187,6 @@ def kind(value: Any) -> str:
 def keys(content: Collection[Any]) -> str:
     """The first keys of a dictionary, for a message."""
     return f"its keys: {listed([shown(key) for key, _ in zip(content, range(FEW), strict=False)], len(content))}"
-
-
-def listed(names: list[str], count: int | None = None) -> str:
-    """A few names, and how many more there are."""
-    count = len(names) if count is None else count
-    return ", ".join(names[:FEW]) + (f" and {count - FEW} more" if count > FEW else "")
 
 
 def shown(key: Any) -> str:

@@ -26,7 +26,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from denoisers.errors import ForeignError, UsageError, concerning, foreign, said
+from denoisers.errors import FEW, ForeignError, UsageError, concerning, foreign, listed, said
 
 if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from torch import Tensor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from denoisers.base import Denoiser
 
 GROUP = "bench.denoisers"
-FEW = 6  # names that are offered where another was expected
 SPLICE = "splice:"
 BUILT_IN = {
     "bilateral": "denoisers.classical:bilateral",
@@ -170,9 +169,7 @@ def alternatives(module: Any, attribute: str) -> str:
     if not functions:
         return "it has no functions"
     near = difflib.get_close_matches(attribute, functions, n=FEW)
-    shown = near or functions[:FEW]
-    more = f" and {len(functions) - len(shown)} more" if len(functions) > len(shown) else ""
-    return f"it has {', '.join(shown)}{more}"
+    return f"it has {listed(near or functions, len(functions))}"
 
 
 def from_file(path: Path) -> Any:

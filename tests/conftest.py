@@ -14,7 +14,8 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from patches import train as train_patches
 from torch import nn
 
-from bench import cli, data
+from bench import cli, data, features
+from bench.reference import Reference
 from denoisers.ffdnet import FFDNet
 
 MNIST = data.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
@@ -46,6 +47,12 @@ def home(tmp_path_factory, monkeypatch):
 def digits():
     """The 5000 embedded digits: 4000 to train on, 1000 held out."""
     return data.load("mnist5k")
+
+
+@pytest.fixture(scope="session")
+def against(digits):
+    """The embedded digits as what images are scored against, in the features of lenet-a."""
+    return Reference(digits, features.load("lenet-a"))
 
 
 @pytest.fixture(scope="session")

@@ -4,18 +4,12 @@ import numpy as np
 import pytest
 
 from bench import control_scores, data, features, panel, protocol, score
-from bench.reference import Reference
 from bench.report import completed
 from bench.report.entries import CONTROLS, Measured, Number
 from bench.report.parse import measured
 from denoisers.errors import UsageError
 
 N = 6
-
-
-@pytest.fixture(scope="module")
-def against(digits):
-    return Reference(digits, features.load("lenet-a"))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import report
+from bench import data, report
 from bench.report import real
 
 
@@ -30,7 +30,7 @@ def test_digits_lie_among_digits_and_noise_apart(entries, tmp_path):
 def test_points_are_kept_until_a_run_changes(entries, tmp_path, monkeypatch):
     path = tmp_path / "map" / "embedding.csv"
     first = real.embedded(entries, path)
-    monkeypatch.setattr(real, "dataset", lambda named: None)  # whatever is computed anew fails
+    monkeypatch.setattr(data, "at_hand", lambda named: None)  # whatever is computed anew fails
     again = real.embedded(entries, path)
     assert again["set"].tolist() == first["set"].tolist()
     assert np.allclose(again[["x", "y"]], first[["x", "y"]], rtol=1e-3)

@@ -12,11 +12,6 @@ from bench.reference import Reference
 N = 200
 
 
-@pytest.fixture(scope="module")
-def against(digits):
-    return Reference(digits, features.load("lenet-a"))
-
-
 @pytest.fixture
 def controls(against):
     return control_scores.measured(against, N, panel.CONTROLS)

@@ -27,7 +27,9 @@ def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
     kept = read(path, ["dataset", "d1"])
     if kept is not None and set(kept["dataset"]) == {named}:
         return kept["d1"].to_numpy(dtype=float)
-    digits = dataset(named)
+    from bench import data
+
+    digits = data.at_hand(named)
     if digits is None:
         return None
     from bench.neighbours import Index
@@ -50,7 +52,11 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     names = {REAL, *(entry.name for entry, _ in shown)}
     if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
         return kept
-    digits = dataset(dataset_name(entries)) if shown else None
+    if not shown:
+        return None
+    from bench import data
+
+    digits = data.at_hand(dataset_name(entries))
     if digits is None:
         return None
     from sklearn.manifold import TSNE
@@ -71,14 +77,6 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
 def dataset_name(entries: list[Entry]) -> str:
     """What the runs say they were trained and scored on, name@digest; empty if they do not."""
     return next((str(entry.facts["dataset"]) for entry in entries if "dataset" in entry.facts), "")
-
-
-def dataset(named: str):  # noqa: ANN201, a bench.data.Dataset, whose module brings torch
-    """The data set called name@digest; None if it is not on this machine."""
-    from bench import data
-
-    found = data.load("mnist5k") if named.startswith("mnist5k@") else data.local_mnist() if named else None
-    return found if found is not None and named == found.id else None
 
 
 def read(path: Path, columns: list[str]) -> pd.DataFrame | None:
