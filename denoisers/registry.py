@@ -14,18 +14,16 @@ One that cannot do without weights declares `weights` without a default.
 
 import difflib
 import functools
-import hashlib
 import importlib.util
 import inspect
 import pkgutil
-import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from denoisers import imports
 from denoisers.errors import FEW, ForeignError, UsageError, concerning, foreign, listed, said
 
 if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
@@ -140,11 +138,11 @@ def imported(target: str, who: str) -> Any:
     """
     place, _, attribute = target.rpartition(":")
     try:
-        module = from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        module = from_file(Path(place)) if place.endswith(".py") else from_package(place)
     except (Exception, SystemExit) as error:
         absent = isinstance(error, ModuleNotFoundError | TypeError | ValueError) and not executed(error)
         beside = place.endswith(".py") and isinstance(error, ModuleNotFoundError)
-        hint = "; modules beside the file are found with PYTHONPATH=" + str(Path(place).parent) if beside else ""
+        hint = "; it is neither installed nor beside the file; PYTHONPATH=FOLDER finds it elsewhere" if beside else ""
         kind = UsageError if absent else ForeignError
         raise kind(f"{who} {target} does not import: {said(error)}{hint}") from error
     found = module
@@ -160,7 +158,8 @@ def imported(target: str, who: str) -> Any:
 def executed(error: BaseException) -> bool:
     """Whether an import got as far as running foreign code before it failed, and did not just find nothing."""
     frames = traceback.extract_tb(error.__traceback__)
-    return any(frame.filename != __file__ and "importlib" not in frame.filename for frame in frames)
+    own = (__file__, imports.__file__)
+    return any(frame.filename not in own and "importlib" not in frame.filename for frame in frames)
 
 
 def alternatives(module: Any, attribute: str) -> str:
@@ -173,46 +172,65 @@ def alternatives(module: Any, attribute: str) -> str:
 
 
 def from_file(path: Path) -> Any:
-    """The module that a Python file makes, once for each content; its own folder is not searched for others."""
+    """The module that a Python file makes, once for each content of it and of what it imports."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    name = f"{path.stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+    return imports.world(str(path)).main
+
+
+def from_package(name: str) -> Any:
+    """An importable module; of a plug-in's package, as its files are now."""
+    with world(name).loading():
+        return importlib.import_module(name)
+
+
+def world(place: str) -> imports.World:
+    """What a Python file, or the package of a module, has imported."""
+    return imports.world(place if place.endswith(".py") else place.partition(".")[0])
+
+
+def home(name: str) -> str | None:
+    """The file or module behind a name; None for a built-in."""
+    if name in BUILT_IN:
+        return None
+    points = plug_ins()
+    return points[name].module if name in points else name.rpartition(":")[0]
 
 
 def source(name: str) -> dict[str, Any]:
-    """Which code is behind a name: empty for a built-in; else the digest of its file or package."""
+    """Which code is behind a name: empty for a built-in; else the digest of its file or package and what they import.
+
+    Loads the code, and raises whatever it raises.
+    """
     if name.startswith(SPLICE):
         from denoisers.splice import parse
 
         parts = {part: source(part) for part in parse(name)[:2]}
         return {part: found for part, found in parts.items() if found}
-    if name in BUILT_IN:
+    place = home(name)
+    if place is None:
         return {}
-    if name in (points := plug_ins()):
-        return {"distribution": distribution(points[name]), "sha256": digest(points[name].module)}
-    return {"sha256": digest(name.rpartition(":")[0])}
+    points = plug_ins()
+    return ({"distribution": distribution(points[name])} if name in points else {}) | {"sha256": digest(place)}
 
 
 def digest(place: str) -> str | None:
-    """sha256 of a Python file, or of all Python files of the top-level package of a module; None if it has no file."""
+    """sha256 of a Python file, or of all Python files of the top-level package of a module; None if it has no file.
+
+    With the files that they import, outside the standard library, installed distributions and this project.
+    """
     from denoisers import weights
 
     if place.endswith(".py"):
-        return weights.sha256(Path(place))
-    spec = importlib.util.find_spec(place.split(".", maxsplit=1)[0])
-    if spec is not None and spec.submodule_search_locations:
-        return weights.tree(Path(next(iter(spec.submodule_search_locations))), "*.py")
-    there = spec is not None and spec.origin is not None and Path(spec.origin).is_file()
-    return weights.sha256(Path(spec.origin)) if there else None
+        return world(place).digest()
+    from_package(place)
+    top = from_package(place.partition(".")[0])
+    found = imports.place(top)
+    if hasattr(top, "__path__"):
+        folder = next(iter(top.__path__))
+        return world(place).digest(weights.tree(Path(folder), "*.py"), str(folder))
+    there = found is not None and Path(found).is_file()
+    return world(place).digest(weights.sha256(Path(found)) if there else None, found)
 
 
 def load(
@@ -240,9 +258,8 @@ def load(
         return load_splice(name, weights, train=train, labels=labels, **options)
     make = load_function(name, loader(name))
     arguments = bind(name, make, weights, {"train": train, "labels": labels}, options)
-    guard = nullcontext() if name in BUILT_IN else foreign(f"denoiser {name}")
-    with concerning("" if weights is None else "--weights"), guard:
-        denoiser = make(**arguments)
+    with concerning("" if weights is None else "--weights"):
+        denoiser = make(**arguments) if name in BUILT_IN else made(name, make, arguments)
     if not isinstance(denoiser, Denoiser):
         raise UsageError(
             f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "
@@ -251,6 +268,12 @@ def load(
     if not isinstance(getattr(denoiser, "spec", None), Spec):
         raise UsageError(f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec")
     return denoiser.eval()
+
+
+def made(name: str, make: "Callable[..., Denoiser]", arguments: dict[str, Any]) -> Any:
+    """What the load function of a plug-in gives. What it imports counts in the digest."""
+    with foreign(f"denoiser {name}"), world(home(name)).loading():
+        return make(**arguments)
 
 
 def load_function(name: str, found: Any) -> "Callable[..., Denoiser]":

@@ -1,0 +1,319 @@
+"""What a plug-in imports: found beside it, kept apart from what other plug-ins import, and counted in its digest.
+
+Two plug-ins may each have a `helper.py`; Python would give the second the module of the first. So each has a `World`:
+its own modules and its own additions to sys.path, which are in force while its code is loaded and whenever a line of it
+imports something. Modules are compiled from their source alone, without `__pycache__`, whose times cannot tell two
+edits within one second apart.
+
+What belongs to a plug-in are files outside the standard library, the installed distributions and this project.
+"""
+
+import ast
+import builtins
+import contextlib
+import functools
+import hashlib
+import importlib
+import itertools
+import os
+import site
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+OURS = ("denoisers", "bench")
+SHARED = {*sys.stdlib_module_names, *OURS, "torch", "numpy"}  # there is one of each, whatever lies beside a plug-in
+INSTALLED = ("site-packages", "dist-packages")
+LOCK = threading.RLock()
+WORLDS: dict[str, "World"] = {}  # by the file or module of the plug-in: the one that was loaded last
+NUMBERS = itertools.count()
+
+
+@functools.cache
+def libraries() -> tuple[str, ...]:
+    """The folders of the standard library, of installed distributions and of this project."""
+    known = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    known += [*site.getsitepackages(), site.getusersitepackages()]
+    own = [str(Path(__file__).parents[1] / name) for name in OURS]
+    return tuple(dict.fromkeys(path for folder in [*known, *own] for path in (folder, os.path.realpath(folder))))
+
+
+@functools.lru_cache(maxsize=4096)
+def is_theirs(path: str) -> bool:
+    """Whether a file or folder belongs to a plug-in."""
+    path = os.path.abspath(path)
+    inside = any(path == folder or path.startswith(folder + os.sep) for folder in libraries())
+    return not inside and not set(INSTALLED) & set(Path(path).parts)
+
+
+def place(module: ModuleType | ModuleSpec) -> str | None:
+    """Where a module comes from: its file, or the folder of a package without one; None for what is built in."""
+    spec = module if isinstance(module, ModuleSpec) else getattr(module, "__spec__", None)
+    origin = spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
+    found = getattr(spec, "submodule_search_locations", None) or getattr(module, "__path__", None)
+    return origin or next(iter(found or ()), None)
+
+
+def offered(folder: Path) -> set[str]:
+    """The names that modules and packages in a folder have, but those of SHARED."""
+    names = {path.name.split(".")[0] for path in folder.glob("*") if path.name.endswith((".py", *EXTENSION_SUFFIXES))}
+    names |= {path.parent.name for path in folder.glob("*/__init__.*")}
+    return names - SHARED
+
+
+class Source(SourceFileLoader):
+    """A Python file of a plug-in: what is imported in it, now or later, is looked for in its world."""
+
+    def __init__(self, name: str, path: str, world: "World") -> None:
+        super().__init__(name, path)
+        self.world = world
+
+    def get_code(self, fullname: str) -> Any:
+        """From the source, as it is now."""
+        content = self.get_data(self.path)
+        self.world.executed[self.path] = hashlib.sha256(content).hexdigest()
+        return self.source_to_code(content, self.path)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """As ever, with an `__import__` of its own."""
+        module.__dict__["__builtins__"] = vars(builtins) | {"__import__": self.world.imports}
+        super().exec_module(module)
+
+
+class World:
+    """The modules of one plug-in.
+
+    home      its file, or the name of its top-level package
+    names     of top-level modules that are its own, whatever Python knows by them
+    modules   name -> module, of what belongs to it
+    brought   path -> name, of what was imported while it was loaded
+    executed  path -> sha256 of the source that was run
+    state     path -> sha256 of all its files, as they were loaded
+    path      what it added to sys.path
+    """
+
+    def __init__(self, home: str) -> None:
+        self.home, self.loads = home, 0
+        self.folder = Path(home).resolve().parent if home.endswith(".py") else None
+        self.main: ModuleType | None = None
+        self.modules: dict[str, ModuleType] = {}
+        self.brought: dict[str, str] = {}
+        self.executed: dict[str, str] = {}
+        self.state: dict[str, str] = {}
+        self.path: list[str] = []
+        if self.folder is not None:
+            self.names = offered(self.folder)
+        else:
+            known = sys.modules.get(home)
+            alive = known is not None and home not in SHARED | {"__main__"}
+            self.names = {home} if alive and is_theirs(place(known) or os.devnull) else set()
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """For the import system: what others find, first beside the plug-in; what belongs to it gets its loader."""
+        spec = self.found(name, path, target)
+        origin = None if spec is None else place(spec)
+        if origin is None or not is_theirs(origin):
+            return spec
+        if type(spec.loader) is SourceFileLoader:
+            spec.loader, spec.cached = Source(spec.loader.name, spec.loader.path, self), None
+        if self.loads:
+            self.brought.setdefault(origin, name)
+        return spec
+
+    def found(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The spec of a module, of whichever finder has one."""
+        beside = [] if path is not None or self.folder is None else [str(self.folder)]
+        if beside and name in self.names and (spec := PathFinder.find_spec(name, beside)) is not None:
+            return spec
+        for finder in sys.meta_path:
+            find = None if isinstance(finder, World) else getattr(finder, "find_spec", None)
+            if find is not None and (spec := find(name, path, target)) is not None:
+                return spec
+        return PathFinder.find_spec(name, beside) if beside else None  # a folder without __init__.py
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """`entered`; what is imported inside counts in the digest."""
+        with self.entered():
+            known, self.loads = set(sys.modules), self.loads + 1
+            try:
+                yield
+                self.keep(set(sys.modules) - known)
+                self.state = self.files() | self.executed
+            finally:
+                self.loads -= 1
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Inside, Python knows the plug-in's modules and searches its path; then all is as it was before."""
+        with LOCK:
+            if sys.meta_path[0] is self:
+                yield
+                return
+            hidden = {name: sys.modules.pop(name) for name in self.strangers()}
+            sys.modules.update(self.modules)
+            known, path, before = set(sys.modules), sys.path, list(sys.path)
+            sys.path[:] = [*(entry for entry in self.path if entry not in before), *before]
+            searched = list(sys.path)
+            sys.meta_path.insert(0, self)
+            try:
+                yield
+            finally:
+                self.keep(set(sys.modules) - known)
+                self.path += [entry for entry in sys.path if entry not in searched]
+                sys.path, sys.path[:] = path, before
+                sys.meta_path.remove(self)
+                for name in self.modules.keys() & sys.modules.keys():
+                    del sys.modules[name]
+                sys.modules.update(hidden)
+
+    def strangers(self) -> list[str]:
+        """Modules that Python knows and that could be taken for the plug-in's own: of other plug-ins, or the user's."""
+        found = {name for finder in sys.meta_path if isinstance(finder, World) for name in finder.modules}
+        found &= sys.modules.keys()
+        if self.names & sys.modules.keys():
+            found |= {name for name in sys.modules if name.partition(".")[0] in self.names}
+        return list(found)
+
+    def keep(self, names: set[str]) -> None:
+        """Take those of the modules that belong to the plug-in, however it came by them."""
+        for name in names:
+            origin = place(sys.modules[name])
+            if origin is not None and is_theirs(origin):
+                self.modules[name] = sys.modules[name]
+                if self.loads:
+                    self.brought.setdefault(origin, name)
+
+    def imports(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        """`__import__` of the plug-in's files."""
+        if level == 0 and name.partition(".")[0] in SHARED:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        with self.entered():
+            return builtins.__import__(name, globals, locals, fromlist, level)
+
+    def run(self) -> None:
+        """Run the file of the plug-in."""
+        path = str(Path(self.home).resolve())
+        name = f"{Path(path).stem}_{sha256(path)[:16]}_{next(NUMBERS)}"
+        spec = spec_from_file_location(name, path, loader=Source(name, path, self))
+        self.brought[path], self.main = Path(path).stem, module_from_spec(spec)
+        sys.modules[name] = self.main  # dataclasses look it up
+        spec.loader.exec_module(self.main)
+
+    def forget(self) -> None:
+        """Take the plug-in from the modules that Python knows."""
+        if self.main is not None:
+            sys.modules.pop(self.main.__name__, None)
+
+    def files(self) -> dict[str, str]:
+        """path -> sha256 of its files as they are now: those it brought, and those that any line of them imports."""
+        return {path: digest for path in self.closure() if (digest := sha256(path)) is not None}
+
+    def closure(self) -> dict[str, str]:
+        """path -> name of the module, of those files."""
+        found = dict(self.brought)
+        todo = list(found)
+        with self.entered():
+            while todo:
+                path = todo.pop()
+                for wanted in imported(path, found[path], sha256(path)):
+                    for origin, name in self.located(wanted):
+                        if origin not in found:
+                            found[origin] = name
+                            todo.append(origin)
+        return found
+
+    def located(self, name: str) -> Iterator[tuple[str, str]]:
+        """File and name of "a", "a.b" and so on, as far as they are modules of the plug-in. Imports nothing."""
+        path, parts = None, name.split(".")
+        for end in range(1, len(parts) + 1):
+            whole = ".".join(parts[:end])
+            spec = None if whole in SHARED else self.found(whole, path)
+            origin = None if spec is None else place(spec)
+            if origin is None or not is_theirs(origin):
+                return
+            yield origin, whole
+            path = spec.submodule_search_locations
+            if path is None:
+                return
+
+    def digest(self, start: str | None = None, covered: str | None = None) -> str | None:
+        """sha256 of its files, by the names of their modules; of a single one, that of the file; None without files.
+
+        start    a digest of what lies in `covered`: a file, or the Python files in a folder
+        """
+        state, names = self.state, self.closure()
+        within = {covered} if covered is None else {covered, *(path for path in state if below(path, covered))}
+        rest = sorted((names.get(path, ""), state[path]) for path in state.keys() - within)
+        if start is None and len(rest) == 1:
+            return rest[0][1]
+        lines = [f"{name} {digest}\n" for name, digest in rest]
+        return hashlib.sha256("".join([*lines, start or ""]).encode()).hexdigest() if lines else start
+
+
+def below(path: str, folder: str) -> bool:
+    """Whether a file is a Python file in a folder or in one below it."""
+    return path.startswith(folder + os.sep) and path.endswith(".py")
+
+
+def sha256(path: str) -> str | None:
+    """Digest of a file, or of the archive that it lies in; None where there is none."""
+    with contextlib.suppress(StopIteration, OSError):
+        file = next(place for place in (Path(path), *Path(path).parents) if place.exists())
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def imported(path: str, name: str, digest: str | None) -> list[str]:
+    """The modules that a Python file names in its imports, and what it imports from them; wherever they stand in it.
+
+    name    of its own module
+    digest  of its content, with which the answer changes
+    """
+    if digest is None or not path.endswith(".py"):
+        return []
+    try:
+        tree = ast.parse(Path(path).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    package = name if Path(path).name == "__init__.py" else name.rpartition(".")[0]
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found += [f"{base}.{alias.name}" for alias in node.names] if base else []
+    return found
+
+
+def world(home: str) -> World:
+    """The plug-in in a file, or those of a top-level package, loaded; anew if one of its files has changed.
+
+    Raises whatever its code raises.
+    """
+    key = str(Path(home).resolve()) if home.endswith(".py") else home
+    before = WORLDS.get(key)
+    if before is not None and before.files() == before.state:
+        return before
+    if before is not None:
+        before.forget()
+    importlib.invalidate_caches()
+    found = WORLDS[key] = World(key)
+    try:
+        with found.loading():
+            if found.folder is not None:
+                found.run()
+    except BaseException:
+        del WORLDS[key]
+        found.forget()
+        raise
+    return found
