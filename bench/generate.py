@@ -1,5 +1,6 @@
 """From ids to uint8 images, one chunk at a time, with the per-step trace."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from bench.sampler import Sampler, Step, start
 from bench.starts import Guess
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError, foreign
+from denoisers.precision import able
 
 CHUNK = 256  # images, at least, that are written together
 TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
@@ -96,7 +98,8 @@ def generate(
             nonlocal inside, calls
             calls += len(x)
             entered = time.perf_counter()
-            cast = torch.autocast(torch.device(device).type, dtype, enabled=dtype is not torch.float32)
+            lower = dtype is not torch.float32
+            cast = torch.autocast(torch.device(device).type, dtype) if lower else contextlib.nullcontext()
             with foreign("the denoiser"), cast:
                 denoised = denoiser(x, sigma)
                 denoised = denoised.to(x.dtype) if isinstance(denoised, Tensor) else denoised
@@ -110,8 +113,7 @@ def generate(
             residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
             beside = residual[..., 1:] * residual[..., :-1]
             seen = (residual.square(), beside, step.x, step.x.square(), clipped)
-            sigma = torch.as_tensor(step.sigma, dtype=torch.float64).mean().item()
-            means = [sigma, *(value.mean(dtype=torch.float64).item() for value in seen)]
+            means = [step.level, *(able(value).mean(dtype=torch.float64).item() for value in seen)]
             trace[step.index] += len(step.x) * np.array([1.0, *means])
             advance(n)
             watch(step)

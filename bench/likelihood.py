@@ -18,6 +18,7 @@ from torch import Tensor
 from bench.data import Dataset, to_float
 from bench.noise import noise
 from denoisers.base import Denoiser
+from denoisers.precision import double
 
 EDGES = (255.0, 50.0, 10.0)  # grey levels, between the bands
 HIGHEST, LOWEST = 5100.0, 0.0765  # grey levels: above, nothing is known of x; below, rounding gives it back
@@ -68,7 +69,7 @@ def errors(
             x0 = images[ids]
             x = x0 + sigma * noise(seed, ids, level, tuple(x0.shape[1:]))
             gaps = torch.stack(estimates(denoiser, x, sigma)) - x0
-            rows.append(gaps[..., inner, inner].double().square().sum(dim=(2, 3, 4)))
+            rows.append(double(gaps[..., inner, inner]).square().sum(dim=(2, 3, 4)))
         per_guess = torch.cat(rows, 1)  # (guesses, num)
         found.append(per_guess[per_guess.mean(1).argmin()])
         advance(1)

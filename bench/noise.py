@@ -3,13 +3,16 @@
 There is no generator to advance, so the noise of image i is the same whatever is drawn with it, before it or on which
 device. The bits come from Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), a
 counter-based generator: key = seed, counter = (block of four pixels, step, id). Box-Muller runs in float64 and is
-rounded to float32, so that the last digit of a vectorised logarithm cannot show.
+rounded to float32, so that the last digit of a vectorised logarithm cannot show. For a device without float64 it runs
+on the CPU.
 """
 
 import math
 
 import torch
 from torch import Tensor
+
+from denoisers.precision import able
 
 WORD = 0xFFFFFFFF
 ROUNDS = 10
@@ -26,6 +29,7 @@ def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     ids   int64 (B,), one id per image, 0 .. 2^62
     step  0 .. 2^32 - 1; START for the starting noise
     """
+    device, ids = ids.device, able(ids)
     size = math.prod(shape)
     blocks = torch.arange(-(-size // 4), device=ids.device)
     counter = [
@@ -39,7 +43,7 @@ def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     radius = (-2 * uniform[..., 0::2].log()).sqrt()
     angle = 2 * math.pi * uniform[..., 1::2]
     normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1)
-    return normal.flatten(1)[:, :size].float().reshape(len(ids), *shape)
+    return normal.flatten(1)[:, :size].float().reshape(len(ids), *shape).to(device)
 
 
 def level(x: Tensor) -> Tensor:

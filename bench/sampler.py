@@ -1,4 +1,4 @@
-"""The reverse diffusion: samplers over any D(x; sigma), in VE coordinates. Imports nothing of ours.
+"""The reverse diffusion: samplers over any D(x; sigma), in VE coordinates.
 
 A sampler is a function
 
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from denoisers.errors import UsageError
+from denoisers.precision import double
 
 
 class Step(NamedTuple):
@@ -32,6 +33,11 @@ class Step(NamedTuple):
     x: Tensor
     denoised: Tensor  # before clipping
     unconverged: int = 0  # images that are given up after this step, above the noise they were to come down to
+
+    @property
+    def level(self) -> float:
+        """sigma, or its mean over the images."""
+        return double(self.sigma).mean().item() if isinstance(self.sigma, Tensor) else float(self.sigma)
 
 
 Denoise = Callable[[Tensor, Tensor], Tensor]

@@ -40,9 +40,8 @@ def record(
 
     def keep(step: Step) -> None:
         if step.index in wanted and (not kept or len(step.x) == len(kept[0][1])):
-            sigma = torch.as_tensor(step.sigma, dtype=torch.float64).mean().item()
             scaled = step.x * expand_as(vp_scale(torch.as_tensor(step.sigma)), step.x)
-            kept.append((sigma, to_uint8(scaled, dataset.pad), to_uint8(step.denoised, dataset.pad)))
+            kept.append((step.level, to_uint8(scaled, dataset.pad), to_uint8(step.denoised, dataset.pad)))
 
     generate(keep)
     if not kept:  # a sampler of the user's own that never says what it does

@@ -29,7 +29,7 @@ class Classical(Denoiser):
         levels = sigma.flatten().expand(len(x)).tolist()
         rows = [
             np.stack([self.restore(channel, level) for channel in image])
-            for image, level in zip(x.double().cpu().numpy(), levels, strict=True)
+            for image, level in zip(x.cpu().double().numpy(), levels, strict=True)
         ]
         return torch.from_numpy(np.stack(rows)).to(x)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from denoisers.base import Denoiser, Spec, expand_as
 from denoisers.errors import UsageError
+from denoisers.precision import Doubles, double
 
 
 class Ideal(Denoiser):
@@ -46,20 +47,18 @@ class Gaussian(Denoiser):
         super().__init__()
         self.spec = Spec("gaussian", "sample", blind=False)
         variances, basis = torch.linalg.eigh(cov.double())
-        self.register_buffer("mean", mu.double())
-        self.register_buffer("variances", variances.clamp(min=0))
-        self.register_buffer("basis", basis)
+        self.model = Doubles(mu, variances.clamp(min=0), basis)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        mu, variances, basis = (tensor.to(x.dtype) for tensor in (self.mean, self.variances, self.basis))
-        modes = (flat(x, self.spec.name, len(self.mean)) - mu) @ basis  # (B, CHW)
+        mu, variances, basis = self.model.like(x)
+        modes = (flat(x, self.spec.name, len(mu)) - mu) @ basis  # (B, CHW)
         modes *= variances / (variances + expand_as(sigma, modes) ** 2)
         return (mu + modes @ basis.T).reshape(x.shape)
 
     def sample(self, z: Tensor) -> Tensor:
         """Images of the model itself, mu + V diag(sqrt(l)) z, from z ~ N(0, I) (B, C, H, W)."""
-        mu, variances, basis = (tensor.to(z.dtype) for tensor in (self.mean, self.variances, self.basis))
-        return (mu + (flat(z, self.spec.name, len(self.mean)) * variances.sqrt()) @ basis.T).reshape(z.shape)
+        mu, variances, basis = self.model.like(z)
+        return (mu + (flat(z, self.spec.name, len(mu)) * variances.sqrt()) @ basis.T).reshape(z.shape)
 
 
 class Mixture(Denoiser):
@@ -76,21 +75,18 @@ class Mixture(Denoiser):
         parts = [train[groups == kind].flatten(1).double() for kind in kinds]
         eigen = [torch.linalg.eigh((part - part.mean(0)).T @ (part - part.mean(0)) / len(part)) for part in parts]
         self.register_buffer("means", torch.stack([part.mean(0) for part in parts]).float())
-        self.register_buffer("variances", torch.stack([variances.clamp(min=0) for variances, _ in eigen]))
         self.register_buffer("bases", torch.stack([basis.float() for _, basis in eigen]))
-        self.register_buffer("logits", torch.tensor([len(part) / len(train) for part in parts]).double().log())
+        variances = torch.stack([variances.clamp(min=0) for variances, _ in eigen])
+        self.model = Doubles(variances, torch.tensor([len(part) / len(train) for part in parts]).double().log())
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        query, noise = (
-            flat(x, self.spec.name, self.means.shape[1]),
-            expand_as(sigma.double(), x.flatten(1).double()) ** 2,
-        )
+        query, noise = flat(x, self.spec.name, self.means.shape[1]), double(sigma).reshape(-1, 1) ** 2
         logits, shrunk = [], []
-        for mean, variances, basis, prior in zip(self.means, self.variances, self.bases, self.logits, strict=True):
+        for mean, basis, variances, prior in zip(self.means, self.bases, *self.model.like(noise), strict=True):
             modes, total = (query - mean.to(x.dtype)) @ basis.to(x.dtype), variances + noise
-            logits.append(prior - (modes.double() ** 2 / total + total.log()).sum(1) / 2)
-            shrunk.append(modes * (variances / total).to(x.dtype))
-        chances = torch.stack(logits).softmax(0).to(x.dtype)[:, :, None]  # (K, B, 1)
+            logits.append(prior - (double(modes) ** 2 / total + total.log()).sum(1) / 2)
+            shrunk.append(modes * (variances / total).to(x))
+        chances = torch.stack(logits).softmax(0).to(x)[:, :, None]  # (K, B, 1)
         out = torch.zeros_like(query)
         for chance, mean, modes, basis in zip(chances, self.means, shrunk, self.bases, strict=True):
             out += chance * (mean.to(x.dtype) + modes @ basis.T.to(x.dtype))

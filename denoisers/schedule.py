@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from denoisers.errors import UsageError
+from denoisers.precision import double
 
 TIMESTEPS = 1000
 
@@ -58,10 +59,11 @@ def sigma_to_t(sigma: Tensor, sigmas: Tensor) -> Tensor:
 
     Outside the chain the nearest end is returned.
     """
-    levels, chain = sigma.double().log(), sigmas.double().log()
+    levels = double(sigma).log()
+    chain = double(sigmas).to(levels.device).log()
     low = (torch.searchsorted(chain, levels) - 1).clamp(0, len(chain) - 2)
     fraction = (levels - chain[low]) / (chain[low + 1] - chain[low])
-    return (low + fraction.clamp(0, 1)).to(sigma.dtype)
+    return (low + fraction.clamp(0, 1)).to(sigma)
 
 
 def respaced(sigmas: Tensor, steps: int, sigma_max: float | None = None) -> Tensor:

@@ -165,7 +165,7 @@ class VPDenoiser(Denoiser):
     def on_chain(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The same for images and noise in the network's own range."""
         s = expand_as(sigma, x)
-        t = sigma_to_t(sigma, self.chain.to(sigma.device)).expand(len(x))
+        t = sigma_to_t(sigma, self.chain).expand(len(x))
         x_t = pad(vp_scale(s) * x, self.spec.multiple_of)
         found = self.net(x_t, t.to(x.dtype))[..., : x.shape[-2], : x.shape[-1]]
         return PREDICTIONS[self.spec.prediction_type](x, s, found.to(x.dtype))

@@ -1,0 +1,39 @@
+"""float64 on every device: the GPU of a Mac has none, so what needs it there is done on the CPU, with the same bits."""
+
+import torch
+from torch import Tensor
+
+WITHOUT = ("mps",)  # kinds of devices that know no float64
+
+
+def where(device: torch.device) -> torch.device:
+    """That device, or the CPU if it knows no float64."""
+    return torch.device("cpu") if device.type in WITHOUT else device
+
+
+def able(x: Tensor) -> Tensor:
+    """`x` where float64 is known: as it is, or on the CPU."""
+    return x.to(where(x.device))
+
+
+def double(x: Tensor) -> Tensor:
+    """`x` in float64, on its device or on the CPU."""
+    return able(x).double()
+
+
+class Doubles:
+    """Constants in float64, with the copies of them that have been asked for.
+
+    They are no buffers of a module: it could not be moved to a device without float64, and casting it would round them.
+    """
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self.exact = [double(tensor) for tensor in tensors]
+        self.copies: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+
+    def like(self, x: Tensor) -> list[Tensor]:
+        """All of them on the device and in the type of `x`."""
+        key = x.device, x.dtype
+        if key not in self.copies:
+            self.copies[key] = [tensor.to(x.device, x.dtype) for tensor in self.exact]
+        return self.copies[key]
