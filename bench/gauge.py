@@ -154,7 +154,8 @@ def marked(frame: pd.DataFrame) -> pd.DataFrame:
     out_of_band  whether that is so, which the mark says; or the share of the levels, which is shown beside it
     """
     outside = frame["out_of_band"]
-    text = frame.drop(columns="out_of_band").map(lambda value: value if isinstance(value, str) else f"{value:.4g}")
+    frame = frame.drop(columns="out_of_band")
+    text = frame.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
     for column in text.columns.intersection(RESULTS):
         text[column] += np.where(outside > 0, "*", "")
     return text if outside.dtype == bool else text.assign(**{"out of band": outside.map("{:.0%}".format)})

@@ -17,6 +17,7 @@ Facts = Mapping[str, Any]  # run.json, or as much of it as is known
 MADE = ("weights", "options", "sampler", "seed", "dataset", "num", "dtype", "noise_version")
 MADE += ("source", "arguments", "digest")
 MACHINE = ("device", "workers", "batch_size")
+DIGESTED = ("weights", "dataset", "source", "arguments", "digest")
 IMPLIED = ("sampler.variance", "sampler.order")  # by the sampler's name
 
 
@@ -99,7 +100,9 @@ def in_words(path: str, value: Any) -> str:
     """One fact; digests by their first eight digits."""
     field, _, key = path.partition(".")
     last = path.rpartition(".")[2]
-    text = f"{value:g}" if isinstance(value, float) else re.sub(r"\b([0-9a-f]{8})[0-9a-f]{8,}\b", r"\1", str(value))
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if field in DIGESTED:  # a whole number has the same digits, and is none
+        text = re.sub(r"\b([0-9a-f]{8})[0-9a-f]{8,}\b", r"\1", text)
     if path in WORDS:
         return WORDS[path](text)
     if field == "options":

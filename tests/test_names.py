@@ -132,3 +132,10 @@ def test_a_gauged_splice_has_the_name_of_its_run(bench, tmp_path, order):
     (curve,) = (curve for curve in plots.gauged(tmp_path) if curve.name.startswith("splice"))
     assert curve.name == names.describe(plan.facts) == f"{name} mnist,gray-all below.coupling=naive"
     assert curve.weights == plan.facts["weights"]
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, 12345678901234567890, "12345678901234567, 12345678901234568"])
+def test_a_long_number_is_no_digest(seed):
+    assert names.in_words("seed", seed).split(" ", 1)[1] == str(seed)
+    assert names.in_words("options.components", str(seed)) == f"components={seed}"
+    assert names.in_words("digest", "1234567890123456") == "images 12345678"

@@ -59,6 +59,7 @@ class Entry:
     scored    under which circumstances: preprocessing, versions, commit, argv, time; may be empty
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
     second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
+    seed      of a run; None where images were given
     where     its folder, relative to that of the report
     facts     run.json as it is
     """
@@ -67,7 +68,7 @@ class Entry:
     where: str
     key: str  # unique within a report, fit for an HTML id
     name: str
-    seed: int
+    seed: int | None
     fingerprint: str
     table: str
     protocol: str

@@ -8,10 +8,10 @@ from bench.names import describe
 from bench.report.entries import Entry, Measured, Number
 from bench.runs import SCHEMA_VERSION, Run
 
-MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError)
+MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
 TYPES = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)
-TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "seed", "unconverged"), int | float)
-TYPES |= dict.fromkeys(("argv", "warnings"), list)
+TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged"), int | float)
+TYPES |= dict.fromkeys(("argv", "warnings"), list) | {"seed": int}
 SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}  # see scoring.finish
 
 
@@ -52,13 +52,13 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> Entry:
     check_version(content, name)
     check_run(facts)
     check_types(content, SCORED, name)
-    seed, fingerprint = int(facts.get("seed") or 0), str(content["fingerprint"])
+    fingerprint = str(content["fingerprint"])
     entry = Entry(
         run=run,
         where=where,
         key="",
         name=describe(facts),
-        seed=seed,
+        seed=facts.get("seed"),
         fingerprint=fingerprint,
         table=str(content.get("table") or fingerprint),
         protocol=protocol(facts, content["scoring"]),
@@ -95,8 +95,9 @@ def number(entry: Any) -> Number | None:
     if not isinstance(entry, dict) or not isinstance(value := entry.get("value"), int | float):
         return None
     low, high = entry.get("ci95") or (None, None)
-    stderr, low, high, n = map(finite, (entry.get("stderr"), low, high, entry.get("n")))
-    found = Number(float(value), stderr, low, high, None if n is None else int(n))
+    stderr, low, high = map(finite, (entry.get("stderr"), low, high))
+    n = None if finite(entry.get("n")) is None else int(entry["n"])
+    found = Number(float(value), stderr, low, high, n)
     return found if math.isfinite(value) else None
 
 

@@ -59,7 +59,7 @@ def in_words(entries: Sequence[Entry], runs: dict[str, Scored]) -> list[str]:
 
 def by_seed(entries: Sequence[Entry], runs: dict[str, Scored]) -> dict[str, list[Scored]]:
     """Name -> the runs of it that differ in the seed alone, where there are several; one made twice counts once."""
-    found: dict[str, dict[int, Scored]] = {}
+    found: dict[str, dict[int | None, Scored]] = {}
     facts = {}
     for entry in entries:
         if entry.is_run and entry.key in runs:

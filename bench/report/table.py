@@ -1,6 +1,7 @@
 """Entries as tables: numbers in a frame, and the frame as text for a terminal, Markdown and LaTeX."""
 
 import textwrap
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -38,12 +39,21 @@ def frame(group: Group) -> pd.DataFrame:
     """
     rows = [control_row(name, measured) for name, measured in group.controls.items()]
     rows += [entry_row(entry) for entry in group.entries]
-    found = pd.DataFrame(rows)
+    found = pd.DataFrame({name: column([row.get(name) for row in rows]) for name in dict.fromkeys(chain(*rows))})
     found.insert(0, "rank", [""] * len(group.controls) + [group.ranks.get(entry.key, "") for entry in group.entries])
     found.insert(0, "fingerprint", group.fingerprint)
     if "kid" in found:
         found = found.sort_values("kid", kind="stable", na_position="last")
     return found.reset_index(drop=True)
+
+
+def column(values: list[Any]) -> pd.Series:
+    """A column of a frame in which whole numbers stay what they are, also beside places where nothing was measured."""
+    there = {type(value) for value in values if not pd.isna(value)}
+    if int not in there:
+        return pd.Series(values)
+    fits = there == {int} and all(pd.isna(value) or abs(value) < 2**63 for value in values)
+    return pd.Series(values, dtype="Int64" if fits else object)
 
 
 def control_row(name: str, measured: Measured) -> dict[str, Any]:
@@ -94,7 +104,8 @@ def flat(measured: Measured) -> dict[str, Any]:
 def number_of(row: pd.Series, name: str) -> Number | None:
     """A score of a row of a frame, or None."""
     parts = [row.get(key) for key in (name, f"{name}_stderr", f"{name}_low", f"{name}_high")]
-    value, *rest = (None if part is None or pd.isna(part) else float(part) for part in parts)
+    there = (None if part is None or pd.isna(part) else part for part in parts)
+    value, *rest = (part if part is None or isinstance(part, int) else float(part) for part in there)
     return None if value is None else Number(value, *rest)
 
 
@@ -108,8 +119,10 @@ def short(value: float | None, digits: int = 3) -> str:
 
 
 def whole(value: float | None) -> str:
-    """A count, or a mean of counts; empty for what is missing."""
-    return "" if value is None or pd.isna(value) else f"{value:.6g}"
+    """A count, in full, or a mean of counts; empty for what is missing."""
+    if value is None or pd.isna(value):
+        return ""
+    return str(int(value)) if value == int(value) else f"{value:.6g}"
 
 
 def percent(value: float | None, digits: int = 0) -> str:
