@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from bench import names, uncertainty
+from bench import folders, names, uncertainty
 from bench.runs import Run
 from denoisers.errors import UsageError
 
@@ -75,7 +75,8 @@ def load(path: Path, features: str | None = None) -> Scored:
 
     Raises UsageError naming what is missing or does not fit.
     """
-    paths = [path] if (path / "run.json").is_file() else sorted(found.parent for found in path.glob("*/run.json"))
+    beside = [found.parent for found in folders.named(path, "run.json") if found.parent.parent == path]
+    paths = [path] if (path / "run.json").is_file() else beside
     if not paths:
         raise UsageError(f"no run in {path}: expected run.json in it, or in folders below it")
     return combined([load_one(Run(found), features) for found in paths], path)

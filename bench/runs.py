@@ -4,13 +4,13 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench import files
+from bench import files, folders
 from bench.files import Layout, Say
 from denoisers import reading
 from denoisers.errors import UsageError
@@ -47,6 +47,16 @@ class Run:
             return bool(self.read_json("run.json"))
         except ValueError:
             return False
+
+    @contextlib.contextmanager
+    def alone(self, say: Say) -> Iterator[None]:
+        """Inside, no other process works on this run: one that does is named, and waited for."""
+
+        def named(who: str) -> None:
+            say(f"{self.path} is under way ({who}); waiting for it")
+
+        with files.alone(self.path.with_name(f".{self.path.name[:200]}.lock"), named):
+            yield
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Create the folder and write `run.json` with status `started`; older numbers go, as they would look final.
@@ -171,6 +181,7 @@ def find(folder: Path) -> list[Run]:
 
     The runs of a study, below a folder that holds a `study.json`, are rows of its table and left out here.
     """
-    studies = {path.parent for path in folder.rglob("study.json")} - {folder}
-    found = (path.parent for path in sorted(folder.rglob("run.json")))
+    below = folders.files(folder)
+    studies = {path.parent for path in below if path.name == "study.json"} - {folder}
+    found = (path.parent for path in below if path.name == "run.json")
     return [Run(path) for path in found if studies.isdisjoint(path.parents)]

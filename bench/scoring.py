@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import control_scores, data, features, figures, files, imported, machine, protocol, score
+from bench import control_scores, data, features, figures, files, imported, inspection, machine, protocol, score
 from bench.bounds import LEAST
 from bench.data import Dataset, to_float
 from bench.features import Extractor
@@ -150,6 +150,10 @@ def score_path(
     if num is not None and not LEAST <= num <= len(images):
         raise UsageError(f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
     images = images[:num]
+    with concerning("PATH"):
+        doubts = inspection.inspect(images, dataset, str(path))
+    for line in doubts:
+        say(f"warning: {path}: {line}")
     facts = {
         "kind": "images",
         "name": name or path.stem,
@@ -157,18 +161,20 @@ def score_path(
         "digest": hashlib.sha256(images.tobytes()).hexdigest()[:16],
         "num": len(images),
         "dataset": dataset.id,
+        "warnings": doubts,
     }
     rules = protocol_of(dataset, extractor, len(images), None)
     short = protocol.fingerprint([facts["digest"], dataset.id])  # nearest.png shows images of the dataset
     run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}")
-    run.sweep()
-    if run.read_samples(images.shape, say) is not None and is_scored(run, rules, say):
-        say(f"complete: {run.path}")
+    with run.alone(say):
+        run.sweep()
+        if run.read_samples(images.shape, say) is not None and is_scored(run, rules, say):
+            say(f"complete: {run.path}")
+            return run, rules["fingerprint"]
+        if not run.readable:
+            run.begin(facts)
+        noise_std = level(to_float(images, dataset.pad)).numpy()
+        run.write_samples(images, noise_std)
+        finish(run, images, noise_std, dataset, extractor, rules, say)
+        run.clear_chunks()
         return run, rules["fingerprint"]
-    if not run.readable:
-        run.begin(facts)
-    noise_std = level(to_float(images, dataset.pad)).numpy()
-    run.write_samples(images, noise_std)
-    finish(run, images, noise_std, dataset, extractor, rules, say)
-    run.clear_chunks()
-    return run, rules["fingerprint"]

@@ -43,7 +43,7 @@ TITLES = ["...", "\n", "a" * 200, "\x1b[31m"]
 @pytest.fixture
 def place(bench, tmp_path, make_run):
     """A folder with what right command lines need; gives what runs a line there, and the right lines."""
-    np.savez(tmp_path / "samples.npz", arr_0=np.zeros((8, 28, 28), np.uint8))
+    np.savez(tmp_path / "samples.npz", arr_0=np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8))
     (tmp_path / "file").write_text("no weights, no images")
     (tmp_path / "photos").mkdir()
     for name in ("a", "b"):

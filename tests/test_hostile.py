@@ -384,12 +384,14 @@ def test_only_the_formats_that_are_meant_are_opened(form, tmp_path):
 @pytest.mark.usefixtures("cheap")
 def test_folders_of_images_are_measured_before_they_are_decoded(tmp_path, digits):
     for i in range(8):
-        (tmp_path / f"{i}.png").write_bytes(png((12_000, 12_000)))
-    with pytest.raises(UsageError, match="images of 12000x12000 pixels, expected 28x28"):
+        (tmp_path / f"{i}.png").write_bytes(png((11_000, 11_000)))
+    with pytest.raises(UsageError, match="images of 11000x11000 pixels, expected 28x28"):
         imported.read(tmp_path, digits)
     os.mkfifo(tmp_path / "a.png")  # is no file, and not opened
-    (tmp_path / "b.png").symlink_to("b.png")
     with pytest.raises(UsageError, match=r"0\.png cannot be read as an image: .*truncated"):
+        photographs.read(tmp_path)
+    (tmp_path / "b.png").symlink_to("b.png")
+    with pytest.raises(UsageError, match=r"links to images that are not there: .*b\.png"):
         photographs.read(tmp_path)
 
 

@@ -5,74 +5,166 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import imported
+from bench import data, features, imported, metrics, scoring
+from bench.reference import Reference
 from denoisers.errors import UsageError
 
 
 @pytest.fixture
 def images(digits):
-    return digits.held_out[:8]
+    return digits.held_out[:24]
 
 
-def as_npz(path, images):
-    np.savez(path / "a.npz", arr_0=images[..., None])
-    return path / "a.npz"
+def npz(change, **options):
+    """A way to store images: changed, in an npz."""
+
+    def store(path, images):
+        np.savez(path / "a.npz", **{options.get("name", "arr_0"): change(images)})
+        return path / "a.npz"
+
+    return store
 
 
-def as_named(path, images):
-    np.savez(path / "a.npz", samples=np.repeat(images[..., None], 3, -1))
-    return path / "a.npz"
-
-
-def as_npy(path, images):
-    np.save(path / "a.npy", images)
-    return path / "a.npy"
-
-
-def as_folder(path, images):
-    for i, image in enumerate(images):
-        Image.fromarray(image).save(path / f"{i:03d}.png")
-    return path
-
-
-def as_unit(path, images):
-    torch.save(torch.from_numpy(images)[:, None] / 255, path / "a.pt")
-    return path / "a.pt"
-
-
-def as_signed(path, images):
-    torch.save({"images": torch.from_numpy(images)[:, None] / 127.5 - 1}, path / "a.pt")
-    return path / "a.pt"
-
-
-def as_trained(path, images):
-    torch.save((torch.from_numpy(images)[:, None] / 255).requires_grad_(), path / "a.pt")
-    return path / "a.pt"
-
-
-def as_nearly_unit(path, images):
-    np.save(path / "a.npy", (images / 255 - 1e-6).astype("f4"))
-    return path / "a.npy"
-
-
-def as_padded(path, images):
-    np.save(path / "a.npy", np.pad(images, ((0, 0), (2, 2), (2, 2))))
-    return path / "a.npy"
-
-
-@pytest.mark.parametrize(
-    "store", [as_npz, as_named, as_npy, as_folder, as_unit, as_signed, as_trained, as_nearly_unit, as_padded]
-)
-def test_they_come_back_as_they_were(store, images, digits, tmp_path):
-    assert np.array_equal(imported.read(store(tmp_path, images), digits), images)
-
-
-def npy(values):
-    def store(path):
-        np.save(path / "a.npy", values)
+def npy(change):
+    def store(path, images):
+        np.save(path / "a.npy", change(images))
         return path / "a.npy"
 
     return store
+
+
+def tensor(change):
+    def store(path, images):
+        torch.save(change(torch.from_numpy(images)[:, None]), path / "a.pt")
+        return path / "a.pt"
+
+    return store
+
+
+def files(suffix, change, **options):
+    """A way to store images: each changed, in a file of its own."""
+
+    def store(path, images):
+        for i, image in enumerate(images):
+            change(image).save(path / f"{i:03d}{suffix}", **options)
+        return path
+
+    return store
+
+
+def among_leftovers(path, images):
+    """Copies and files of machines between the images, and all behind a link that leads in a circle too."""
+    folder = files(".png", Image.fromarray)(path, images)
+    for place in (".ipynb_checkpoints", "__MACOSX"):
+        (folder / place).mkdir()
+        Image.fromarray(images[0]).save(folder / place / "000.png")
+    for name in ("._000.png", "Thumbs.db", ".DS_Store", "notes.txt"):
+        (folder / name).write_bytes(b"no image")
+    (folder / "again").symlink_to(".")
+    (folder / "own").mkdir()
+    (folder / "000.png").rename(folder / "own" / "000.png")
+    return folder
+
+
+def zipped_by_a_mac(path, images):
+    np.savez(path / "a.npz", **{"images": images, "__MACOSX/._images": np.zeros(3)})
+    return path / "a.npz"
+
+
+def coloured(image):
+    return Image.fromarray(image).convert("RGB")
+
+
+def opaque(mode):
+    def change(image):
+        found = Image.fromarray(image).convert(mode)
+        found.putalpha(255)
+        return found
+
+    return change
+
+
+def framed(images):
+    return np.pad(images, ((0, 0), (2, 2), (2, 2)))
+
+
+def thrice(images, axis):
+    return np.stack([images] * 3, axis)
+
+
+def with_alpha(images):
+    return np.concatenate([thrice(images, -1), np.full((*images.shape, 1), 255, np.uint8)], -1)
+
+
+FORMS = {
+    "npz": npz(lambda x: x[..., None]),
+    "npz, named": npz(lambda x: x, name="samples"),
+    "npz of a Mac": zipped_by_a_mac,
+    "npy": npy(lambda x: x),
+    "framed": npy(framed),
+    "three channels last": npy(lambda x: thrice(framed(x), -1)),
+    "three channels first": npy(lambda x: thrice(framed(x), 1)),
+    "three channels of floats": npy(lambda x: (thrice(x, 1) / 255).astype("f4")),
+    "three channels but for rounding": npy(lambda x: x[..., None] / 255 * np.array([1, 1 - 1e-7, 1])),
+    "four channels": npy(with_alpha),
+    "Fortran order": npy(np.asfortranarray),
+    "[0, 1]": npy(lambda x: (x / 255).astype("f4")),
+    "[0, 1], nearly": npy(lambda x: (x / 255 - 1e-6).astype("f4")),
+    "[0, 1] of 64 bit": npy(lambda x: x / 255),
+    "[-1, 1]": npy(lambda x: (x / 127.5 - 1).astype("f4")),
+    "[-1, 1], framed": npy(lambda x: (framed(x) / 127.5 - 1).astype("f4")),
+    "[0, 255]": npy(lambda x: x.astype("f4")),
+    "uint16": npy(lambda x: x.astype(np.uint16) * 257),
+    "uint16, big endian": npy(lambda x: x.astype(">u2") * 257),
+    "tensor": tensor(lambda x: x),
+    "tensor in [0, 1]": tensor(lambda x: x / 255),
+    "tensor in [-1, 1]": tensor(lambda x: {"images": x / 127.5 - 1}),
+    "trained tensor": tensor(lambda x: (x / 255).requires_grad_()),
+    "L": files(".png", Image.fromarray),
+    "L, framed": files(".png", lambda x: Image.fromarray(np.pad(x, 2))),
+    "LA": files(".png", opaque("L")),
+    "P": files(".png", lambda x: Image.fromarray(x).convert("P")),
+    "RGB": files(".png", coloured),
+    "RGBA": files(".png", opaque("RGB")),
+    "RGB as BMP": files(".bmp", coloured),
+    "RGB as WebP": files(".webp", coloured, lossless=True),
+    "I;16": files(".png", lambda x: Image.fromarray(x.astype(np.uint16) * 257)),
+    "I;16 as TIFF": files(".tif", lambda x: Image.fromarray(x.astype(np.uint16) * 257)),
+    "I, of 16 bit": files(".pgm", lambda x: Image.fromarray(x.astype(np.uint16) * 257)),
+    "F": files(".tif", lambda x: Image.fromarray((x / 255).astype("f4"))),
+    "F in [-1, 1]": files(".tif", lambda x: Image.fromarray((x / 127.5 - 1).astype("f4"))),
+    "among leftovers": among_leftovers,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_they_come_back_as_they_were(form, images, digits, tmp_path):
+    found = imported.read(FORMS[form](tmp_path, images), digits)
+    if form == "among leftovers":  # the first of them lies in a folder of its own
+        found = np.roll(found, 1, axis=0)
+    assert np.array_equal(found, images)
+
+
+@pytest.fixture(scope="module")
+def of_mnist(mnist):
+    """MNIST, as what images are scored against."""
+    return Reference(mnist, features.load("lenet-a"))
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("form", FORMS)
+def test_the_fid_of_24_digits_does_not_depend_on_the_form(form, of_mnist, mnist, tmp_path):
+    found = of_mnist.extractor.features(imported.read(FORMS[form](tmp_path, mnist.held_out[:24]), mnist))
+    assert metrics.fid(of_mnist.moments, found) == pytest.approx(207.05, abs=0.005)
+
+
+@pytest.mark.parametrize("store", [npy(lambda x: x > 127), files(".png", lambda x: Image.fromarray(x > 127))])
+def test_black_and_white_are_the_ends_of_the_range(store, images, digits, tmp_path):
+    assert np.array_equal(imported.read(store(tmp_path, images), digits), (images > 127) * 255)
+
+
+def array(values):
+    return lambda path: npy(lambda _: values)(path, None)
 
 
 def text(path):
@@ -96,6 +188,14 @@ def sizes(path):
     return path
 
 
+def one_in_colour(path):
+    return files(".png", lambda i: Image.new("RGB", (28, 28), (0, 0, 9 * (i == 3))))(path, range(8))
+
+
+def one_clear(path):
+    return files(".png", lambda i: Image.new("LA", (28, 28), (0, 255 - (i == 3))))(path, range(8))
+
+
 colour = np.zeros((8, 28, 28, 3), np.uint8)
 colour[..., 0] = 9
 nan = np.full((8, 28, 28), np.nan, "f4")
@@ -110,17 +210,56 @@ nan = np.full((8, 28, 28), np.nan, "f4")
         (two, "holds x, y; expected arr_0"),
         (lambda path: path, "no images in"),
         (sizes, "2 sizes"),
-        (npy(colour), "colour images"),
-        (npy(nan), "6272 values that are not finite"),
-        (npy(np.full((8, 28, 28), 255.0)), "floats from 255 to 255, expected"),
-        (npy(np.full((8, 28, 28), -0.2)), r"floats from -0\.2 to -0\.2, expected \[0, 1\] or \[-1, 1\]"),
-        (npy(np.zeros((8, 28, 28), int)), "int64, expected uint8"),
-        (npy(np.zeros((8, 64, 64), np.uint8)), "64x64 pixels, expected 28x28"),
-        (npy(np.zeros((8, 784), np.uint8)), r"shape \(8, 784\)"),
-        (npy(np.zeros((5, 28, 28), np.uint8)), "5 images; scores need at least 6"),
-        (npy(np.zeros((0, 28, 28), np.uint8)), "0 images"),
+        (one_in_colour, r"3\.png holds colour images"),
+        (one_clear, r"3\.png is transparent in places"),
+        (array(colour), "colour images"),
+        (array(nan), "6272 values that are not finite"),
+        (array(np.full((8, 28, 28), 256.0)), "floats from 256 to 256, expected"),
+        (array(np.full((8, 28, 28), 1.1)), "floats from 1.1 to 1.1, expected"),
+        (array(np.full((8, 28, 28), 9, np.uint16)), "16-bit values up to 9, where white is 65535"),
+        (array(np.zeros((8, 28, 28), complex)), "complex128, expected uint8"),
+        (array(np.zeros((8, 28, 28, 4), np.uint8)), "transparent"),
+        (array(np.zeros((8, 28, 28, 5), np.uint8)), r"shape \(8, 28, 28, 5\)"),
+        (array(np.full((8, 32, 32), 255, np.uint8)), "frame of 2 pixels is of grey level 255"),
+        (array(np.full((8, 28, 28), -0.2)), r"floats from -0\.2 to -0\.2, expected \[0, 1\], \[-1, 1\]"),
+        (array(np.zeros((8, 28, 28), int)), "int64, expected uint8"),
+        (array(np.zeros((8, 64, 64), np.uint8)), "64x64 pixels, expected 28x28"),
+        (array(np.zeros((8, 784), np.uint8)), r"shape \(8, 784\)"),
+        (array(np.zeros((5, 28, 28), np.uint8)), "5 images; scores need at least 6"),
+        (array(np.zeros((0, 28, 28), np.uint8)), "0 images"),
     ],
 )
 def test_what_is_refused(store, said, digits, tmp_path):
     with pytest.raises(UsageError, match=said):
         imported.read(store(tmp_path), digits)
+
+
+@pytest.fixture
+def scored(digits, tmp_path, monkeypatch):
+    """`scored(images)`: what `bench score` says of images before it scores them."""
+    monkeypatch.setattr(data, "load", lambda name, folder: digits)
+    monkeypatch.setattr(scoring, "finish", lambda *args: None)
+
+    def score(images, **options):
+        np.savez(tmp_path / "a.npz", arr_0=images)
+        lines = []
+        run, _ = scoring.score_path(tmp_path / "a.npz", out=tmp_path / "results", say=lines.append, **options)
+        return lines, run.read_json("run.json")["warnings"]
+
+    return score
+
+
+def test_what_a_set_looks_like_is_looked_at_before_it_is_scored(scored, images, tmp_path):
+    assert scored(images) == ([], [])
+    for wrong in (images // 255, images * 0, images * 0 + 255, images[:1].repeat(9, 0)):
+        with pytest.raises(UsageError, match=r"PATH: .*a\.npz holds"):
+            scored(wrong)
+    (line,), (kept,) = scored(255 - images)
+    assert line == f"warning: {tmp_path}/a.npz: {kept}"
+    assert "invert them" in kept
+
+
+def test_only_the_images_that_are_scored_are_looked_at(scored, images):
+    several = np.concatenate([images, images[:6]])
+    assert len(scored(several)[0]) == 1
+    assert scored(several, num=24) == ([], [])

@@ -55,3 +55,35 @@ def test_natural_photographs_are_where_the_flag_or_the_variable_says(tmp_path, m
     assert photographs.natural(tmp_path) == tmp_path / "restoration" / "train"
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     assert photographs.natural(None) == tmp_path / "restoration" / "train"
+
+
+def deep(image):
+    return Image.fromarray(image.astype(np.uint16) * 257)
+
+
+def clear(image):
+    found = Image.fromarray(image)
+    found.putalpha(255)
+    return found
+
+
+@pytest.mark.parametrize("change", [deep, clear, lambda image: Image.fromarray(image).convert("P")])
+def test_how_deep_and_opaque_they_are_stored_changes_nothing(change, tmp_path, rng):
+    image = rng.integers(0, 256, (24, 40), dtype=np.uint8)
+    change(image).save(tmp_path / "a.png")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    Image.fromarray(image).save(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png")
+    (tmp_path / "._a.png").write_bytes(b"of a Mac")
+    found = photographs.read(tmp_path)
+    assert list(found) == ["a.png"]
+    assert np.array_equal(found["a.png"], image)
+
+
+def test_a_linked_folder_is_read_once(tmp_path, rng):
+    (tmp_path / "elsewhere").mkdir()
+    Image.fromarray(rng.integers(0, 256, (24, 40), dtype=np.uint8)).save(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "here").mkdir()
+    for link in ("one", "two"):
+        (tmp_path / "here" / link).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(tmp_path)
+    assert list(photographs.read(tmp_path / "here")) == ["one/a.png"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench import files
+from bench import files, folders
 from bench.report import diagnosis, html, panel, pictures, plots, ranking, studies, table
 from bench.report.diagnosis import Finding
 from bench.report.entries import Absent, Entry, Group
@@ -83,7 +83,7 @@ def page(report: Report) -> str:
 
 def frame(report: Report) -> pd.DataFrame:
     """All groups below each other, in full precision, with the diagnosis of each entry."""
-    frames = [table.frame(group) for group in report.groups]
+    frames = [table.frame(group).astype(object) for group in report.groups]  # whole numbers stay so when joined
     if not frames:
         return pd.DataFrame(columns=["fingerprint", "rank", "kind"])
     joined = pd.concat(frames, ignore_index=True)
@@ -137,7 +137,7 @@ def md(report: Report) -> str:
     if not report.groups:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]
-    for study in sorted(report.folder.rglob("study.json")):
+    for study in folders.named(report.folder, "study.json"):
         name, where = study.parent.name, study.parent.relative_to(report.folder).as_posix()
         path = link(report, study.parent)
         pages.append(f"## Study: [{where}](<{path}/{name}.md>)\n\n![{where}](<{path}/{name}.png>)")

@@ -2,16 +2,17 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from bench import figures
+from bench import figures, images
 from bench.runs import Run
+from denoisers.errors import UsageError
 
 LOOKED_AT = 256  # images; as many as grid.png shows
-UNREADABLE = (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError)
 
 
 class Look(NamedTuple):
@@ -38,10 +39,15 @@ def samples(run: Run) -> np.ndarray | None:
 def read_sheet(run: Run, name: str) -> np.ndarray | None:
     """A sheet, uint8 (H, W); None if it cannot be read."""
     try:
-        with Image.open(run.path / name, formats=("PNG",)) as image:
-            return np.asarray(image.convert("L"))
-    except UNREADABLE:
+        return read_picture(run.path / name)
+    except UsageError:
         return None
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture that a run or a study left, uint8 (H, W). Raises UsageError."""
+    (found,) = images.read({path.name: path}, str(path), colour=True).values()
+    return found
 
 
 def look(images: np.ndarray) -> Look:

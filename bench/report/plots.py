@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench import files, names
+from bench import files, folders, names
 from bench.report import real
 from bench.report.entries import Group, in_order
 from bench.report.style import COLOURS, INK, MARGINS, SIZE, STYLE, export, inline
@@ -173,7 +173,8 @@ def gauged(folder: Path) -> list[Curve]:
     On those that most of the uppermost curves are of; a denoiser that was measured on them twice is shown once.
     """
     found: list[tuple[int, str, Curve]] = []
-    for path in sorted(folder.rglob("gauge/*.csv"), key=lambda path: (len(path.parts), path)):
+    curves = [path for path in folders.files(folder) if path.parent.name == "gauge" and path.suffix == ".csv"]
+    for path in sorted(curves, key=lambda path: (len(path.parts), path)):
         with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError):
             found.append((len(path.parts), *read_curve(path)))
     uppermost = Counter(digits for depth, digits, _ in found if depth == found[0][0]).most_common(1)

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from bench import names
+from bench import folders, names
 from bench.report import pictures
 from bench.report.entries import Absent
+from denoisers.errors import UsageError
 
 PICTURE = re.compile(r"!\[(.*)\]\(<?([^()<>/\\]+)>?\)")
 
@@ -33,7 +34,7 @@ class Study(NamedTuple):
 def read(folder: Path) -> tuple[list[Study], list[Absent]]:
     """Every study below `folder`, and those that cannot be read. Those of one name are told apart by their folders."""
     found, absent = {}, []
-    for path in sorted(folder.rglob("study.json")):
+    for path in folders.named(folder, "study.json"):
         where = path.parent.relative_to(folder).as_posix()
         try:
             found[where] = study(path.parent)
@@ -73,7 +74,6 @@ def plain(text: str) -> str:
 def embedded(path: Path) -> str:
     """A picture as a data URI of 16 grey levels; empty if it cannot be read."""
     try:
-        with Image.open(path, formats=("PNG",)) as image:
-            return pictures.data_uri(image.convert("L").quantize(16))
-    except pictures.UNREADABLE:
+        return pictures.data_uri(Image.fromarray(pictures.read_picture(path)).quantize(16))
+    except UsageError:
         return ""

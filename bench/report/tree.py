@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import runs
+from bench import folders, runs
 from bench.report import parse
 from bench.report.entries import Absent, Entry
 from bench.runs import Run
 from denoisers.errors import UsageError
 
-OWN = re.compile(r"report\.\w+|\..*|study\.json")  # files of the tree that belong to no run
-OWN_FOLDERS = ("gauge", "figures")
+OWN = re.compile(r"report\.\w+|study\.json")  # files of the tree that belong to no run
+OWN_FOLDERS = {"gauge", "figures"}
 FOREIGN_SHOWN = 20
 
 
@@ -74,9 +74,11 @@ def foreign(folder: Path, found: list[Run]) -> Iterator[Absent]:
 
     Reports may lie below `folder` with figures and gauges of their own.
     """
-    studies = {path.parent for path in folder.rglob("study.json")} - {folder}
-    inside = {run.path for run in found} | studies | {path for name in OWN_FOLDERS for path in folder.rglob(name)}
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and inside.isdisjoint(path.parents)]
+    below = folders.files(folder)
+    studies = {path.parent for path in below if path.name == "study.json"} - {folder}
+    inside = {run.path for run in found} | studies
+    files = [path for path in below if path.is_file() and inside.isdisjoint(path.parents)]
+    files = [path for path in files if OWN_FOLDERS.isdisjoint(path.relative_to(folder).parts[:-1])]
     files = [path for path in files if not OWN.fullmatch(path.name)]
     for path in files[:FOREIGN_SHOWN]:
         yield Absent(relative(path, folder), "not part of a run")

@@ -1,0 +1,67 @@
+"""Which files lie below a folder: a person's, not those that machines leave beside them; links followed, each once."""
+
+import os
+from pathlib import Path
+
+from denoisers.errors import UsageError
+
+# What file managers, archivers and storage boxes put into folders. Names that begin with a dot are left out as well:
+# copies of notebooks (.ipynb_checkpoints), what a Mac puts beside files (._x.png, .DS_Store), what is half-written.
+LEFT = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found")
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of that name is a machine's, or is not meant to be seen."""
+    return name.startswith(".") or name.lower() in LEFT
+
+
+def files(folder: Path, *, whole: bool = False) -> list[Path]:
+    """Everything below a folder that is no folder, in the order of the paths, but what is `hidden` below it.
+
+    Links to folders are followed, and no folder is visited twice: one that lies below `folder` counts under its own
+    name, one that holds `folder` does not count. What links to files lead to, or whether to any, is not looked at.
+
+    whole  raise UsageError for a folder that cannot be read, which is left out otherwise
+    """
+    try:
+        root = folder.resolve()
+        seen = {identity(str(parent)) for parent in root.parents}
+    except OSError:
+        seen = set()
+    found: list[str] = []
+    folders, links = [str(folder)], []
+    while folders or links:
+        place = folders.pop() if folders else links.pop(0)
+        try:
+            if (known := identity(place)) in seen:
+                continue
+            seen.add(known)
+            with os.scandir(place) as entries:
+                shown = sorted((entry for entry in entries if not hidden(entry.name)), key=lambda entry: entry.name)
+        except OSError as error:
+            if whole:
+                raise UsageError(f"{place} cannot be read: {error.strerror or error}") from None
+            continue
+        for entry in shown:
+            kind = links if entry.is_symlink() else folders
+            (kind if is_folder(entry) else found).append(entry.path)
+    return sorted(map(Path, found))
+
+
+def named(folder: Path, name: str) -> list[Path]:
+    """Those of the `files` below a folder that have that name."""
+    return [path for path in files(folder) if path.name == name]
+
+
+def identity(place: str) -> tuple[int, int]:
+    """What tells a folder from every other, whatever leads to it. Raises OSError."""
+    found = os.stat(place)
+    return found.st_dev, found.st_ino
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or leads to one; a link in a circle does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
