@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import platform
 import resource
 import shutil
@@ -98,27 +99,32 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of the checkout this code runs from, with `-dirty` if more than results were changed; None outside.
+    """The commit of the checkout that holds this very file, with `-dirty` if more than results were changed; else None.
 
-    An environment below another project's checkout is outside: its files are not tracked there.
+    An environment or a copy below another project's checkout is outside of that: its commit has no such file.
     """
     if shutil.which("git") is None:
         return None
     try:
-        if not git("ls-files", "--", __file__):
+        if not git("ls-tree", "HEAD", "--", f"bench/{Path(__file__).name}"):
             return None
-        found = git("describe", "--always", "--abbrev=12")
+        found = git("rev-parse", "--short=12", "HEAD")
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
-    except (OSError, subprocess.TimeoutExpired):  # a checkout that does not answer says nothing
+    except (OSError, subprocess.SubprocessError):  # a checkout that does not answer says nothing
         return None
-    return found + "-dirty" * bool(changed) if found else None
+    return found + "-dirty" * bool(changed)
 
 
 def git(*words: str) -> str:
-    """What git says in the checkout that this code lies in. It leaves no lock if it is killed, and no daemon."""
-    alone = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(Path(__file__).parents[1]))
+    """What git says in the checkout that this code lies in. It leaves no lock if it is killed, and no daemon.
+
+    Whatever would direct it to another checkout, as in a hook, is left out. Raises SubprocessError or OSError.
+    """
+    root = Path(__file__).resolve().parents[1]  # git does not look beyond links
+    alone = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": GIT_SECONDS}
-    return subprocess.run(["git", *alone, *words], check=False, **options).stdout.strip()
+    return subprocess.run(["git", *alone, *words], check=True, env=environment, **options).stdout.strip()
 
 
 def peak_memory() -> int:

@@ -7,6 +7,8 @@ import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 
+import pytest
+
 import bench
 from bench import machine
 
@@ -34,25 +36,85 @@ def test_a_distribution_that_is_not_installed_is_left_out(monkeypatch):
 
 def git(folder, *words):
     who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    return subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
-def test_the_commit_is_that_of_a_checkout_which_tracks_this_code(tmp_path, monkeypatch):
-    """Installed into an environment below someone's project, that project's commit says nothing of this code."""
-    module = tmp_path / "bench" / "machine.py"
-    module.parent.mkdir()
+def checkout(folder, **files):
+    """A repository with one commit of some files; its hash, as a run records it."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        git(folder, "init", "--quiet")
+        git(folder, "--literal-pathspecs", "add", "--", name)
+    git(folder, "commit", "--quiet", "-m", "first")
+    return git(folder, "rev-parse", "HEAD")[:12]
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A copy of this code in an environment inside a folder, which is given; the code is that copy."""
+    folder = tmp_path / "odd [a-z]* name"  # which git takes for a pattern unless told otherwise
+    module = folder / "bench" / "machine.py"
+    module.parent.mkdir(parents=True)
     shutil.copy(machine.__file__, module)
-    (tmp_path / "theirs.txt").write_text("one")
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", "theirs.txt")
-    git(tmp_path, "commit", "--quiet", "-m", "theirs")
     monkeypatch.setattr(machine, "__file__", str(module))
+    return folder
+
+
+def test_the_commit_is_that_of_a_checkout_which_holds_this_code(installed):
+    """Installed into an environment below someone's project, that project's commit says nothing of this code."""
     assert machine.commit() is None
-    git(tmp_path, "add", "bench")
-    git(tmp_path, "commit", "--quiet", "-m", "ours")
-    assert machine.commit() == git(tmp_path, "rev-parse", "HEAD")[:12]
-    (tmp_path / "theirs.txt").write_text("two")
+    checkout(installed, theirs="one")
+    assert machine.commit() is None
+    git(installed, "add", "bench")  # it is in no commit yet
+    assert machine.commit() is None
+    git(installed, "commit", "--quiet", "-m", "ours")
+    assert machine.commit() == git(installed, "rev-parse", "HEAD")[:12]
+    (installed / "results").mkdir()
+    (installed / "results" / "run.json").write_text("{}")
+    assert not machine.commit().endswith("-dirty")
+    (installed / "theirs").write_text("two")
     assert machine.commit().endswith("-dirty")
+
+
+@pytest.mark.parametrize("deep", ["", "lib/site-packages"])
+def test_not_that_of_a_repository_above_it(installed, tmp_path, monkeypatch, deep):
+    """Nor with a file of that name of its own."""
+    inner = installed / deep
+    if deep:
+        shutil.copytree(installed / "bench", inner / "bench")
+        monkeypatch.setattr(machine, "__file__", str(inner / "bench" / "machine.py"))
+    checkout(tmp_path, **{"bench/machine.py": "another", "machine.py": "another"})
+    if deep:
+        checkout(installed, **{"bench/machine.py": "another"})
+    assert machine.commit() is None
+
+
+def test_not_that_of_a_repository_that_the_environment_names(installed, tmp_path, monkeypatch):
+    """In a hook of git, GIT_DIR and its like name the repository that the hook runs for."""
+    other = tmp_path / "other"
+    (other / "bench").mkdir(parents=True)
+    shutil.copy(machine.__file__, other / "bench" / "machine.py")
+    git(other, "init", "--quiet")
+    git(other, "add", ".")
+    git(other, "commit", "--quiet", "-m", "theirs")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert machine.commit() is None
+
+
+def test_a_link_to_the_checkout_is_followed(installed, tmp_path, monkeypatch):
+    found = checkout(installed, **{"bench/machine.py": "ours"})
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "bench").symlink_to(installed / "bench")
+    git(project, "init", "--quiet")
+    git(project, "add", "bench")
+    git(project, "commit", "--quiet", "-m", "theirs")
+    monkeypatch.setattr(machine, "__file__", str(project / "bench" / "machine.py"))
+    assert machine.commit() == found
 
 
 def test_a_checkout_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
