@@ -1,7 +1,11 @@
 """`bench check` on denoisers whose fault is known: it must name it, and say nothing of the sound ones."""
 
+import ast
 import dataclasses
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +19,7 @@ from denoisers.base import Denoiser, Spec, expand_as
 from denoisers.controls import gaussian
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, sized
 
+ROOT = Path(__file__).parent.parent
 ABAR = schedule.alphas_cumprod(schedule.linear_betas())
 CHAIN = schedule.sigmas_of(ABAR)
 
@@ -398,3 +403,31 @@ def test_the_helper_passes_and_names_what_fails(wiener):
     check.assert_conforms("gaussian", num=8)
     with pytest.raises(AssertionError, match="removes noise"):
         check.assert_conforms("identity", num=8)
+
+
+OPTIMISED = """
+import sys
+assert not "run"
+from bench.check import assert_conforms
+try:
+    assert_conforms("identity", num=8)
+except AssertionError as error:
+    sys.exit(f"said: {error}")
+"""
+
+
+def test_it_is_said_under_python_o_too():
+    """Where assert statements do nothing."""
+    command = [sys.executable, "-O", "-c", OPTIMISED]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "said: removes noise: " in done.stderr
+
+
+def test_no_check_is_an_assert_statement():
+    """What python -O would leave out; tests alone have them."""
+    folders = ("bench", "denoisers", "examples", "benchmarks")
+    paths = [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")]
+    assert len(paths) > 60
+    for path in paths:
+        assert not [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)], path
