@@ -79,8 +79,21 @@ def train(
         with concerning("--weights"):
             options["start"], origin = weights_.load(weights, folder, default_name)
         card |= {"command": f"{card['command']} --weights {weights}", "started_from": weights_.tag(origin)}
+    if device != "cpu":
+        card["command"] += f" --device {device}"
     make(path, data_dir, card, options, **given)
     return path
+
+
+def check_unclaimed(path: Path, command: str) -> None:
+    """Raises UsageError if weights of another origin lie at `path`. A checkpoint beside them says it by its recipe."""
+    card = path.with_suffix(".json")
+    if path.with_suffix(".ckpt").exists() or not path.exists():
+        return
+    made = weights_.read_card(card).get("command") if card.exists() else None
+    if made != command:
+        origin = f"by `{str(made)[:300]}`" if made else "in a way that no card tells"
+        raise UsageError(f"{path} was made {origin}; take another name, or move it away", "--name")
 
 
 def digits(data_dir: Path | None, card: dict[str, Any]) -> data.Dataset:
@@ -92,13 +105,14 @@ def digits(data_dir: Path | None, card: dict[str, Any]) -> data.Dataset:
 
 def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
+    check_unclaimed(path, card["command"])
     dataset = digits(data_dir, card)
     images = data.to_float(dataset.train, dataset.pad)
-    net = unet_train.train(images, path.with_suffix(".ckpt"), **options)
+    net, recipe = unet_train.train(images, path.with_suffix(".ckpt"), **options)
     card |= {
         "summary": "U-Net that predicts eps on the linear 1000-step chain, for digits of 32 x 32",
-        "recipe": "eps-prediction, v-weighted loss; Muon 4e-3 for weight matrices, AdamW 1e-3 for the rest, "
-        "cosine decay; ln sigma ~ N(0.6, 1.5^2), one fifth uniform; batch 128, EMA 0.9995, bfloat16",
+        "recipe": recipe,
+        "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
         "sigma_min": ENDS[0],
         "sigma_max": ENDS[1],
@@ -119,16 +133,17 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
         raise UsageError(f"unknown {loss!r}; available: l1, l2", "--loss")
     with concerning("--sigma"):
         low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
+    card["command"] += f" --data {source} --sigma {sigma} --loss {loss}"
+    check_unclaimed(path, card["command"])
     with concerning("--data"):
         images, patch = restoration_images(source, data_dir, card)
-    recipe = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
-    net = kbnet_train.train(images, path.with_suffix(".ckpt"), **recipe, **options)
+    task = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
+    net, followed = kbnet_train.train(images, path.with_suffix(".ckpt"), **task, **options)
     what = "digits" if source == "mnist" else "grey photographs"
     card |= {
         "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, without being told the level",
-        "recipe": f"noise removal, sigma {sigma} grey levels, {loss} loss; Muon and AdamW 2e-3, cosine decay; "
-        f"batch 32, {f'patches of {patch}' if patch else 'whole images'}, EMA 0.999",
-        "command": f"{card['command']} --data {source} --sigma {sigma} --loss {loss}",
+        "recipe": followed,
+        "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
         "sigma_min": low,
         "sigma_max": high,
@@ -194,12 +209,15 @@ def outside(table: pd.DataFrame) -> dict[str, list[str]]:
 
 def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the classifier, save it with its accuracy on held-out images."""
+    check_unclaimed(path, card["command"])
     dataset = digits(data_dir, card)
     labels, held_out_labels = (torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels))
-    net = lenet_train.train(data.to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options).cpu()
+    net, recipe = lenet_train.train(data.to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options)
+    net = net.cpu()
     card |= {
         "summary": "classifier of digits: features for FID and KID, judge of classes and confidence",
-        "recipe": "cross-entropy; digits rotated, scaled and shifted; AdamW 1e-3, batch 128, EMA 0.999",
+        "recipe": recipe,
+        "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
         "held_out_accuracy": round(lenet_train.accuracy(net, data.to_float(dataset.held_out), held_out_labels), 4),
     }
@@ -214,7 +232,7 @@ SHIPPED = {
     "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
 }
 NETWORKS: dict[str, tuple[Callable[..., None], Path, str, int]] = {
-    "unet": (make_unet, unet.FOLDER, "mnist", 41),
+    "unet": (make_unet, unet.FOLDER, "mnist", 68),
     "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", 100),
     "lenet": (make_lenet, lenet.FOLDER, "lenet-a", 8),
 }

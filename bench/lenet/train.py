@@ -22,19 +22,27 @@ def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images + 1, grid, align_corners=False) - 1  # outside the frame is black, -1
 
 
-def cross_entropy(net: nn.Module, batch: list[Tensor], generator: torch.Generator) -> Tensor:
-    """Classification loss on jittered images."""
+def shown(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
+    """Jittered images and their labels."""
     images, labels = batch
-    with torch.autocast(images.device.type, enabled=False):
-        images = jitter(images, generator)
-    # No label smoothing: it would cap the confidence of every image, and pull the features of a class together until
-    # FID sees the classes and little else.
+    return [jitter(images, draws.device), labels]
+
+
+def cross_entropy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Classification loss.
+
+    No label smoothing: it would cap the confidence of every image, and pull the features of a class together until FID
+    sees the classes and little else.
+    """
     return F.cross_entropy(net(images).float(), labels)
 
 
-def train(images: Tensor, labels: Tensor, checkpoint: Path, **options: Any) -> nn.Module:
+CLASSIFICATION = training.Objective(shown, cross_entropy, {"loss": "cross-entropy; digits turned, scaled and shifted"})
+
+
+def train(images: Tensor, labels: Tensor, checkpoint: Path, **options: Any) -> training.Trained:
     """A LeNet trained on `images`, float32 (N, 1, 28, 28) in [-1, 1], and `labels`, int64 (N,)."""
-    return training.fit(LeNet, [images, labels], cross_entropy, checkpoint, **options)
+    return training.fit(LeNet, [images, labels], CLASSIFICATION, checkpoint, **options)
 
 
 @torch.inference_mode()

@@ -23,15 +23,15 @@ def sample_sigma(batch: int, band: tuple[float, float], generator: torch.Generat
     low, high = band
     if low not in (0, high):
         return training.sample_sigma(batch, generator, 2 * low, 2 * high).float() / 2
-    uniform = torch.rand(batch, generator=generator, device=generator.device).cpu()
+    uniform = torch.rand(batch, generator=generator)
     return low + (high - low) * (torch.arange(batch) + uniform) / batch
 
 
 def augmented(images: Tensor, patch: int, generator: torch.Generator) -> Tensor:
     """A random patch of each image (B, 1, H, W), all eight flips and turns alike: (B, 1, patch, patch)."""
     room = torch.tensor(images.shape[-2:]) - patch + 1
-    corners = (torch.rand(len(images), 2, generator=generator, device=generator.device).cpu() * room).long()
-    turns = torch.randint(8, (len(images),), generator=generator, device=generator.device)
+    corners = (torch.rand(len(images), 2, generator=generator) * room).long()
+    turns = torch.randint(8, (len(images),), generator=generator)
     patches = []
     for image, (row, column), turn in zip(images, corners.tolist(), turns.tolist(), strict=True):
         piece = image[..., row : row + patch, column : column + patch].rot90(turn % 4, (-2, -1))
@@ -39,7 +39,7 @@ def augmented(images: Tensor, patch: int, generator: torch.Generator) -> Tensor:
     return torch.stack(patches)
 
 
-def restoration_loss(band: tuple[float, float], norm: Literal["l1", "l2"], patch: int | None) -> training.Loss:
+def restoration(band: tuple[float, float], norm: Literal["l1", "l2"], patch: int | None) -> training.Objective:
     """Mean |f(x) - x0| or (f(x) - x0)^2 with x = x0 + sigma eps, for images uint8 or float in [0, 1].
 
     Over a wide band the plain mean is the error at the largest sigma. There each level is weighted so that it counts
@@ -48,17 +48,21 @@ def restoration_loss(band: tuple[float, float], norm: Literal["l1", "l2"], patch
     """
     weighted = 0 < band[0] < band[1]
 
-    def loss(net: nn.Module, batch: list[Tensor], generator: torch.Generator) -> Tensor:
+    def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
         (images,) = batch
         x0 = images.float() / 255 if images.dtype == torch.uint8 else images
-        x0 = augmented(x0, patch, generator) if patch else x0
-        sigma = sample_sigma(len(x0), band, generator).to(x0.device)[:, None, None, None]
-        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
-        error = net(x0 + sigma * noise).float() - x0
+        x0 = augmented(x0, patch, draws.host) if patch else x0
+        sigma = sample_sigma(len(x0), band, draws.host).to(x0.device)[:, None, None, None]
+        noise = torch.randn(x0.shape, generator=draws.device, device=x0.device)
         weight = (sigma**-2 + SIGNAL**-2) if weighted else torch.ones_like(sigma)
+        return [x0 + sigma * noise, x0, weight]
+
+    def loss(net: nn.Module, x: Tensor, x0: Tensor, weight: Tensor) -> Tensor:
+        error = net(x).float() - x0
         return (weight.sqrt() * error.abs()).mean() if norm == "l1" else (weight * error.square()).mean()
 
-    return loss
+    settings = {"loss": norm, "noise": f"std {band[0]:g} to {band[1]:g} on [0, 1]", "patch": patch or "none"}
+    return training.Objective(noised, loss, settings)
 
 
 def train(
@@ -70,12 +74,12 @@ def train(
     patch: int | None = None,
     size: dict[str, Any] = MINI,
     **options: Any,
-) -> nn.Module:
+) -> training.Trained:
     """A KBNet trained on `images`, (N, 1, H, W), uint8 or float32 in [0, 1]; other options are those of `training.fit`.
 
     band   lowest and highest noise level on [0, 1]; equal for a network of one level
     patch  side of the random patches, flipped and turned; None for whole images as they are
     """
-    loss = restoration_loss(band, norm, patch)
     rates = {"lr": 2e-3, "muon_lr": 2e-3}  # the scales of the branches begin at 0.01 and have to rise
-    return training.fit(lambda: KBNet(**size), [images], loss, checkpoint, batch_size=32, **rates, **options)
+    options = {"batch_size": 32} | rates | options
+    return training.fit(lambda: KBNet(**size), [images], restoration(band, norm, patch), checkpoint, **options)

@@ -1,8 +1,10 @@
 """The reference prior: a U-Net that predicts eps, trained on MNIST."""
 
+import re
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from denoisers import schedule
 from denoisers import weights as weights_
@@ -16,10 +18,24 @@ FOLDER = Path(__file__).parent
 def load(weights: str | None = None) -> VPDenoiser:
     """The U-Net with the weights of a card or file; None for `mnist`, all 60 000 training digits."""
     state, card = weights_.load(weights, FOLDER, default="mnist")
-    net = UNet()
+    net = UNet(**shape_of(state))
     weights_.load_into(net, state, card["name"])
     abar = schedule.alphas_cumprod(schedule.linear_betas())
     spec = Spec("unet", "epsilon", multiple_of=8, weights=weights_.tag(card))
     denoiser = VPDenoiser(net.to(memory_format=torch.channels_last), abar, spec)
     denoiser.card = card
     return denoiser
+
+
+def shape_of(state: dict[str, Tensor]) -> dict[str, tuple]:
+    """How many blocks each level of the network in a state dict has, and which have attention: options of `UNet`."""
+    blocks = [set() for _ in UNet().down]
+    attention = [False] * len(blocks)
+    for key in state:
+        if found := re.search(r"(?:^|\.)down\.([0-2])\.(blocks|attention)\.(\w+)", key):
+            level = int(found[1])
+            if found[2] == "blocks":
+                blocks[level].add(found[3])
+            else:
+                attention[level] = True
+    return {"blocks": tuple(max(1, len(there)) for there in blocks), "attention": tuple(attention)}

@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from denoisers.precision import double, where
 from denoisers.schedule import TIMESTEPS, alphas_cumprod, linear_betas
 
 
@@ -62,17 +64,18 @@ class Attention(nn.Module):
 
 
 class Level(nn.Module):
-    """Residual blocks at one resolution."""
+    """Residual blocks at one resolution, with attention after the last where it is asked for."""
 
-    def __init__(self, in_channels: int, out_channels: int, time_width: int, blocks: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, time_width: int, blocks: int, attention: bool) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * blocks
         self.blocks = nn.ModuleList(ResBlock(i, o, time_width) for i, o in itertools.pairwise(widths))
+        self.attention = Attention(out_channels) if attention else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x, time)
-        return x
+        return self.attention(x)
 
 
 class UNet(nn.Module):
@@ -94,7 +97,8 @@ class UNet(nn.Module):
         self,
         channels: int = 64,
         multipliers: tuple[int, ...] = (1, 2, 2),
-        blocks: tuple[int, ...] = (1, 2, 2),
+        blocks: tuple[int, ...] = (1, 3, 2),
+        attention: tuple[bool, ...] = (False, True, True),
         patch: int = 2,
     ) -> None:
         super().__init__()
@@ -104,11 +108,12 @@ class UNet(nn.Module):
         widths = [channels * m for m in multipliers]
         self.conv_in = nn.Conv2d(patch**2, channels, 3, padding=1)
         before, lowest = [channels, *widths[:-1]], widths[-1]
-        self.down = nn.ModuleList(Level(i, o, width, n) for i, o, n in zip(before, widths, blocks, strict=True))
+        levels = list(zip(widths, [width] * len(widths), blocks, attention, strict=True))
+        self.down = nn.ModuleList(Level(i, *level) for i, level in zip(before, levels, strict=True))
         self.middle1, self.attention = ResBlock(lowest, lowest, width), Attention(lowest)
         self.middle2 = ResBlock(lowest, lowest, width)
         below = [*widths[1:], lowest]  # what comes up from below, beside the skip of the same level
-        up = [Level(i + o, o, width, n) for i, o, n in zip(below, widths, blocks, strict=True)]
+        up = [Level(i + level[0], *level) for i, level in zip(below, levels, strict=True)]
         self.up = nn.ModuleList(reversed(up))
         self.norm_out = nn.GroupNorm(8, widths[0])
         self.conv_out = nn.Conv2d(widths[0], patch**2, 3, padding=1)
@@ -120,13 +125,20 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         abar = self.abar_at(t)[:, None, None, None]
-        return (1 - abar).sqrt().float() * x + abar.sqrt().float() * self.trunk(x, t).float()
+        noise, image = (part.sqrt().float().to(x.device) for part in (1 - abar, abar))
+        return noise * x + image * self.trunk(x, t).float()
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "UNet":
+        """Move and cast the weights; the schedule moves along, where float64 is known, and stays float64."""
+        super()._apply(*args, **kwargs)
+        self.log_snr = self.log_snr.to(where(self.conv_in.weight.device))
+        return self
 
     def abar_at(self, t: Tensor) -> Tensor:
-        """abar at fractional steps, interpolated linearly in log sigma as `schedule.sigma_to_t` does, (B,)."""
-        log_snr = self.log_snr.to(t.device)
-        low = t.double().floor().clamp(0, TIMESTEPS - 2)
-        return torch.lerp(log_snr[low.long()], log_snr[low.long() + 1], t.double() - low).sigmoid()
+        """abar at fractional steps, interpolated linearly in log sigma as `schedule.sigma_to_t` does, float64 (B,)."""
+        t = double(t)
+        log_snr, low = self.log_snr.to(t.device), t.floor().clamp(0, TIMESTEPS - 2)
+        return torch.lerp(log_snr[low.long()], log_snr[low.long() + 1], t - low).sigmoid()
 
     def trunk(self, x: Tensor, t: Tensor) -> Tensor:
         """v(x_t, t), computed in the dtype of the weights."""

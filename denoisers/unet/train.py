@@ -1,5 +1,6 @@
 """Trains the U-Net from scratch: `bench train unet`."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,17 +10,26 @@ from denoisers import schedule, training
 from denoisers.unet.net import UNet
 
 
-def v_loss(net: nn.Module, batch: list[Tensor], generator: torch.Generator) -> Tensor:
-    """Mean of (eps_hat - eps)^2 / abar, which is the squared error of v (Salimans & Ho 2022, appendix D)."""
+def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
+    """What the network sees and answers: x_t (B, 1, H, W), t (B,), eps, and the scale sqrt(abar) (B, 1, 1, 1)."""
     (x0,) = batch
-    sigma = training.sample_sigma(len(x0), generator).to(x0.device)
-    eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-    scale = schedule.vp_scale(sigma).float()[:, None, None, None]
-    x = scale * (x0 + sigma.float()[:, None, None, None] * eps)
-    error = net(x, schedule.sigma_to_t(sigma, training.CHAIN.to(sigma.device)).float()) - eps
-    return (error / scale).square().mean()
+    sigma = training.sample_sigma(len(x0), draws.host)
+    eps = torch.randn(x0.shape, generator=draws.device, device=x0.device)
+    levels = torch.stack([schedule.sigma_to_t(sigma, training.CHAIN), schedule.vp_scale(sigma), sigma]).float()
+    t, scale, sigma = levels.to(x0.device, non_blocking=x0.is_cuda)  # a GPU is still at the step before
+    scale, sigma = scale[:, None, None, None], sigma[:, None, None, None]
+    return [scale * (x0 + sigma * eps), t, eps, scale]
 
 
-def train(images: Tensor, checkpoint: Any, **options: Any) -> nn.Module:
+def v_loss(net: nn.Module, x: Tensor, t: Tensor, eps: Tensor, scale: Tensor) -> Tensor:
+    """Mean of (eps_hat - eps)^2 / abar, which is the squared error of v (Salimans & Ho 2022, appendix D)."""
+    return ((net(x, t) - eps) / scale).square().mean()
+
+
+V_LOSS = training.Objective(noised, v_loss, {"loss": "eps-prediction, squared error of v"})
+
+
+def train(images: Tensor, checkpoint: Path, **options: Any) -> training.Trained:
     """A UNet trained on `images`, float32 (N, 1, 32, 32) in [-1, 1]; options are those of `training.fit`."""
-    return training.fit(UNet, [images], v_loss, checkpoint, muon_lr=4e-3, ema_decay=0.9995, **options)
+    options = {"batch_size": 256, "muon_lr": 4e-3, "ema_decay": None} | options
+    return training.fit(UNet, [images], V_LOSS, checkpoint, **options)
