@@ -68,7 +68,7 @@ def refuse(images: np.ndarray, what: str) -> None:
             "127.5 times them plus 1, or save them as floats"
         )
     if not (flat != flat[0]).any():
-        raise UsageError(f"{what} holds one image, {len(images)} times; expected as many images as there are")
+        raise UsageError(f"{what} holds one image, {len(images)} times; expected images that differ; was one saved again and again?")
 
 
 def contrast(images: np.ndarray) -> list[str]:
