@@ -1,5 +1,13 @@
-"""Sheets of images: the samples, and each sample beside its nearest training image."""
+"""Sheets of images: the samples, and each sample beside its nearest training image; and matplotlib, for plots."""
 
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
@@ -10,6 +18,35 @@ SCALE = 2  # screen pixels per image pixel
 GAP = 4
 CAPTION = 14
 BACKGROUND = 96
+
+
+def matplotlib() -> ModuleType:
+    """matplotlib with its figures, also where MPLBACKEND or a matplotlibrc says what it cannot be imported with.
+
+    All else that a user has set for it stays, for the user's own figures. Raises ImportError.
+    """
+    try:
+        importlib.import_module("matplotlib.figure")
+    except (ValueError, OSError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half of it
+        with unset():
+            importlib.import_module("matplotlib.figure")
+    return sys.modules["matplotlib"]
+
+
+@contextlib.contextmanager
+def unset() -> Iterator[None]:
+    """Inside, matplotlib is told no backend, and finds its own matplotlibrc, first looked for in the current folder."""
+    shipped = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
+    before = {name: os.environ.pop(name) for name in ("MPLBACKEND", "MPLCONFIGDIR") if name in os.environ}
+    if "MPLCONFIGDIR" in before:  # which holds what it knows of fonts, and may be relative
+        os.environ["MPLCONFIGDIR"] = os.path.abspath(os.path.expanduser(before["MPLCONFIGDIR"]))
+    try:
+        with contextlib.chdir(shipped):
+            yield
+    finally:
+        os.environ.update(before)
 
 
 def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:

@@ -126,6 +126,7 @@ def fidelity(restored: np.ndarray, image: np.ndarray) -> tuple[float, float]:
     0.01 and 0.03, the mean over all places where the window lies inside the image; NaN if there is none. It is computed
     in float32, which is enough for four digits.
     """
+    figures.matplotlib()  # which torchmetrics imports
     from torchmetrics.functional import image as measures  # takes a second
 
     ours, theirs = (torch.from_numpy(array.astype(np.float64))[None, None] for array in (restored, image))

@@ -165,8 +165,7 @@ def test_neither_with_a_module_of_the_users(tmp_path, monkeypatch):
     write(tmp_path / "mine", {"helper.py": "VALUE = 5"})
     monkeypatch.syspath_prepend(tmp_path / "mine")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    import helper
-
+    helper = __import__("helper")
     name = plug(tmp_path / "a", helper="VALUE = 1")
     assert value(name) == 1
     assert sys.modules.pop("helper") is helper

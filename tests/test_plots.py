@@ -1,7 +1,13 @@
 """The figures of a report, from synthetic runs."""
 
+import os
+import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
+import matplotlib
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -9,6 +15,8 @@ from PIL import Image
 
 from bench import report
 from bench.report import plots, style
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -95,6 +103,103 @@ def test_the_digits_of_the_uppermost_curves_decide(tmp_path):
     assert found == {"a": 0, "b": 0, "x": 3}
     assert len(plots.gauged(tmp_path / "reference")) == 4
     assert plots.gauged(tmp_path / "nothing") == []
+
+
+OTHER = {
+    "text.usetex": True,
+    "text.parse_math": True,
+    "figure.dpi": 31,
+    "figure.facecolor": "red",
+    "figure.constrained_layout.use": True,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+    "savefig.format": "pdf",
+    "svg.fonttype": "none",
+    "font.family": "serif",
+    "font.weight": "bold",
+    "lines.marker": "x",
+    "axes.grid": True,
+    "axes.formatter.use_locale": True,
+    "axes.xmargin": 0.3,
+    "path.sketch": (1, 100, 2),
+    "legend.loc": "lower left",
+}
+
+
+def test_whatever_a_user_has_set_the_files_are_the_same_and_the_settings_stay(drawn):
+    folder, before = drawn
+    entries, _ = report.collect(folder)
+    written = lambda: {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}  # noqa: E731
+    first = written()
+    assert len(first) == 6
+    with matplotlib.rc_context(OTHER):
+        found = dict(matplotlib.rcParams)
+        assert plots.draw(folder, report.groups(entries)) == before
+        assert dict(matplotlib.rcParams) == found
+    assert written() == first
+
+
+DRAWS = """
+import hashlib, os, sys
+from pathlib import Path
+from bench import figures
+before = dict(os.environ), os.getcwd()
+from bench.report import plots, style
+assert (dict(os.environ), os.getcwd()) == before
+assert "matplotlib.pyplot" not in sys.modules
+import matplotlib
+print(matplotlib.rcParams["figure.dpi"])
+with style.ours():
+    figure = style.Figure(figsize=style.SIZE)
+    axes = figure.subplots()
+    axes.plot([1, 2], label="$x^{")
+    axes.legend()
+    svg = style.export(figure, Path(sys.argv[1]))
+for path in sorted(Path(sys.argv[1]).parent.iterdir()):
+    print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+BROKEN = b"\xff\xfe text.usetex: True\n"
+SET = b"text.usetex: True\nbackend: tkagg\nfigure.dpi: 31\nsavefig.bbox: tight\nnonsense\nlines.marker: 7 8\n"
+OUTSIDE = {  # environment, then the matplotlibrc of the current folder and that of the user's own
+    "nothing": ({}, None, None),
+    "a screen's backend": ({"MPLBACKEND": "qtagg"}, SET, None),
+    "a notebook's": ({"MPLBACKEND": "module://matplotlib_inline.no_such"}, None, SET),
+    "no such backend": ({"MPLBACKEND": "nonsense"}, None, BROKEN),
+    "a file that is none": ({"MATPLOTLIBRC": "nowhere/at/all"}, BROKEN, None),
+}
+
+
+@pytest.fixture(scope="module")
+def drawn_outside(tmp_path_factory):
+    """What a process draws that is started in such a place, all of them side by side; and what it says."""
+    started = {}
+    for name, (environment, here, home) in OUTSIDE.items():
+        folder = tmp_path_factory.mktemp("outside")
+        for where, content in (("here", here), ("home", home)):
+            (folder / where).mkdir()
+            if content is not None:
+                (folder / where / "matplotlibrc").write_bytes(content)
+        for path in Path(matplotlib.get_cachedir()).glob("fontlist*"):  # which takes seconds to make
+            shutil.copy(path, folder / "home")
+        around = {key: value for key, value in os.environ.items() if not key.startswith(("MPL", "MATPLOTLIB"))}
+        around |= {"MPLCONFIGDIR": "../home", "PYTHONPATH": str(ROOT)} | environment
+        command = [sys.executable, "-c", DRAWS, str(folder / "drawn" / "figure")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started[name] = subprocess.Popen(command, cwd=folder / "here", env=around, **pipes)
+    return {name: (process.communicate(), process.returncode) for name, process in started.items()}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_whatever_is_set_outside_the_files_are_the_same(drawn_outside, name):
+    (out, said), status = drawn_outside[name]
+    assert status == 0, said
+    assert out.splitlines()[1:] == drawn_outside["nothing"][0][0].splitlines()[1:]
+    assert len(out.splitlines()) == 3
+
+
+def test_what_a_user_has_set_can_still_be_read(drawn_outside):
+    assert drawn_outside["a screen's backend"][0][0].startswith("31")
+    assert drawn_outside["nothing"][0][0].startswith("100")
 
 
 def test_nothing_to_draw(tmp_path):

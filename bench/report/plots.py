@@ -8,17 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from bench import files, folders, names
 from bench.report import real
 from bench.report.entries import Group, in_order
-from bench.report.style import COLOURS, INK, MARGINS, SIZE, STYLE, export, inline
+from bench.report.style import COLOURS, INK, MARGINS, SIZE, Axes, Axis, Figure, export, inline, ours
 
 LABELLED = 12  # entries that a plot names; more could not be told apart
 BOUNDS = {"gaussian": "--", "ideal": "-."}
@@ -77,7 +74,7 @@ def draw(folder: Path, groups: list[Group], target: Path | None = None) -> list[
     colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
     source = Source(folder, (target or folder) / "figures")
     take_over(folder / "figures", source.kept)
-    with mpl.rc_context(STYLE):
+    with ours():
         for plot in PLOTS:
             figure = Figure(figsize=SIZE)
             figure.subplots_adjust(**MARGINS)
@@ -95,7 +92,7 @@ def take_over(before: Path, kept: Path) -> None:
             shutil.copystat(path, kept / path.name)  # its time, as points older than a run are made again
 
 
-def plain_ticks(axis: mpl.axis.Axis) -> None:
+def plain_ticks(axis: Axis) -> None:
     """Numbers as they are read, 0.01 and not a power."""
     axis.set_major_formatter(lambda value, place: f"{value:g}")
 

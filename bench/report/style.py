@@ -1,13 +1,17 @@
 """How figures look and where they go: files for papers, and the same inside a page in the page's own colours."""
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from bench import files
+from bench import figures, files
+
+mpl = figures.matplotlib()
+Axes, Axis, Figure = mpl.axes.Axes, mpl.axis.Axis, mpl.figure.Figure
 
 SIZE = (3.35, 2.5)  # inches: one column of a paper
 MARGINS = {"left": 0.18, "right": 0.97, "bottom": 0.16, "top": 0.96}
@@ -31,6 +35,18 @@ STYLE = {
     "svg.hashsalt": "bench",  # the same data give the same file
     "text.parse_math": False,  # a name with a dollar sign is a name
 }
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[None]:
+    """Inside, figures look as they do here, whatever a user has set; then the user's settings are as they were.
+
+    No backend is chosen: a figure that is written to a file is drawn by what draws files of its kind.
+    """
+    shipped = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
+    with mpl.rc_context():
+        mpl.rcParams.update(shipped | STYLE)
+        yield
 
 
 def export(figure: Figure, path: Path) -> str:
