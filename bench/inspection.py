@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data import Dataset
+from bench.images import blocks
 from denoisers.errors import UsageError
 
 DIM = 128  # grey level that the brightest pixel of all images reaches, if there is white in them
@@ -56,7 +57,7 @@ def refuse(images: np.ndarray, what: str) -> None:
         only = np.unique(flat[:, 0])
         shown = f"grey level {only[0]}" if len(only) == 1 else f"one of {len(only)} grey levels"
         raise UsageError(f"{what} holds images that are {shown} all over, expected digits, white (255) on black (0)")
-    used = np.flatnonzero(np.bincount(flat.ravel(), minlength=256))
+    used = occurring(images)
     if used[-1] <= 1:
         raise UsageError(
             f"{what} holds the grey levels 0 and 1 of 255, all but black: values in [0, 1] cast to uint8; round 255 "
@@ -68,17 +69,24 @@ def refuse(images: np.ndarray, what: str) -> None:
             "127.5 times them plus 1, or save them as floats"
         )
     if not (flat != flat[0]).any():
-        raise UsageError(f"{what} holds one image, {len(images)} times; expected images that differ; was one saved again and again?")
+        raise UsageError(
+            f"{what} holds one image, {len(images)} times; expected images that differ; was one saved again and again?"
+        )
 
 
 def contrast(images: np.ndarray) -> list[str]:
     """A sentence if nothing is white, or nothing grey."""
-    used = np.flatnonzero(np.bincount(images.ravel(), minlength=256))
+    used = occurring(images)
     if used[-1] < DIM:
         return [f"the brightest pixel of all is {used[-1]} of 255; were the values scaled to [0, 255]?"]
     if len(used) == 2:
         return [f"only the grey levels {used[0]} and {used[1]} occur; digits in black and white score worse than grey"]
     return []
+
+
+def occurring(images: np.ndarray) -> np.ndarray:
+    """The grey levels that occur, rising."""
+    return np.flatnonzero(sum(np.bincount(part.ravel(), minlength=256) for part in blocks(images)))
 
 
 def background(images: np.ndarray, width: int, dataset: Dataset) -> list[str]:
