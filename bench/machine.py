@@ -20,7 +20,7 @@ import bench
 from denoisers import memory
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError
-from denoisers.training import bfloat16_is_fast
+from denoisers.precision import bfloat16_is_fast
 
 # Distributions whose version can change an image or a score.
 TORCH = ("torch", "torchvision", "torch-fidelity", "torchmetrics", "timm")

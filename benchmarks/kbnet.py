@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bench.workers import end_with
 from denoisers.kbnet.net import KBNet
-from denoisers.training import bfloat16_is_fast
+from denoisers.precision import bfloat16_is_fast
 
 CASES = {"32x32, batch 16": (16, 1, 32, 32), "256x256, batch 1": (1, 1, 256, 256)}
 ROUNDS = 7

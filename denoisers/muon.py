@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from denoisers.precision import bfloat16_is_fast
+
 
 class Muon(torch.optim.Optimizer):
     """Momentum with all singular values set to about one (Jordan et al. 2024), for matrices and convolution kernels.
@@ -62,8 +64,3 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 def as_matrix(weight: Tensor) -> Tensor:
     """(O, I) as it is; (O, I, h, w) in channels_last memory as (O, h w I), without a copy."""
     return weight if weight.ndim == 2 else weight.permute(0, 2, 3, 1).flatten(1)
-
-
-def bfloat16_is_fast(device: str) -> bool:
-    """Whether the processor has instructions for bfloat16; without, it is slower than float32."""
-    return torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()

@@ -1,4 +1,7 @@
-"""float64 on every device: the GPU of a Mac has none, so what needs it there is done on the CPU, with the same bits."""
+"""Which numbers a device is good at: bfloat16 where it is fast, and float64 everywhere.
+
+The GPU of a Mac has no float64: what needs it there is done on the CPU, with the same bits.
+"""
 
 import torch
 from torch import Tensor
@@ -9,6 +12,11 @@ WITHOUT = ("mps",)  # kinds of devices that know no float64
 def where(device: torch.device) -> torch.device:
     """That device, or the CPU if it knows no float64."""
     return torch.device("cpu") if device.type in WITHOUT else device
+
+
+def bfloat16_is_fast(device: str) -> bool:
+    """Whether the processor has instructions for bfloat16; without, it is slower than float32."""
+    return torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()
 
 
 def able(x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from denoisers import resuming, schedule, updates, weights
-from denoisers.muon import bfloat16_is_fast
+from denoisers.precision import bfloat16_is_fast
 
 CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))  # every noise level a sampler asks for
 ENDS = CHAIN[0].item(), CHAIN[-1].item()

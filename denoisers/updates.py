@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from denoisers.muon import Muon, bfloat16_is_fast
+from denoisers.muon import Muon
+from denoisers.precision import bfloat16_is_fast
 
 WARM_UP, FINAL = 200, 0.01  # steps until the peak rate; what is left of it at the end
 CLIP = 1.0  # norm of all gradients together
