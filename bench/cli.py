@@ -42,6 +42,7 @@ from bench.flags import (
     argument,
     choice,
     flag,
+    named,
     number,
     one_of,
     place,
@@ -71,7 +72,7 @@ def run(
     protocol: Annotated[str, choice(PROTOCOLS, "Number of images, and sampler.", "--protocol")] = "standard",
     sampler: Annotated[
         str | None,
-        flag("--sampler", read=word, shown="NAME", help="One of `bench list samplers`, or file.py:attr."),
+        flag("--sampler", read=named, shown="NAME", help="One of `bench list samplers`, or file.py:attr."),
     ] = None,
     steps: Annotated[int | None, setting("steps", "Steps of the sampler, on the grid.")] = None,
     grid: Annotated[str | None, choice(GRIDS, "Noise levels.", "--grid")] = None,
@@ -139,12 +140,13 @@ def run(
     warn_out_of_band(plan.facts)
     known = plan.facts["warnings"]
     warn(known)
-    with resumable(), ExitStack() as bars:
-        finished = experiment.execute(
-            plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
-        )
-    warn([line for line in finished.read_json("run.json").get("warnings") or [] if line not in known])
-    show(finished, plan.rules["fingerprint"], json_)
+    with plan.run.alone(say):
+        with resumable(), ExitStack() as bars:
+            finished = experiment.execute(
+                plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
+            )
+        warn([line for line in finished.read_json("run.json").get("warnings") or [] if line not in known])
+        show(finished, plan.rules["fingerprint"], json_)
 
 
 @app.command()
@@ -414,7 +416,7 @@ def train(
     network: Annotated[str, argument(read=one_of(NETWORKS), shown="NETWORK", help=" | ".join(NETWORKS))],
     name: Annotated[str | None, flag("--name", read=file_name, shown="NAME", help="Of the card and the files.")] = None,
     weights: Annotated[
-        str | None, flag("--weights", read=word, shown="CARD|PATH", help="To start from, instead of from scratch.")
+        str | None, flag("--weights", read=named, shown="CARD|PATH", help="To start from, instead of from scratch.")
     ] = None,
     out: Annotated[Path, flag("--out", read=place, shown="FOLDER", help="For weights, card and checkpoint.")] = Path(
         "weights"
@@ -422,7 +424,7 @@ def train(
     epochs: Annotated[int | None, number(EPOCHS, "Rounds over the data.", "--epochs")] = None,
     seed: Annotated[int, number(TRAINING_SEED, "Of weights, order and noise.", "--seed")] = 0,
     source: Annotated[
-        str | None, flag("--data", read=word, shown="natural|mnist|FOLDER", help="kbnet: the images.")
+        str | None, flag("--data", read=named, shown="natural|mnist|FOLDER", help="kbnet: the images.")
     ] = None,
     sigma: Annotated[
         str | None, flag("--sigma", read=word, shown="LEVELS", help="kbnet: noise in grey levels, 25, 0-50 or all.")

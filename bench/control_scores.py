@@ -39,7 +39,7 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
     """Scores of one control set, as JSON."""
 
     def compute() -> dict[str, np.ndarray]:
-        say(f"measuring the control set {name} of {n} images (once)")
+        say(f"measuring the control set {name} of {n} images")
         images = panel.CONTROLS[name](against.dataset, n)
         noise_std = level(to_float(images, against.dataset.pad)).numpy()
         if name == HELD_OUT:
@@ -70,7 +70,7 @@ def later(
     if rules.get("versions") != score.VERSIONS or rules.get("judge") != features.judge():
         return {}
     try:
-        against = Reference(dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]))
+        against = Reference(dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]), say)
         return measured(against, n, panel.CONTROLS, say)
     except UsageError as error:
         say(f"control sets of {n} images are not measured: {error}")

@@ -141,7 +141,7 @@ def execute(
     say: Say = lambda line: None,
     progress: Progress = lambda done, total: lambda images: None,
 ) -> Run:
-    """Generate and score; or resume; or return at once what is already complete.
+    """Generate and score; or resume; or return at once what is already complete; after a process that does the same.
 
     say       gets lines about what is going on
     progress  progress(done, total), in image-steps, returns what is called with each advance
@@ -152,24 +152,25 @@ def execute(
     run = plan.run
     if overwrite == "never" and run.path.exists():
         raise UsageError(f"never was asked for, and {run.path} exists", "--overwrite")
-    if overwrite == "always":
-        run.remove()
-    run.sweep()
-    samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), say)
-    if samples is not None and scoring.is_scored(run, plan.rules, say):
-        say(f"complete: {run.path}")
+    with run.alone(say):
+        if overwrite == "always":
+            run.remove()
+        run.sweep()
+        samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), say)
+        if samples is not None and scoring.is_scored(run, plan.rules, say):
+            say(f"complete: {run.path}")
+            return run
+        if samples is None:
+            run.begin(plan.facts)
+            try:
+                samples = generate_missing(plan, say, progress)
+            except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
+                run.update(status="failed", error=str(error))
+                raise
+        write_trajectory(plan, say)
+        images = samples["arr_0"][..., 0]
+        scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.rules, say)
         return run
-    if samples is None:
-        run.begin(plan.facts)
-        try:
-            samples = generate_missing(plan, say, progress)
-        except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
-            run.update(status="failed", error=str(error))
-            raise
-    write_trajectory(plan, say)
-    images = samples["arr_0"][..., 0]
-    scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.rules, say)
-    return run
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:

@@ -11,9 +11,10 @@ import numpy as np
 from bench import arrays as arrays_
 from denoisers import reading
 from denoisers.errors import UsageError, said
-from denoisers.files import make_folder, naming, remove, sweep, temporary, write
+from denoisers.files import alone, make_folder, naming, remove, sweep, temporary, whoami, write
 
-__all__ = ["make_folder", "naming", "remove", "sweep", "temporary", "write"]  # beside what is defined here
+# Beside what is defined here:
+__all__ = ["alone", "make_folder", "naming", "remove", "sweep", "temporary", "whoami", "write"]
 
 SEAL = "seal"  # the array that holds the digest of the others
 Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]  # dtype and shape of each array, or all of its values

@@ -9,6 +9,7 @@ import typer
 from bench.bounds import BOUNDS, Bound
 from denoisers import reading
 from denoisers.errors import UsageError
+from denoisers.files import expand
 
 # The words of choices, here so that help need not import what they name; test_cli.py holds them to the tables.
 KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
@@ -81,7 +82,18 @@ def word(text: str) -> str:
 
 def place(text: str) -> Path:
     """A path; an empty one would be the current folder."""
-    return Path(word(text))
+    return Path(named(text))
+
+
+def named(text: str) -> str:
+    """A name or a path, with ~ and variables replaced: a shell leaves them as they are within --flag=~/path."""
+    return expand(word(text))
+
+
+def assignment(text: str) -> str:
+    """key=value, where the value may be a path."""
+    key, equals, value = word(text).partition("=")
+    return key + equals + expand(value)
 
 
 def setting(key: str, help: str) -> object:
@@ -103,13 +115,13 @@ def title(text: str) -> str:
 
 DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA."
 FEATURES = "Extractor of FID and KID (`bench list features`)."
-Denoiser = Annotated[str, flag("--denoiser", read=word, shown="NAME", help=DENOISER)]
-Name = Annotated[str, argument(read=word, shown="NAME", help=DENOISER)]
+Denoiser = Annotated[str, flag("--denoiser", read=named, shown="NAME", help=DENOISER)]
+Name = Annotated[str, argument(read=named, shown="NAME", help=DENOISER)]
 Weights = Annotated[
-    str | None, flag("--weights", read=word, shown="CARD|PATH", help="The denoiser's default card otherwise.")
+    str | None, flag("--weights", read=named, shown="CARD|PATH", help="The denoiser's default card otherwise.")
 ]
 Options = Annotated[
-    list[str] | None, flag("--option", read=word, shown="KEY=VALUE", help="For the denoiser; repeatable.")
+    list[str] | None, flag("--option", read=assignment, shown="KEY=VALUE", help="For the denoiser; repeatable.")
 ]
 Features = Annotated[str, flag("--features", read=word, shown="NAME", help=FEATURES)]
 FeaturesWeights = Annotated[

@@ -5,6 +5,8 @@ import dataclasses
 import difflib
 import hashlib
 import io
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import network
-from denoisers import layouts, memory, reading
+from denoisers import files, layouts, memory, reading
 from denoisers.errors import UsageError, concerning
 from denoisers.weights import home, read_state, sha256
 
@@ -101,12 +103,8 @@ def inception(resize: str, weights: Path | None = None) -> Network:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path = existing(weights) if weights else official_inception()
-    if path.name in INCEPTION_FILES and (found := sha256(path)) != INCEPTION_SHA256:
-        raise UsageError(
-            f"{path} is not the file its name says: expected sha256 {INCEPTION_SHA256}, found {found}; "
-            "delete it, or rename it if it is meant to be another",
-            "--features-weights",
-        )
+    if path.name in INCEPTION_FILES and (reason := damage(path, INCEPTION_SHA256)):
+        raise UsageError(f"{reason}; delete it, or rename it if it is meant to be another", "--features-weights")
     with concerning("--features-weights"):
         state = read_state(path)
 
@@ -123,24 +121,35 @@ def inception(resize: str, weights: Path | None = None) -> Network:
 
 
 def official_inception() -> Path:
-    """The official weights, where they are, or where they have been downloaded to."""
-    here = home() / "features" / INCEPTION_FILES[0]
-    places = [here, *(Path(torch.hub.get_dir()) / "checkpoints" / name for name in INCEPTION_FILES)]
-    for place in places:
-        if place.is_file():
-            return place
+    """The official weights, where they are, or where they have been downloaded to: in the place of a damaged file."""
+    place = home()
+    here = place / "features" / INCEPTION_FILES[0] if place else None
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    own = "" if here is None or not os.path.lexists(here) else damage(here, INCEPTION_SHA256)
+    for path in (*([here] if here and not own else ()), *(cache / name for name in INCEPTION_FILES)):
+        if path.is_file():
+            return path
     reason = "there is no network to download it"
-    if network.reachable([INCEPTION_URL]):
+    if here and network.reachable([INCEPTION_URL]):
         try:
-            here.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(here.parent)
             torch.hub.download_url_to_file(INCEPTION_URL, str(here), hash_prefix=INCEPTION_SHA256)
             return here
         except (OSError, RuntimeError) as error:
             reason = f"its download failed ({error})"
     raise UsageError(
-        f"inception needs {here.name} (sha256 {INCEPTION_SHA256}), and {reason}; "
-        f"put it at {here}, or say where it is: --features-weights FILE"
+        f"inception needs {INCEPTION_FILES[0]} (sha256 {INCEPTION_SHA256}), and {f'{own}; ' if own else ''}{reason}; "
+        f"{f'put it at {here}, or ' if here else ''}say where it is: --features-weights FILE"
     )
+
+
+def damage(path: Path, expected: str) -> str:
+    """Why a file is not the one with that sha256, in words; nothing if it is."""
+    try:
+        found = sha256(path)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}"
+    return f"{path} is not the file its name says: expected sha256 {expected}, found {found}" * (found != expected)
 
 
 def timm_model(model: str, weights: Path | None = None) -> Network:
@@ -191,20 +200,25 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
     from huggingface_hub import hf_hub_download
 
     name = name or "model.safetensors"
+    damaged = ""
     if hub_id:
         with contextlib.suppress(OSError):
-            return Path(hf_hub_download(hub_id, name, local_files_only=True))
+            path = Path(hf_hub_download(hub_id, name, local_files_only=True))
+            named = path.resolve().name  # the cache calls a large file by its digest
+            damaged = damage(path, named) if re.fullmatch("[0-9a-f]{64}", named) else ""
+            if not damaged:
+                return path
     source = f"https://huggingface.co/{hub_id}/resolve/main/{name}" if hub_id else url
     if not source:
         raise UsageError(f"timm publishes no weights of {model}; name yours: --features-weights FILE")
     reason = "there is no network to download it"
     if hub_id and network.reachable([source]):
         try:
-            return Path(hf_hub_download(hub_id, name))
+            return Path(hf_hub_download(hub_id, name, force_download=bool(damaged)))
         except Exception as error:  # of whichever HTTP client the hub uses
             reason = f"its download failed ({type(error).__name__})"
     raise UsageError(
-        f"timm:{model} needs {source.rpartition('/')[2]}, and {reason}; "
+        f"timm:{model} needs {source.rpartition('/')[2]}, and {f'{damaged}; ' if damaged else ''}{reason}; "
         f"fetch it from {source} and say where it is: --features-weights FILE"
     )
 

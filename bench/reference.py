@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -187,15 +188,40 @@ def unit(rows: np.ndarray) -> np.ndarray:
 def cached(
     key: str, compute: Callable[[], dict[str, np.ndarray]], say: Say = lambda line: None
 ) -> dict[str, np.ndarray]:
-    """The arrays stored under `key` in $BENCH_HOME/cache; computed and stored if missing, or if others are there."""
-    path = home() / "cache" / f"{key}.npz"
-    arrays = None
-    with contextlib.suppress(UsageError):  # something is in the way, which is said below
-        arrays = files.read_back(path, say, name=key)
+    """The arrays stored under `key` in $BENCH_HOME/cache; computed and stored if missing, or if others are there.
+
+    A cache that cannot be written costs time, never the run, and a line for each process: what is computed is computed
+    once in it.
+    """
+    if key in UNKEPT:
+        return UNKEPT[key]
+    place, arrays = home(), None
+    folder = place / "cache" if place else None
+    if folder:
+        with contextlib.suppress(UsageError, OSError):  # something is in the way, which is said below
+            arrays = files.read_back(folder / f"{key}.npz", say, name=key)
     if arrays is None:
         arrays = compute()
-        try:
-            files.write_sealed(path, key, arrays)
-        except (OSError, UsageError) as error:  # a cache that cannot be written costs time, never the run
-            say(f"{error}; what would be kept there is computed each time")
+        if reason := unwritten(folder, key, arrays):
+            UNKEPT[key] = arrays
+            if folder not in COMPLAINED:
+                COMPLAINED.add(folder)
+                say(
+                    f"{reason}; what would be kept in {folder or 'a cache'} is computed each time (BENCH_HOME chooses another place)"
+                )
     return arrays
+
+
+UNKEPT: dict[str, dict[str, np.ndarray]] = {}  # what this process has computed and could not keep
+COMPLAINED: set[Path | None] = set()  # folders of which that has been said
+
+
+def unwritten(folder: Path | None, key: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Store arrays in the cache, or say why not."""
+    if folder is None:
+        return f"{files.whoami()} has no home directory"
+    try:
+        files.write_sealed(folder / f"{key}.npz", key, arrays)
+    except (OSError, UsageError) as error:
+        return str(error)
+    return ""

@@ -1,4 +1,6 @@
-"""Files that are absent, as before, or whole: every write is temporary, then renamed, and none is left over.
+"""Places, as flags and the environment say them; and files that are absent, as before, or whole.
+
+Every write is temporary, then renamed, and none is left over.
 
 A temporary file is locked by who writes it. The kernel frees a lock when its holder ends, in whatever way: what can be
 locked was left by the dead and is removed by the next who writes into the folder. A pid in the name would not do, since
@@ -8,16 +10,72 @@ none, and nothing is removed there.
 
 import fcntl
 import os
+import platform
+import pwd
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, concerning
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
+
+
+def expand(text: str) -> str:
+    """A path with $NAME, ${NAME}, and ~ or ~USER at its beginning replaced, as a shell would.
+
+    Raises UsageError for what stands for nothing; text with a $ that is the path of something may keep it.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name in os.environ:
+            return os.environ[name]
+        if os.path.lexists(text):
+            return found[0]
+        raise UsageError(f"{text[:300]} names {found[0]}, and there is no variable {name} in the environment")
+
+    text = VARIABLE.sub(value, text)
+    if not text.startswith("~"):
+        return text
+    user, slash, rest = text[1:].partition("/")
+    folder = home_of(user)
+    if folder is None:
+        whose = f"there is no user {user[:100]}" if user else f"{whoami()} has no home directory (HOME is not set)"
+        raise UsageError(f"{text[:300]} leads nowhere: {whose}; write ./{text[:300]} for a file of that name")
+    return folder + slash + rest
+
+
+def home_of(user: str = "") -> str | None:
+    """The home directory of a user, by default of this one: $HOME, or as the system says; None if there is none."""
+    if not user and os.environ.get("HOME"):
+        return os.environ["HOME"]
+    with suppress(KeyError):
+        return (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
+    return None
+
+
+def whoami() -> str:
+    """The user, by name, or by number where the system knows none: in a container, for example."""
+    with suppress(KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    return f"user {os.getuid()}"
+
+
+def variable(name: str, *, relative: bool = True) -> Path | None:
+    """The path in a variable of the environment, by `expand`, made absolute; None if it is not set, or empty.
+
+    relative  whether one from the current folder on counts
+    """
+    text = os.environ.get(name, "").strip()
+    with concerning(name):
+        path = Path(expand(text)) if text else None
+    return path.absolute() if path and (relative or path.is_absolute()) else None
 
 
 def write(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
@@ -42,7 +100,7 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
     """A locked file beside `path`, to be renamed to it; removed at the end if that has not been done."""
     while True:
         name = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")  # names end at 255 bytes
-        with open(name, "xb") as file:
+        with created(name, "xb") as file:
             try:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -53,6 +111,15 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
                 name.unlink(missing_ok=True)
 
 
+def created(path: Path, mode: str) -> BinaryIO:
+    """A file, opened in a folder that may go at any moment: whoever finds it empty may remove it."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            return open(path, mode)
+        make_folder(path.parent)
+    return open(path, mode)
+
+
 def sweep(folder: Path) -> None:
     """Remove the temporary files in `folder` whose writers have died."""
     with suppress(OSError), os.scandir(folder) as entries:
@@ -61,6 +128,71 @@ def sweep(folder: Path) -> None:
             with suppress(OSError), open(path, "r+b") as file:  # for writing: NFS locks no other
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)
+
+
+@contextmanager
+def alone(path: Path, say: Callable[[str], Any]) -> Iterator[None]:
+    """Hold the lock `path`, a file that says who does, and that is gone afterwards.
+
+    say  is told who holds it, before waiting for another process
+
+    Within this process whoever holds it may hold it again. Where no file can be made or locked nothing is held: files
+    are whole there, too, but the same work may be done twice.
+    """
+    key = os.path.abspath(path)
+    if key in HELD:
+        yield
+        return
+    file = locked(path, say)
+    if file is None:
+        yield
+        return
+    HELD[key] = file
+    try:
+        yield
+    finally:
+        del HELD[key]
+        with suppress(OSError):  # while it is held, so that whoever waits for it sees that it is another's no more
+            path.unlink()
+        file.close()
+
+
+HELD: dict[str, BinaryIO] = {}  # locks of this process
+
+
+def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
+    """A locked file that says who holds it; None if there can be none."""
+    told = False
+    while True:
+        try:
+            file = created(path, "a+b")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not told:
+                    file.seek(0)
+                    say(file.read(1000).decode(errors="replace").strip() or "another process")
+                told = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except (OSError, UsageError):  # a place or a file system without locks
+            return None
+        if os.fstat(file.fileno()).st_nlink:  # else whoever held it has removed it, and the next has a new one
+            file.truncate(0)
+            began = datetime.now(UTC).isoformat(timespec="seconds")
+            file.write(f"process {os.getpid()} of {whoami()} on {platform.node()}, since {began}\n".encode())
+            file.flush()
+            return file
+        file.close()
+
+
+def let_go() -> None:
+    """In every copy of this process: what it holds is not held by its copies, which may outlive it."""
+    for file in HELD.values():
+        file.close()
+    HELD.clear()
+
+
+os.register_at_fork(after_in_child=let_go)
 
 
 def remove(path: Path) -> None:

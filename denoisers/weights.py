@@ -13,15 +13,23 @@ from torch import Tensor
 
 from denoisers import checkpoints, layouts, reading
 from denoisers.errors import UsageError
-from denoisers.files import write
+from denoisers.files import home_of, variable, write
 
 CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}  # what is used of a card
 
 
-def home() -> Path:
-    """`$BENCH_HOME`, by default `bench` in the user's cache folder. Created by those who write into it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("BENCH_HOME") or cache / "bench")
+def home() -> Path | None:
+    """`$BENCH_HOME`, by default `bench` in the user's cache folder. Created by those who write into it.
+
+    None where the user has no home directory, and nothing else says where. Raises UsageError about a variable that
+    leads nowhere.
+    """
+    if found := variable("BENCH_HOME"):
+        return found
+    cache = variable("XDG_CACHE_HOME", relative=False)  # as its specification has it
+    if cache is None and (folder := home_of()):
+        cache = Path(folder, ".cache")
+    return cache / "bench" if cache else None
 
 
 def sha256(path: Path) -> str:

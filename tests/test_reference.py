@@ -9,6 +9,8 @@ from bench import features, files, reference
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(reference, "UNKEPT", {})
+    monkeypatch.setattr(reference, "COMPLAINED", set())
     return tmp_path / "cache"
 
 
@@ -70,13 +72,24 @@ def test_what_is_not_that_is_computed_again_and_said(cache, damage):
 def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
     cache.write_text("a file")
     said = []
-    assert [ask("a", said=said), ask("a", said=said)] == [1, 1]
-    assert said[0].startswith(f"a folder belongs at {cache}, where there is a file")
-    cache.unlink()
+    assert [ask(key, said=said) for key in ("a", "a", "b")] == [1, 0, 1]  # once in a process
+    (line,) = said
+    assert line.startswith(f"a folder belongs at {cache}, where there is a file")
+    assert f"what would be kept in {cache} is computed each time" in line
+
+
+def test_a_file_of_the_cache_that_cannot_be_written(cache):
     (cache / "a.npz").mkdir(parents=True)
-    said.clear()
+    said = []
     assert ask("a", said=said) == 1
     assert "a.npz: what is there is a folder" in said[0]
+
+
+def test_without_a_home_nothing_is_kept(cache, monkeypatch):
+    monkeypatch.setattr(reference, "home", lambda: None)
+    said = []
+    assert [ask(key, said=said) for key in ("a", "a", "b")] == [1, 0, 1]
+    assert [line.partition(";")[0] for line in said] == [f"{files.whoami()} has no home directory"]
 
 
 def test_a_reference_says_it(cache, digits):
