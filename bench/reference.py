@@ -206,9 +206,8 @@ def cached(
             UNKEPT[key] = arrays
             if folder not in COMPLAINED:
                 COMPLAINED.add(folder)
-                say(
-                    f"{reason}; what would be kept in {folder or 'a cache'} is computed each time (BENCH_HOME chooses another place)"
-                )
+                what = f"what would be kept in {folder or 'a cache'} is computed each time"
+                say(f"{reason}; {what} (BENCH_HOME chooses another place)")
     return arrays
 
 
