@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import sys
+import tempfile
 import urllib.request
 import zlib
 from collections.abc import Callable, Mapping
@@ -24,7 +25,6 @@ from denoisers.errors import UsageError, concerning, said
 from denoisers.weights import home
 
 PERMUTATION_SEED = 20261120
-MIRRORS = ["https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"]
 MNIST5K = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"  # sha256 of images and labels
 
 
@@ -235,35 +235,28 @@ def assembled(contents: Mapping[str, bytearray]) -> Dataset:
 
 
 def download_mnist(root: Path | None) -> Dataset | None:
-    """MNIST downloaded, and kept below `root` if that takes files; None without a network, known after seconds."""
-    if not network.reachable(MIRRORS, answers):
+    """MNIST downloaded by torchvision, and kept below `root` if that takes files.
+
+    None without a network, which is known after seconds, or if anything else was sent.
+    """
+    from torchvision import datasets  # slow to import, and only needed here
+
+    if not network.reachable(datasets.MNIST.mirrors, answers):
         return None
-    contents: dict[str, bytearray] = {}
-    for name in MNIST:
-        found = next(filter(None, (fetched(mirror, name) for mirror in MIRRORS)), None)
-        if found is None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with network.patience():
+                datasets.MNIST(folder, download=True)
+            contents = {name: content(name, Path(folder) / "MNIST" / "raw" / name) for name in MNIST}
+        except Exception as error:  # torchvision reads what it has got, and asserts that it is MNIST
+            print(f"the download of MNIST failed: {said(error)}", file=sys.stderr)
             return None
-        contents[name] = found
     try:
         for name, found in contents.items() if root else ():
             files.write(root / "MNIST" / "raw" / name, lambda file, found=found: file.write(found))
     except (OSError, UsageError) as error:
         print(f"{error}; MNIST is downloaded each time", file=sys.stderr)
     return assembled(contents)
-
-
-def fetched(mirror: str, name: str) -> bytearray | None:
-    """A file of MNIST from a mirror; None, and said, if it sends anything else."""
-    url = f"{mirror}{name}.gz"
-    try:
-        with urllib.request.urlopen(url, timeout=4 * network.PROBE_SECONDS) as reply:
-            found = bytearray(unpacked(reply, name))
-        reason = misfit(name, found)
-    except (OSError, EOFError, ValueError, HTTPException, zlib.error) as error:
-        reason = said(error)
-    if reason:
-        print(f"the download of {url} failed: {reason}", file=sys.stderr)
-    return None if reason else found
 
 
 def answers(url: str) -> bool:

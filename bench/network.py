@@ -1,10 +1,12 @@
 """Is there a network? Asked first: libraries that download retry for minutes before they say that there is none."""
 
 import queue
+import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 
 PROBE_SECONDS = 5
@@ -33,3 +35,14 @@ def reachable(urls: list[str], answers: Callable[[str], bool] = responds) -> boo
         return any(found.get(timeout=max(0, deadline - time.monotonic())) for _ in urls)
     except queue.Empty:
         return False
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Inside, a connection that falls silent ends after some seconds: libraries that set no limit wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(4 * PROBE_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

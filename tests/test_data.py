@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from torchvision import datasets
 
 from bench import data
 from denoisers.errors import UsageError
@@ -125,7 +126,9 @@ def small(monkeypatch):
     contents: ClassVar = {}
     for name, count in zip(NAMES, (60, 60, 10, 10), strict=True):
         body = np.arange(count * (784 if "images" in name else 1)) % 7
-        contents[name] = bytes(16 if "images" in name else 8) + body.astype(np.uint8).tobytes()
+        shape = (count, 28, 28) if "images" in name else (count,)
+        header = bytes([0, 0, 8, len(shape)]) + b"".join(side.to_bytes(4, "big") for side in shape)
+        contents[name] = header + body.astype(np.uint8).tobytes()
     known = {name: data.File(len(found), hashlib.sha256(found).hexdigest()) for name, found in contents.items()}
     monkeypatch.setattr(data, "MNIST", known)
     monkeypatch.setattr(data, "answers", lambda url: False)
@@ -211,15 +214,22 @@ class Files(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    """mirror(contents) puts a server on this machine in the place of the mirrors; its addresses are tried in order."""
+    """mirror(contents) puts a server on this machine in the place of the mirrors; its addresses are tried in order.
+
+    What the first sends is what torchvision expects, but for the files in `wrong`.
+    """
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     servers, urls = [], []
 
-    def serve(contents):
-        servers.append(HTTPServer(("127.0.0.1", 0), type("Of", (Files,), {"contents": contents})))
+    def serve(contents, wrong=()):
+        sent = contents | dict.fromkeys(wrong, b"anything else")
+        if not servers:
+            digests = [(name, hashlib.md5(content).hexdigest()) for name, content in contents.items()]
+            monkeypatch.setattr(datasets.MNIST, "resources", digests)
+        servers.append(HTTPServer(("127.0.0.1", 0), type("Of", (Files,), {"contents": sent})))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         urls.append(f"http://127.0.0.1:{servers[-1].server_port}/")
-        monkeypatch.setattr(data, "MIRRORS", urls)
+        monkeypatch.setattr(datasets.MNIST, "mirrors", urls)
         monkeypatch.setattr(data, "answers", lambda url: True)
 
     yield serve
@@ -240,12 +250,22 @@ def test_a_download_replaces_bad_files_of_its_own(small, mirror, home, capsys, m
     assert capsys.readouterr().err == ""
 
 
-def test_a_mirror_that_sends_anything_else_is_named_and_the_next_is_asked(small, mirror, capsys, monkeypatch, tmp_path):
+def test_a_mirror_that_sends_anything_else_is_passed_over(small, mirror, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
-    mirror(packed(small | {NAMES[1]: small[NAMES[1]][:-1] + b"x"}))
-    mirror({f"{NAMES[1]}.gz": packed(small)[f"{NAMES[1]}.gz"]})
+    mirror(packed(small), wrong=[f"{NAMES[1]}.gz"])
+    mirror(packed(small))
     assert data.load("mnist").name == "mnist"
-    assert f"/{NAMES[1]}.gz failed: expected sha256" in capsys.readouterr().err
+
+
+def test_what_is_no_mnist_is_not_kept(small, mirror, capsys, monkeypatch, tmp_path):
+    """torchvision would take it, our own digests do not."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    other = small[NAMES[1]][:-1] + b"x"
+    mirror(packed(small | {NAMES[1]: other}))
+    assert data.load("mnist").name == "mnist5k"
+    assert "the download of MNIST failed" in (said := capsys.readouterr().err)
+    assert f"{NAMES[1]} is damaged, or not MNIST's: expected sha256" in said
+    assert not (tmp_path / "data").exists()
 
 
 def test_what_is_downloaded_is_used_where_it_cannot_be_kept(small, mirror, capsys, monkeypatch, tmp_path):
