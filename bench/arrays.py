@@ -13,16 +13,30 @@ import numpy as np
 from denoisers import reading
 from denoisers.errors import UsageError, said
 
+DIRECTORY = 2**20  # bytes of the directory of an archive of arrays, which has a few
+CHECKED = 2**28  # bytes of an array that are unpacked to see whether they are whole, where fewer are asked for
+
 
 class Declared(NamedTuple):
-    """An array that has not been read yet; `read` does it, while the file is open."""
+    """An array that has not been read yet, which is done while the file is open.
+
+    read   all of it
+    first  its first so many rows, of a file of NumPy's; the others are looked through, if there are not too many, as
+           checksums are at the end
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+    first: Callable[[int], np.ndarray] | None = None
 
 
 Look = Callable[[], Declared]
+
+
+def size(array: Declared) -> int:
+    """The bytes that an array takes in memory."""
+    return math.prod(array.shape) * array.dtype.itemsize
 
 
 @contextmanager
@@ -30,7 +44,7 @@ def opened(path: Path) -> Iterator[Mapping[str, Look]]:
     """The arrays of an npz by their names, or the one of an npy as "". Raises UsageError for what is neither."""
     with reading.opened(path) as file:
         if file.read(2) == b"PK":
-            with reading.zipped(file, path) as archive:
+            with reading.zipped(file, path, DIRECTORY) as archive:
                 names = archive.namelist()
                 yield {name.removesuffix(".npy"): functools.partial(member, archive, name, path) for name in names}
         else:
@@ -41,12 +55,13 @@ def opened(path: Path) -> Iterator[Mapping[str, Look]]:
 def member(archive: zipfile.ZipFile, name: str, path: Path) -> Declared:
     """One array of an npz."""
 
-    def again(read: bool) -> Any:
+    def again(read: Callable[[Declared], Any]) -> Any:
         with readable(path), reading.member(archive, name) as file:
-            found = declared(file, path)
-            return found.read() if read else found
+            return read(declared(file, path))
 
-    return again(False)._replace(read=lambda: again(True))
+    return again(lambda found: found)._replace(
+        read=lambda: again(lambda found: found.read()), first=lambda count: again(lambda found: found.first(count))
+    )
 
 
 def declared(file: Any, path: Path) -> Declared:
@@ -59,15 +74,26 @@ def declared(file: Any, path: Path) -> Declared:
             raise UsageError(f"{path} holds objects of Python's, which are not loaded; expected numbers")
         if min(shape, default=0) < 0:
             raise ValueError(f"an array of shape {shape}")
-    size = math.prod(shape) * dtype.itemsize
+    bytes_ = math.prod(shape) * dtype.itemsize
 
     def read() -> np.ndarray:
-        reading.hold(size, f"{path}, with an array of {dtype},")
+        reading.hold(bytes_, f"{path}, with an array of {dtype},")
         with readable(path):
-            flat = np.frombuffer(reading.exactly(file, size), dtype) if size else np.empty(0, dtype)
+            flat = np.frombuffer(reading.exactly(file, bytes_), dtype) if bytes_ else np.empty(0, dtype)
             return flat.reshape(shape, order="F" if fortran else "C")
 
-    return Declared(shape, dtype, read)
+    def first(count: int) -> np.ndarray:
+        if not shape or fortran or count >= shape[0] or not bytes_:
+            return read()[:count]
+        part = bytes_ // shape[0] * count
+        reading.hold(part, f"{path}, with an array of {dtype},")
+        with readable(path):
+            flat = np.frombuffer(reading.exactly(file, part), dtype)
+            if bytes_ <= CHECKED:
+                reading.skip(file, bytes_ - part)
+            return flat.reshape(count, *shape[1:])
+
+    return Declared(shape, dtype, read, first)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Which files lie below a folder: a person's, not those that machines leave beside them; links followed, each once."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from denoisers.errors import UsageError
@@ -15,13 +16,17 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT
 
 
-def files(folder: Path, *, whole: bool = False) -> list[Path]:
+Lost = Callable[[Path, str], None]  # a folder that cannot be read, and why
+
+
+def files(folder: Path, *, whole: bool = False, lost: Lost | None = None) -> list[Path]:
     """Everything below a folder that is no folder, in the order of the paths, but what is `hidden` below it.
 
     Links to folders are followed, and no folder is visited twice: one that lies below `folder` counts under its own
     name, one that holds `folder` does not count. What links to files lead to, or whether to any, is not looked at.
 
     whole  raise UsageError for a folder that cannot be read, which is left out otherwise
+    lost   is told of each that is left out
     """
     try:
         root = folder.resolve()
@@ -41,6 +46,8 @@ def files(folder: Path, *, whole: bool = False) -> list[Path]:
         except OSError as error:
             if whole:
                 raise UsageError(f"{place} cannot be read: {error.strerror or error}") from None
+            if lost is not None:
+                lost(Path(place), f"cannot be read: {error.strerror or error}")
             continue
         for entry in shown:
             kind = links if entry.is_symlink() else folders

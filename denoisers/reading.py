@@ -76,8 +76,11 @@ def hold(count: int, what: str) -> None:
         )
 
 
-def regular(path: Path) -> int:
-    """The size of a file. Raises UsageError unless it is one: there, regular, not empty, not too large."""
+def regular(path: Path, most: int | None = None) -> int:
+    """The size of a file. Raises UsageError unless it is one: there, regular, not empty, not too large.
+
+    most  bytes that it may hold; by default as many as are `allowed`
+    """
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:
@@ -88,19 +91,28 @@ def regular(path: Path) -> int:
         raise UsageError(f"{path} is {kind}, expected a file")
     if not found.st_size:
         raise UsageError(f"{path} is not readable: it is empty")
+    if most is not None and found.st_size > most:
+        raise UsageError(f"{path} is not read: it holds {in_units(found.st_size)}, expected {in_units(most)} at most")
     hold(found.st_size, str(path))
     return found.st_size
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     """A file of others, open for reading; as `regular`."""
-    regular(path)
+    regular(path, most)
     try:
-        with open(path, "rb") as file:
+        # What was a file a moment ago may be a pipe by now, whose opening would wait for a writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             yield file
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def content(path: Path, most: int = DESCRIPTION) -> bytes:
+    """What a file of others holds. Raises UsageError; as `regular`."""
+    with opened(path, most) as file:
+        return file.read(most)
 
 
 def json_object(path: Path) -> dict[str, Any]:
@@ -108,17 +120,16 @@ def json_object(path: Path) -> dict[str, Any]:
     try:
         if regular(path) > DESCRIPTION:
             raise ValueError(f"it is longer than {in_units(DESCRIPTION)}")
-        with opened(path) as file:
-            content = json.loads(file.read(), parse_constant=finite, parse_float=finite)
-        if not isinstance(content, dict):
-            raise ValueError(f"expected an object, found {type(content).__name__}")
+        found = json.loads(content(path), parse_constant=finite, parse_float=finite)
+        if not isinstance(found, dict):
+            raise ValueError(f"expected an object, found {type(found).__name__}")
     except UsageError:
         raise
     except RecursionError:
         raise UsageError(f"{path} is not readable: it is nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"{path} is not readable: {error}") from None
-    return content
+    return found
 
 
 def finite(text: str) -> float:
@@ -130,10 +141,13 @@ def finite(text: str) -> float:
 
 
 @contextmanager
-def zipped(file: BinaryIO, path: Path) -> Iterator[zipfile.ZipFile]:
-    """An archive, after a look at how long its directory is. Raises UsageError for what is no archive."""
+def zipped(file: BinaryIO, path: Path, most: int = DESCRIPTION) -> Iterator[zipfile.ZipFile]:
+    """An archive, after a look at how long its directory is. Raises UsageError for what is no archive.
+
+    most  bytes that its directory may have
+    """
     length = directory(file)
-    if length is None or length > DESCRIPTION:
+    if length is None or length > most:
         raise UsageError(
             f"{path} is no readable archive: {'it is truncated or damaged' if length is None else 'too many entries'}"
         )
@@ -182,6 +196,16 @@ def exactly(file: IO[bytes], count: int) -> bytearray:
             raise ValueError(f"it ends after {len(found)} of {count} bytes")
         found += piece
     return found
+
+
+def skip(file: IO[bytes], count: int) -> None:
+    """Read past `count` bytes, as an archive checks what is read to its end. Raises ValueError if there are fewer."""
+    left = count
+    while left:
+        piece = len(file.read(min(left, 2**20)))
+        if not piece:
+            raise ValueError(f"it ends {left} bytes early")
+        left -= piece
 
 
 @contextmanager

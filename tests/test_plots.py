@@ -83,7 +83,7 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
     (group,) = report.groups(report.collect(folder)[0])
     colours = {entry.name: f"#{place}{place}{place}" for place, entry in enumerate(group.entries)}
     axes = Figure().subplots()
-    assert plots.error_and_noise(axes, plots.Source(folder, folder), group, colours)
+    assert plots.error_and_noise(axes, plots.Source(plots.gauged(folder), folder), group, colours)
     drawn = {line.get_label(): line.get_color() for line in axes.lines}
     assert drawn["unet card"] == colours["unet card (float32)"]  # of two rows: the first
     assert drawn["kbnet mnist (weights 11111111)"] == colours["kbnet mnist (weights 11111111)"]

@@ -4,7 +4,7 @@ The files are written by `bench.report.exports`, which is not imported here: it 
 """
 
 from bench.report.entries import Absent, Entry, groups
-from bench.report.table import markdown, tables
+from bench.report.table import markdown, summary, tables
 from bench.report.tree import collect
 
-__all__ = ["Absent", "Entry", "collect", "groups", "markdown", "tables"]
+__all__ = ["Absent", "Entry", "collect", "groups", "markdown", "summary", "tables"]

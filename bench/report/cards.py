@@ -2,19 +2,18 @@
 
 import math
 import shlex
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from bench import figures
 from bench.report import diagnosis, inline, pictures, table
 from bench.report.diagnosis import Finding
 from bench.report.entries import Entry, Number
+from bench.report.kept import CHAINS, Kept
 
 SHOWN = 96  # samples of a card
 PAIRS = 16
-CHAINS = 2  # trajectories of a card
 GREYS = 16  # levels of the strips: x_t is mostly noise, which does not compress
 
 
@@ -56,21 +55,22 @@ class Card(NamedTuple):
 
 
 def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
-    """A card, with or without its pictures and plots. Files that cannot be read leave a warning."""
-    images = pictures.samples(entry.run) if pictured else None
+    """A card, with or without its pictures and plots. Files that could not be read leave a warning."""
+    kept = entry.kept if pictured else Kept()
     warnings = warn(entry, findings)
-    if pictured and images is None:
+    if pictured and kept.images is None:
         warnings.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
-    trace, said = read_trace(entry) if pictured else ([], [])
+    if pictured and kept.trace is None and entry.is_run:
+        warnings.append("no trace: trace.csv cannot be read")
     return Card(
         entry=entry,
         findings=findings,
         outside=diagnosis.outside(entry),
-        warnings=warnings + said,
-        samples=pictures.sheet(images[:SHOWN], 16) if images is not None else "",
-        pairs=pairs(entry) if pictured else [],
-        strips=strips(entry) if pictured else None,
-        panels=trace,
+        warnings=warnings,
+        samples=pictures.sheet(kept.images[:SHOWN], 16) if kept.images is not None else "",
+        pairs=pairs(kept),
+        strips=None if kept.trajectory is None else strips(kept.trajectory),
+        panels=[] if kept.trace is None or not entry.is_run else inline.panels(kept.trace, entry.band()),
         bars=inline.bars(entry.measured.histogram, diagnosis.held_out(entry).histogram),
         scores=scores(entry),
         facts=facts(entry),
@@ -99,54 +99,28 @@ def warn(entry: Entry, findings: list[Finding]) -> list[str]:
     return said
 
 
-def read_trace(entry: Entry) -> tuple[list[inline.Panel], list[str]]:
-    """The plots of trace.csv, or the reason why there are none. Images that were given have no trace."""
-    if not entry.is_run:
-        return [], []
-    try:
-        return inline.panels(pd.read_csv(entry.run.path / "trace.csv"), entry.band()), []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [], [f"no trace: {error}"]
-
-
-def pairs(entry: Entry) -> list[Pair]:
-    """The samples most like a training image, most alike first; empty if a file is missing or does not fit."""
-    sheet = pictures.read_sheet(entry.run, "nearest.png")
-    try:
-        rows = pd.read_csv(entry.run.path / f"per_sample-{entry.fingerprint}.csv")
-        images = figures.pairs_of(sheet) if sheet is not None else []
-        order = np.argsort(rows["ratio"].to_numpy(dtype=float), kind="stable")[: min(PAIRS, len(images))]
-        return [
-            Pair(
-                pictures.sheet(images[place], 2),
-                int(row["id"]),
-                int(row["nearest"]),
-                float(row["d1"]),
-                float(row["ratio"]),
-            )
-            for place, (_, row) in enumerate(rows.iloc[order].iterrows())
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+def pairs(kept: Kept) -> list[Pair]:
+    """The samples most like a training image, most alike first; empty without their distances or their sheet."""
+    if kept.distances is None or kept.pairs is None:
         return []
+    order = np.argsort(kept.distances["ratio"].to_numpy(), kind="stable")[: min(PAIRS, len(kept.pairs))]
+    return [
+        Pair(pictures.sheet(kept.pairs[place], 2), int(row.id), int(row.nearest), row.d1, row.ratio)
+        for place, row in enumerate(kept.distances.iloc[order].itertuples())
+    ]
 
 
-def strips(entry: Entry) -> Strips | None:
-    """Forward and backward strips out of trajectory.npz; None if it is missing or holds something else."""
-    stored = entry.run.read_npz("trajectory.npz")
-    try:
-        sigmas, forward, x, denoised = (stored[key] for key in ("sigma", "forward", "x", "denoised"))
-        if not (x.shape == denoised.shape and x.shape[1] == forward.shape[1] == len(sigmas)):
-            return None
-        levels, count = len(sigmas), min(CHAINS, len(x))
-        rows = [image for chain in range(count) for image in (*x[chain], *denoised[chain])]
-        return Strips(
-            [table.short(sigma, 2) for sigma in sigmas.tolist()],
-            pictures.sheet(np.concatenate(list(forward[:2])), levels, levels=GREYS),
-            pictures.sheet(np.stack(rows), levels, levels=GREYS),
-            count,
-        )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        return None
+def strips(stored: Mapping[str, np.ndarray]) -> Strips:
+    """Forward and backward strips of `Kept.trajectory`."""
+    sigmas, forward, x, denoised = (stored[key] for key in ("sigma", "forward", "x", "denoised"))
+    levels, count = len(sigmas), min(CHAINS, len(x))
+    rows = [image for chain in range(count) for image in (*x[chain], *denoised[chain])]
+    return Strips(
+        [table.short(sigma, 2) for sigma in sigmas.tolist()],
+        pictures.sheet(np.concatenate(list(forward[:2])), levels, levels=GREYS),
+        pictures.sheet(np.stack(rows), levels, levels=GREYS),
+        count,
+    )
 
 
 def scores(entry: Entry) -> list[tuple[str, Number, Number | None]]:

@@ -5,16 +5,24 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.report import parse
-from bench.report.entries import CONTROLS, Entry, Measured
+from bench.report import damage, parse
+from bench.report.entries import CONTROLS, Absent, Entry, Measured
 
 Measure = Callable[[Mapping[str, str], int], dict[str, Any]]  # scoring rules, images -> scores by control set
 
 
-def completed(entries: list[Entry], measure: Measure) -> list[Entry]:
-    """The entries with all control sets: those that their files lack are asked of `measure`, once for all alike."""
+def completed(entries: list[Entry], measure: Measure, absent: list[Absent] | None = None) -> list[Entry]:
+    """The entries with all control sets: those that their files lack are asked of `measure`, once for all alike.
+
+    absent  takes a line for each entry for which they cannot be measured
+    """
     found: dict[str, dict[str, Measured]] = {}
-    return [complete(entry, measure, found) for entry in entries]
+    whole = []
+    for entry in entries:
+        whole.append(entry)
+        with damage.noted([] if absent is None else absent, f"{entry.where}, control sets", entry.run.path):
+            whole[-1] = complete(entry, measure, found)
+    return whole
 
 
 def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, Measured]]) -> Entry:

@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import names
 from bench.runs import Run
+
+if TYPE_CHECKING:
+    from bench.report.kept import Kept
 
 CONTROLS = {
     "held_out": "held-out digits",
@@ -62,6 +65,7 @@ class Entry:
     seed      of a run; None where images were given
     where     its folder, relative to that of the report
     facts     run.json as it is
+    kept      what else is in its folder
     """
 
     run: Run
@@ -79,6 +83,7 @@ class Entry:
     verdict: dict[str, str]
     second: dict[str, Any]
     facts: dict[str, Any]
+    kept: "Kept"
 
     @property
     def is_run(self) -> bool:

@@ -2,17 +2,23 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
 
-from bench import files, folders
-from bench.report import diagnosis, html, panel, pictures, plots, ranking, studies, table
+from bench import files
+from bench.report import damage, diagnosis, html, panel, plots, ranking, studies, table
 from bench.report.diagnosis import Finding
 from bench.report.entries import Absent, Entry, Group
 from bench.report.glossary import GLOSSARY
+from bench.report.plots import Curve
+from bench.report.studies import Study
+from bench.text import one_line, printable
+from denoisers.errors import listed
 
 DEFAULT = ("html", "md", "csv")
 
@@ -23,6 +29,8 @@ class Report(NamedTuple):
     folder    of the runs
     target    folder that the files go into
     findings  key of an entry -> its diagnosis
+    studies   below the folder of the runs
+    curves    of denoisers that were gauged, below the folder of the runs
     """
 
     folder: Path
@@ -31,28 +39,31 @@ class Report(NamedTuple):
     groups: list[Group]
     absent: list[Absent]
     findings: dict[str, list[Finding]]
+    studies: list[Study]
+    curves: list[Curve]
 
 
 def prepare(folder: Path, entries: list[Entry], absent: list[Absent], target: Path | None = None) -> Report:
-    """Group the entries and look at their images, once for all formats.
+    """Group the entries and read what belongs to none of them, once for all formats.
 
     target  folder that the files go into; the folder of the runs by default
     """
-    findings = {}
-    for entry in entries:
-        images = pictures.samples(entry.run)
-        findings[entry.key] = diagnosis.diagnose(entry, None if images is None else pictures.look(images))
+    findings = {entry.key: diagnosis.diagnose(entry, entry.kept.look) for entry in entries}
     groups = ranking.grouped(entries)
     named = {entry.key: entry for group in groups for entry in group.entries}
     shown = [named[entry.key] for entry in entries]
-    return Report(folder, target or folder, shown, groups, absent + imageless(entries), findings)
+    found, missing = studies.read(folder)
+    curves = plots.gauged(folder, missing)
+    return Report(
+        folder, target or folder, shown, groups, absent + missing + imageless(entries), findings, found, curves
+    )
 
 
 def imageless(entries: list[Entry]) -> list[Absent]:
     """The runs whose images are not here, as in a clone of a repository: one line for all."""
-    names = dict.fromkeys(entry.where for entry in entries if not (entry.run.path / "samples.npz").exists())
+    names = dict.fromkeys(entry.where for entry in entries if not os.path.lexists(entry.run.path / "samples.npz"))
     reason = "samples.npz is not here; pictures are of the first samples, from grid.png"
-    return [Absent(", ".join(names), reason)] if names else []
+    return [damage.line(listed(list(names)), reason)] if names else []
 
 
 def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tuple[str, ...] = DEFAULT) -> list[Path]:
@@ -67,7 +78,7 @@ def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
     """
     written = []
     for name in formats:
-        path, text = report.target / f"report.{name}", FORMATS[name](report)
+        path, text = report.target / f"report.{name}", printable(FORMATS[name](report))
         files.write(path, lambda file, text=text: file.write(text.encode()))
         written.append(path)
     return written
@@ -75,10 +86,9 @@ def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
 
 def page(report: Report) -> str:
     """The HTML page; its figures go into `figures` as PNG and SVG."""
-    found, missing = studies.read(report.folder)
-    drawn = plots.draw(report.folder, report.groups, report.target)
-    absent = report.absent + missing
-    return html.render(report.folder, report.groups, absent, report.findings, figures=drawn, studies=found)
+    absent = list(report.absent)
+    drawn = plots.draw(report.folder, report.groups, report.target, curves=report.curves, absent=absent)
+    return html.render(report.folder, report.groups, absent, report.findings, figures=drawn, studies=report.studies)
 
 
 def frame(report: Report) -> pd.DataFrame:
@@ -94,14 +104,25 @@ def frame(report: Report) -> pd.DataFrame:
 
 def csv(report: Report) -> str:
     """One row per control, run and image set."""
-    return frame(report).to_csv(index=False)
+    found = frame(report)
+    cells = {cell(name): pd.Series([cell(value) for value in found[name]], dtype=object) for name in found}
+    return pd.DataFrame(cells).to_csv(index=False)
+
+
+def cell(value: Any) -> Any:
+    """What may stand in a CSV file: text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Numbers, negative ones too, stay numbers.
+    """
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def tex(report: Report) -> str:
     """One booktabs table per protocol, which a comment names."""
     parts = []
     for group in report.groups:
-        parts.append(f"% {group.protocol} ({group.fingerprint})\n{table.latex(table.printed(table.frame(group)))}")
+        said = one_line(f"% {group.protocol} ({group.fingerprint})")
+        parts.append(f"{said}\n{table.latex(table.printed(table.frame(group)))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -129,18 +150,18 @@ def md(report: Report) -> str:
     """The tables, each entry with its diagnosis and sheets, and the glossary, as Markdown."""
     pages = ["# Report"]
     for group in report.groups:
-        shown = table.markdown(table.printed(table.frame(group)))
-        pages.append(f"## Protocol {group.fingerprint}\n\n{escaped(group.protocol)}\n\n{shown}")
+        shown = table.markdown(table.printed(table.frame(group)).map(escaped))
+        pages.append(f"## Protocol {escaped(group.fingerprint)}\n\n{escaped(group.protocol)}\n\n{shown}")
         pages += [escaped(note) for note in group.notes]
         if len(found := panel.caught(group.controls)):
-            pages.append(f"{panel.TITLE}:\n\n{table.markdown(found)}")
+            pages.append(f"{panel.TITLE}:\n\n{table.markdown(found.map(escaped).rename(columns=escaped))}")
     if not report.groups:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]
-    for study in folders.named(report.folder, "study.json"):
-        name, where = study.parent.name, study.parent.relative_to(report.folder).as_posix()
-        path = link(report, study.parent)
-        pages.append(f"## Study: [{where}](<{path}/{name}.md>)\n\n![{where}](<{path}/{name}.png>)")
+    for study in report.studies:
+        where, path = escaped(study.where), report.folder / study.where
+        page, picture = (link(report, path / f"{path.name}.{kind}") for kind in ("md", "png"))
+        pages.append(f"## Study: [{where}](<{page}>)\n\n![{where}](<{picture}>)")
     if report.absent:
         lines = [f"- {escaped(f'{item.path}: {item.reason}')}" for item in report.absent]
         pages.append("## Not shown\n\n" + "\n".join(lines))
@@ -149,21 +170,30 @@ def md(report: Report) -> str:
 
 
 def link(report: Report, path: Path) -> str:
-    """A place, as the files of the report lead to it."""
-    return Path(os.path.relpath(path, report.target)).as_posix()
+    """A place, as the files of the report lead to it: a relative URL, whatever folders are called."""
+    return quote(os.fsencode(Path(os.path.relpath(path, report.target)).as_posix()), safe="/=@,+~")
 
 
 def section(report: Report, entry: Entry) -> str:
     """One entry in Markdown."""
     said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in report.findings[entry.key])
-    sheets = [name for name in ("grid.png", "nearest.png") if (entry.run.path / name).exists()]
-    shown = " ".join(f"![{name.removesuffix('.png')}](<{link(report, entry.run.path)}/{name}>)" for name in sheets)
-    return f"## {escaped(entry.name)} (protocol {entry.fingerprint})\n\n{said}\n\n{shown}".rstrip()
+    there = {"grid.png": entry.kept.sheet, "nearest.png": entry.kept.pairs is not None}
+    shown = " ".join(
+        f"![{name.removesuffix('.png')}](<{link(report, entry.run.path / name)}>)" for name, it in there.items() if it
+    )
+    return f"## {escaped(entry.name)} (protocol {escaped(entry.fingerprint)})\n\n{said}\n\n{shown}".rstrip()
+
+
+# What Markdown reads as more than a letter: inside words '_' is one, and a link needs no brackets.
+MARKUP = re.compile(r"(?i)[\\`*\[\]~$]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.|^[#+-](?=\s)")
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+FORMULA = re.compile("[=+@\uff0b\uff0d\uff1d\uff20-]|\\s")
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is, markup included."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+    """Text that Markdown shows as it is, in one line, markup included."""
+    marked = MARKUP.sub(r"\\\g<0>", one_line(text))
+    return re.sub("[&<>]", lambda found: ENTITIES[found[0]], marked)
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {"html": page, "md": md, "csv": csv, "tex": tex, "json": as_json}

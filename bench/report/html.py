@@ -11,11 +11,12 @@ from markupsafe import Markup
 
 import bench
 from bench import names
-from bench.report import board, cards, diagnosis, panel, table
+from bench.report import board, cards, damage, diagnosis, panel, table
 from bench.report.cards import Card
 from bench.report.diagnosis import Finding
 from bench.report.entries import Absent, Entry, Group, in_order
 from bench.report.glossary import GLOSSARY
+from bench.report.studies import Study
 
 COUNTED = ("sampler.num", "sampler.steps")
 PICTURED = 24  # cards with pictures; further ones have text only, so that the page stays small
@@ -39,18 +40,21 @@ def render(
     findings: dict[str, list[Finding]],
     *,
     figures: list[Any],
-    studies: list[dict[str, Any]],
+    studies: list[Study],
 ) -> str:
     """The whole page.
 
+    absent   takes a line for each card whose pictures cannot be made
     figures  of `plots`; their SVG was drawn there, with its strings escaped
-    studies  name, text lines, picture (data URI) and table of each study
     """
     entries = {entry.key: entry for group in groups for entry in in_order(group)}
-    made = [
-        cards.card(entry, findings[entry.key], pictured=place < PICTURED)
-        for place, entry in enumerate(entries.values())
-    ]
+    made = []
+    for place, entry in enumerate(entries.values()):
+        card = cards.card(entry, findings[entry.key], pictured=False)
+        if place < PICTURED:
+            with damage.noted(absent, f"{entry.where}, its pictures", folder):
+                card = cards.card(entry, findings[entry.key], pictured=True)
+        made.append(card)
     words = {card.entry.key: (card.findings[0].kind, card.findings[0].verdict) for card in made}
     environment = Environment(
         loader=PackageLoader("bench.report"),

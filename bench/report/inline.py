@@ -65,10 +65,7 @@ def strips(numbers: Sequence[Number | None], unit: float) -> list[Strip | None]:
 
 
 def panels(trace: pd.DataFrame, band: tuple[float, float] | None) -> list[Panel]:
-    """The traces that trace.csv holds, against its sigma. Raises ValueError if there is nothing to draw."""
-    trace = trace[trace["sigma"] > 0]
-    if len(trace) < 2:
-        raise ValueError("trace.csv has fewer than two steps")
+    """The traces that a run kept, against its sigma, which is above 0; see `Kept`."""
     trace = trace.iloc[np.unique(np.linspace(0, len(trace) - 1, POINTS).round().astype(int))]
     sigma = trace["sigma"].to_numpy(dtype=float)
     left, right = math.log10(sigma.max()), math.log10(sigma.min())
@@ -80,12 +77,14 @@ def panels(trace: pd.DataFrame, band: tuple[float, float] | None) -> list[Panel]
     x_ticks = [(across(10.0**power), f"{10.0**power:g}") for power in range(math.ceil(right), math.floor(left) + 1)]
     shaded = None
     if band is not None:
-        begin, end = across(min(band[1], sigma.max())), across(max(band[0], sigma.min()))
+        begin, end = (across(min(max(level, sigma.min()), sigma.max())) for level in reversed(band))
         shaded = (begin, round(max(0, end - begin), 1))
     found = []
     for column, title, (low, high), meaning in PANELS:
         if column in trace:
             values = trace[column].to_numpy(dtype=float) / (sigma if column == "sigma_hat" else 1)
+            if np.isnan(values).all():
+                continue
             heights = (
                 HEIGHT - BOTTOM - (np.nan_to_num(values).clip(low, high) - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
             )

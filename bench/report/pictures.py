@@ -2,17 +2,20 @@
 
 import base64
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from bench import figures, images
-from bench.runs import Run
+from bench import arrays, figures, images
 from denoisers.errors import UsageError
 
+ARRAY = "arr_0"  # of samples.npz
 LOOKED_AT = 256  # images; as many as grid.png shows
+WIDEST = 512  # pixels of an image
+PIXELS = 2**24  # of a sheet; the largest of ours have a twentieth of it
 
 
 class Look(NamedTuple):
@@ -27,32 +30,53 @@ class Look(NamedTuple):
     n: int
 
 
-def samples(run: Run) -> np.ndarray | None:
-    """The first images of a run, uint8 (n, H, W), from samples.npz or else grid.png; None if neither can be read."""
-    stored = run.read_npz("samples.npz")
-    if stored is not None and "arr_0" in stored and stored["arr_0"].ndim == 4:
-        return stored["arr_0"][:LOOKED_AT, ..., 0].astype(np.uint8)
-    sheet = read_sheet(run, "grid.png")
-    return None if sheet is None else figures.images_of(sheet)
+def stored(path: Path) -> np.ndarray:
+    """The first images of samples.npz, uint8 (n, H, W). Raises UsageError."""
+    with arrays.opened(path) as found:
+        if ARRAY not in found:
+            raise UsageError(f"{path} holds no array {ARRAY}")
+        declared = found[ARRAY]()
+        shape, dtype = declared.shape, declared.dtype
+        if dtype != np.uint8 or len(shape) != 4 or not all(shape) or max(shape[1:3]) > WIDEST:
+            raise UsageError(f"{path} holds {dtype} {shape}, expected uint8 images (N, H, W, 1)")
+        return declared.first(LOOKED_AT)[..., 0]
 
 
-def read_sheet(run: Run, name: str) -> np.ndarray | None:
-    """A sheet, uint8 (H, W); None if it cannot be read."""
+def drawn(path: Path) -> np.ndarray:
+    """The first images, uint8 (n, H, W), from the sheet of them. Raises UsageError."""
+    return tiles(path, figures.images_of)
+
+
+def pairs(path: Path) -> np.ndarray:
+    """The pairs of sample and nearest training image, uint8 (n, 2, H, W), from the sheet of them. Raises UsageError."""
+    return tiles(path, figures.pairs_of)
+
+
+def tiles(path: Path, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What is on a sheet, at least one tile. Raises UsageError."""
     try:
-        return read_picture(run.path / name)
+        found = cut(read_picture(path))
     except UsageError:
-        return None
+        raise
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if not len(found):
+        raise UsageError(f"{path} has no images on it")
+    return found
 
 
 def read_picture(path: Path) -> np.ndarray:
     """A picture that a run or a study left, uint8 (H, W). Raises UsageError."""
+    height, width = images.size(path)
+    if height * width > PIXELS:
+        raise UsageError(f"{path} has {width} x {height} pixels, expected {PIXELS} at most")
     (found,) = images.read({path.name: path}, str(path), colour=True).values()
     return found
 
 
 def look(images: np.ndarray) -> Look:
     """Measure uint8 images (n, H, W)."""
-    contrast = np.median((images / 255).std(axis=(1, 2)))
+    contrast = np.median([image.std() / 255 for image in images])  # one by one, as floats take eight times the memory
     return Look(float(contrast), float((images >= 250).mean()), len(images))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -13,10 +14,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from bench import files, folders, names
-from bench.report import real
-from bench.report.entries import Group, in_order
+from bench.report import damage, real, rows
+from bench.report.entries import Absent, Group, in_order
 from bench.report.style import COLOURS, INK, MARGINS, SIZE, Axes, Axis, Figure, export, inline, ours
+from bench.text import one_line
+from denoisers import reading
+from denoisers.errors import UsageError
 
+LABEL = 60  # letters of a name
 LABELLED = 12  # entries that a plot names; more could not be told apart
 BOUNDS = {"gaussian": "--", "ideal": "-."}
 
@@ -44,9 +49,9 @@ class Curve(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where what is drawn comes from: a folder of runs, and the folder in which points on their way are kept."""
+    """Where what is drawn comes from: curves of denoisers, and the folder in which points on their way are kept."""
 
-    runs: Path
+    curves: list[Curve]
     kept: Path
 
 
@@ -62,34 +67,51 @@ class Plot(NamedTuple):
     draw: Callable[[Axes, Source, Group, dict[str, str]], bool]
 
 
-def draw(folder: Path, groups: list[Group], target: Path | None = None) -> list[Drawn]:
+def draw(
+    folder: Path,
+    groups: list[Group],
+    target: Path | None = None,
+    *,
+    curves: list[Curve] | None = None,
+    absent: list[Absent] | None = None,
+) -> list[Drawn]:
     """The figures for which there is data, of the largest group; as PNG and SVG too, into `figures` of `target`.
 
     target  the folder of the runs by default
+    curves  what is `gauged` below the folder, if that is known
+    absent  takes a line for each figure that cannot be drawn
+
+    Raises OSError, or UsageError, if a file cannot be written.
     """
     found = []
     if not groups:
         return found
     shown = in_order(groups[0])
     colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
-    source = Source(folder, (target or folder) / "figures")
-    take_over(folder / "figures", source.kept)
+    kept = (target or folder) / "figures"
+    take_over(folder / "figures", kept)
+    source = Source(gauged(folder) if curves is None else curves, kept)
     with ours():
         for plot in PLOTS:
-            figure = Figure(figsize=SIZE)
+            figure, there = Figure(figsize=SIZE), False
             figure.subplots_adjust(**MARGINS)
-            if plot.draw(figure.subplots(), source, groups[0], colours):
-                svg = export(figure, source.kept / plot.name)
+            with damage.noted([] if absent is None else absent, f"figures/{plot.name}", folder):
+                there = plot.draw(figure.subplots(), source, groups[0], colours)
+                figure.draw_without_rendering()
+            if there:
+                svg = export(figure, kept / plot.name)
                 found.append(Drawn(plot.name, plot.title, plot.text, inline(svg, plot.name)))
     return found
 
 
 def take_over(before: Path, kept: Path) -> None:
     """Points that an earlier report kept beside the runs, for one that goes elsewhere."""
-    for path in before.glob("*.csv") if before != kept else ():
-        if not (kept / path.name).exists():
-            files.write(kept / path.name, lambda file, path=path: file.write(path.read_bytes()))
-            shutil.copystat(path, kept / path.name)  # its time, as points older than a run are made again
+    for path in (before / name for name in real.POINTS_KEPT) if before != kept else ():
+        with contextlib.suppress(UsageError):  # there is none, or none that can be used
+            content = reading.content(path)
+            if not os.path.lexists(kept / path.name):
+                files.write(kept / path.name, lambda file, content=content: file.write(content))
+                shutil.copystat(path, kept / path.name)  # its time, as points older than a run are made again
 
 
 def plain_ticks(axis: Axis) -> None:
@@ -116,7 +138,9 @@ def quality_and_cost(axes: Axes, source: Source, group: Group, colours: dict[str
         axes.errorbar(cost, 1e3 * kid.value, yerr=error, **style)
         where = {"textcoords": "offset points", "va": "center", "fontsize": 6}
         right = cost > middle  # so that no name runs over the edge
-        axes.annotate(title, (cost, 1e3 * kid.value), (-5 if right else 5, 0), ha="right" if right else "left", **where)
+        axes.annotate(
+            label(title), (cost, 1e3 * kid.value), (-5 if right else 5, 0), ha="right" if right else "left", **where
+        )
     others = [(cost, 1e3 * kid.value) for _, cost, kid in shown[LABELLED:]]
     if others:
         axes.plot(*zip(*others, strict=True), "o", markersize=2, color=COLOURS[-1])
@@ -132,13 +156,13 @@ def quality_and_cost(axes: Axes, source: Source, group: Group, colours: dict[str
 
 def error_and_noise(axes: Axes, source: Source, group: Group, colours: dict[str, str]) -> bool:
     """Mean squared error against sigma, beside that of the mean image, of every denoiser that was gauged."""
-    curves = gauged(source.runs)
+    curves = source.curves
     if not curves:
         return False
     free = iter(colour for colour in COLOURS if colour not in colours.values())
-    for name, frame, rows in called(curves, group)[:LABELLED]:
+    for name, frame, same in called(curves, group)[:LABELLED]:
         style = {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if name in BOUNDS else {}
-        colour = {} if style else {"color": colours[rows[0]] if rows else next(free, COLOURS[-1])}
+        colour = {} if style else {"color": colours[same[0]] if same else next(free, COLOURS[-1])}
         (line,) = axes.loglog(frame["sigma"], frame["mse"], label=label(name), **style, **colour)
         outside = frame[frame["out_of_band"]]
         axes.plot(outside["sigma"], outside["mse"], "o", markersize=3, fillstyle="none", color=line.get_color())
@@ -164,15 +188,18 @@ def called(curves: list[Curve], group: Group) -> list[tuple[str, pd.DataFrame, l
     return found
 
 
-def gauged(folder: Path) -> list[Curve]:
+def gauged(folder: Path, absent: list[Absent] | None = None) -> list[Curve]:
     """Every denoiser that `bench gauge --out` measured into `folder` or one below it, all on the same digits.
 
     On those that most of the uppermost curves are of; a denoiser that was measured on them twice is shown once.
+
+    absent  takes a line for each file that cannot be read
     """
     found: list[tuple[int, str, Curve]] = []
-    curves = [path for path in folders.files(folder) if path.parent.name == "gauge" and path.suffix == ".csv"]
-    for path in sorted(curves, key=lambda path: (len(path.parts), path)):
-        with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError):
+    said = [] if absent is None else absent
+    paths = [path for path in folders.files(folder) if path.parent.name == "gauge" and path.suffix == ".csv"]
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+        with damage.noted(said, path.relative_to(folder).as_posix(), folder):
             found.append((len(path.parts), *read_curve(path)))
     uppermost = Counter(digits for depth, digits, _ in found if depth == found[0][0]).most_common(1)
     shown: dict[tuple[str, str], Curve] = {}
@@ -183,13 +210,12 @@ def gauged(folder: Path) -> list[Curve]:
 
 
 def read_curve(path: Path) -> tuple[str, Curve]:
-    """What digits it was measured on, and the curve. Raises OSError, ValueError, KeyError, IndexError or TypeError."""
-    frame = pd.read_csv(path)
-    name, dataset, num = (str(frame[key].iloc[0]) for key in ("denoiser", "dataset", "num"))
-    weights = "" if "weights" not in frame or frame["weights"].isna().all() else str(frame["weights"].iloc[0])
-    curve = frame[["sigma", "mse", "mse_mean"]].astype(float)
-    curve["out_of_band"] = frame.get("out_of_band", False)
-    curve["out_of_band"] = curve["out_of_band"].astype(str) == "True"
+    """What digits it was measured on, and the curve. Raises UsageError."""
+    numbers, words = ("sigma", "mse", "mse_mean"), ("denoiser", "dataset", "num")
+    frame = rows.read(path, numbers, words, some_words=("weights", "out_of_band"))
+    name, dataset, num = (frame[key].iloc[0] for key in words)
+    weights = frame["weights"].iloc[0] if "weights" in frame else ""
+    curve = frame[[*numbers]].assign(out_of_band=frame.get("out_of_band", "") == "True")
     return f"{dataset} {num}", Curve(name, weights, curve)
 
 
@@ -197,14 +223,11 @@ def distances(axes: Axes, source: Source, group: Group, colours: dict[str, str])
     """Histograms of d1 of generated images and of held-out digits, and where copies lie."""
     sets = {}
     for entry in in_order(group)[: LABELLED // 2]:
-        try:
-            frame = pd.read_csv(entry.run.path / f"per_sample-{entry.fingerprint}.csv")
-            sets[entry.name] = frame["d1"].to_numpy(dtype=float)
-        except (OSError, ValueError, KeyError):
-            continue
+        if entry.kept.distances is not None:
+            sets[entry.name] = entry.kept.distances["d1"].to_numpy()
     if not sets:
         return False
-    usual = real.held_out_distances(group.entries, source.kept / "distances.csv")
+    usual = real.held_out_distances(group.entries, source.kept / real.POINTS_KEPT[0])
     widest = max(d1.max() for d1 in (*sets.values(), *([] if usual is None else [usual])))
     bins, peaks = np.linspace(0, widest + 0.5, 80), []
     if usual is not None:
@@ -227,7 +250,7 @@ def distances(axes: Axes, source: Source, group: Group, colours: dict[str, str])
 
 def embedding(axes: Axes, source: Source, group: Group, colours: dict[str, str]) -> bool:
     """Generated images among real ones."""
-    found = real.embedded(in_order(group), source.kept / "embedding.csv")
+    found = real.embedded(in_order(group), source.kept / real.POINTS_KEPT[1])
     if found is None:
         return False
     digits = found[found["set"] == real.REAL]
@@ -246,8 +269,9 @@ def embedding(axes: Axes, source: Source, group: Group, colours: dict[str, str])
 
 
 def label(name: str) -> str:
-    """A label that a legend shows whatever it begins with."""
-    return f"\u200b{name}" if name.startswith("_") else name
+    """A label that a legend shows whatever it begins with, and has room for."""
+    short = one_line(name, LABEL)
+    return f"\u200b{short}" if short.startswith("_") else short
 
 
 PLOTS = (

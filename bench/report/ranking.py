@@ -1,36 +1,40 @@
 """Who is better than whom: places with ties, seeds taken together, what two extractors agree on, and what is unlike."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from bench import compare, names, uncertainty
 from bench.compare import Scored
-from bench.report.entries import Entry, Group, groups
-from bench.report.parse import MALFORMED
+from bench.report import damage
+from bench.report.entries import Absent, Entry, Group, Number, groups
 
 
 def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
-    """Key of an entry -> its bootstrap values; those that have none are left out."""
-    found = {}
-    for entry in entries:
-        try:
-            found[entry.key] = compare.load_one(entry.run, mark=entry.fingerprint)
-        except MALFORMED:  # numbers without an error can be shown, and not be ranked
-            continue
-    return found
+    """Key of an entry -> its bootstrap values; numbers without an error can be shown, and not be ranked."""
+    return {entry.key: entry.kept.scored for entry in entries if entry.kept.scored is not None}
 
 
 def grouped(entries: list[Entry]) -> list[Group]:
-    """Entries by protocol, ranked within it; and why one protocol's entries are not ranked with another's."""
+    """Entries by protocol, ranked within it; and why one protocol's entries are not ranked with another's.
+
+    A ranking that cannot be made is said in a note.
+    """
     found = []
     for group in groups(entries):
-        runs = scored(group.entries)
-        notes = in_words(group.entries, runs)
+        said: list[Absent] = []
+        ranks: dict[str, str] = {}
+        notes: list[str] = []
+        with damage.noted(said, "ranking", Path()):
+            runs = scored(group.entries)
+            ranks = places(runs)
+            notes = in_words(group.entries, runs)
+        notes += [f"Not all can be ranked: {item.reason}." for item in said]
         if found and (fields := unlike(found[0].entries[0], group.entries[0])):
             notes.append(f"Not ranked with the first table: {fields}.")
-        found.append(group._replace(ranks=places(runs), notes=notes))
+        found.append(group._replace(ranks=ranks, notes=notes))
     return found
 
 
@@ -39,17 +43,17 @@ def places(runs: dict[str, Scored]) -> dict[str, str]:
     return dict(zip(runs, compare.ranks(list(runs.values())), strict=True)) if len(runs) > 1 else {}
 
 
-def agreement(scored_: Iterable[Scored]) -> tuple[str, float] | None:
+def agreement(entries: Sequence[Entry], runs: dict[str, Scored]) -> tuple[str, float] | None:
     """Name of the second extractor, and Kendall's tau between the rankings by KID; None for fewer than three."""
-    runs = [run for run in scored_ if (run.metrics.get("second") or {}).get("kid")]
-    tau = compare.concordance(runs)
-    return None if tau is None else (runs[0].metrics["second"]["features"].split("@")[0], tau)
+    both = [entry for entry in entries if entry.key in runs and isinstance(entry.second.get("kid"), Number)]
+    tau = compare.concordance([runs[entry.key] for entry in both])
+    return None if tau is None else (both[0].second["features"].split("@")[0], tau)
 
 
 def in_words(entries: Sequence[Entry], runs: dict[str, Scored]) -> list[str]:
     """Sentences below a table: the second extractor, and runs that several seeds were made of."""
     said = []
-    if found := agreement(runs.values()):
+    if found := agreement(entries, runs):
         name, tau = found
         text = f"Kendall's tau between this ranking by KID and the one in the features of {name} is {tau:.2f}"
         weak = " - below 0.8: the ranking depends on the extractor, do not rely on it."

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bench import files
-from bench.report import pictures
+from bench.report import rows
 from bench.report.entries import Entry
+from denoisers.errors import UsageError
 
 DISTANCES = 500  # held-out digits whose distance to the training set is drawn
 DIGITS = 500  # held-out digits on the map
@@ -19,14 +20,15 @@ MAPPED = 5  # entries on the map
 POINTS = 100  # of each
 EXTRACTOR = "lenet-a"
 REAL = "held-out digits"
+POINTS_KEPT = ("distances.csv", "embedding.csv")  # in the folder of figures
 
 
 def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
     """d1 of held-out digits, (n,), kept in `path`; None where the data set of `entries` is not here."""
     named = dataset_name(entries)
-    kept = read(path, ["dataset", "d1"])
+    kept = read(path, ("d1",), ("dataset",))
     if kept is not None and set(kept["dataset"]) == {named}:
-        return kept["d1"].to_numpy(dtype=float)
+        return kept["d1"].to_numpy()
     from bench import data
 
     digits = data.at_hand(named)
@@ -46,9 +48,9 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for samples. None where the data set of `entries`
     is not here, or no entry has images.
     """
-    shown = [(entry, images) for entry in entries[:MAPPED] if (images := pictures.samples(entry.run)) is not None]
+    shown = [(entry, entry.kept.images) for entry in entries[:MAPPED] if entry.kept.images is not None]
     newest = max((entry.run.path.stat().st_mtime for entry, _ in shown), default=0)
-    kept = read(path, ["set", "digit", "x", "y"])
+    kept = read(path, ("digit", "x", "y"), ("set",))
     names = {REAL, *(entry.name for entry, _ in shown)}
     if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
         return kept
@@ -63,7 +65,11 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
 
     from bench import features
 
-    sets = {REAL: digits.held_out[:DIGITS]} | {entry.name: images[:POINTS] for entry, images in shown}
+    size = digits.held_out.shape[1:]
+    sets = {entry.name: images[:POINTS] for entry, images in shown if images.shape[1:] == size}
+    if not sets:
+        return None
+    sets = {REAL: digits.held_out[:DIGITS]} | sets
     points = features.load(EXTRACTOR).features(np.concatenate(list(sets.values())))
     x, y = TSNE(init="pca", max_iter=500, random_state=0).fit_transform(points).T
     names = np.repeat(list(sets), [len(images) for images in sets.values()])
@@ -79,11 +85,11 @@ def dataset_name(entries: list[Entry]) -> str:
     return next((str(entry.facts["dataset"]) for entry in entries if "dataset" in entry.facts), "")
 
 
-def read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+def read(path: Path, numbers: tuple[str, ...], words: tuple[str, ...]) -> pd.DataFrame | None:
     """What was kept; None if there is nothing, or something else."""
     try:
-        return pd.read_csv(path)[columns]
-    except (OSError, ValueError, KeyError):
+        return rows.read(path, numbers, words)
+    except UsageError:
         return None
 
 

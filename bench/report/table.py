@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.report import ranking
 from bench.report.entries import CONTROLS, Absent, Entry, Group, Measured, Number
+from bench.text import one_line
 
 TERMINAL = 80  # columns
 NAME_WIDTH = 16  # of a terminal table, at least; longer names continue on the next line
@@ -167,7 +168,7 @@ def printed(found: pd.DataFrame) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     """A table of text that reads as well in a terminal as in a rendered page."""
     lines = [list(table.columns), *table.to_numpy().tolist()]
-    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    lines = [[one_line(str(cell)).replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
@@ -178,7 +179,7 @@ def markdown(table: pd.DataFrame) -> str:
 def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
     """A table of text for 80 columns: numbers stand to the right, names continue on the next line."""
     where = list(table.columns).index("denoiser")
-    lines = [list(table.columns), *table.to_numpy().tolist()]
+    lines = [[one_line(cell) for cell in line] for line in (list(table.columns), *table.to_numpy().tolist())]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
     widths[where] = min(widths[where], max(NAME_WIDTH, TERMINAL - sum(widths) + widths[where] - len(widths) + 1))
     adjust = [str.ljust if column in left else str.rjust for column in table.columns]
@@ -195,10 +196,24 @@ def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
 
 
 def latex(table: pd.DataFrame) -> str:
-    """A booktabs table."""
-    names = {"±": r"$\pm$", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+    """A booktabs table; of every cell each letter is itself, and no command."""
+    names = {
+        "[": "{[}",
+        "*": "{*}",
+        "±": r"$\pm$",
+        "%": r"\%",
+        "_": r"\_",
+        "&": r"\&",
+        "#": r"\#",
+        "$": r"\$",
+        "{": r"\{",
+        "}": r"\}",
+    }
     special = str.maketrans(names | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
-    lines = [[str(cell).translate(special) for cell in line] for line in [table.columns, *table.to_numpy().tolist()]]
+    lines = [
+        [one_line(str(cell)).translate(special) for cell in line]
+        for line in [table.columns, *table.to_numpy().tolist()]
+    ]
     body = [" & ".join(line) + r" \\" for line in lines]
     columns = "".join("l" if column in ("", "denoiser") else "r" for column in table.columns)
     head, foot = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"], [r"\bottomrule", r"\end{tabular}"]
@@ -209,11 +224,17 @@ def tables(entries: list[Entry], absent: list[Absent], groups: list[Group] | Non
     """What `bench report` prints: a table per protocol, then what is not shown; `groups` of the entries, if known."""
     parts = []
     for group in ranking.grouped(entries) if groups is None else groups:
-        head = textwrap.fill(f"Protocol {group.fingerprint}: {group.protocol}", TERMINAL)
-        notes = [textwrap.fill(note, TERMINAL) for note in group.notes]
+        head = textwrap.fill(one_line(f"Protocol {group.fingerprint}: {group.protocol}"), TERMINAL)
+        notes = [textwrap.fill(one_line(note), TERMINAL) for note in group.notes]
         parts.append("\n\n".join([head, terminal(printed(frame(group))), *notes]))
     if not parts:
         parts.append("No finished runs.")
     if absent:
-        parts.append("Not shown:\n\n" + "\n".join(f"- {item.path}: {item.reason}" for item in absent))
+        parts.append("Not shown:\n\n" + "\n".join(f"- {one_line(f'{item.path}: {item.reason}')}" for item in absent))
     return "\n\n".join(parts) + "\n"
+
+
+def summary(entries: list[Entry], absent: list[Absent]) -> str:
+    """What a report shows, and how much it does not, in one line."""
+    shown = f"{len(entries)} result{'s' * (len(entries) != 1)} shown"
+    return f"{shown}, {len(absent)} not shown or damaged, with the reasons above" if absent else shown

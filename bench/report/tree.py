@@ -1,18 +1,21 @@
 """A folder of runs to what is in it: entries that can be shown, and everything else by name, with the reason."""
 
 import dataclasses
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench import folders, runs
-from bench.report import parse
-from bench.report.entries import Absent, Entry
+from bench.report import cards, damage, diagnosis, kept, parse, table
+from bench.report.entries import Absent, Entry, Group
 from bench.runs import Run
 from denoisers.errors import UsageError
 
 OWN = re.compile(r"report\.\w+|study\.json")  # files of the tree that belong to no run
+SCORES = re.compile(r"metrics-.*\.json")
 OWN_FOLDERS = {"gauge", "figures"}
 FOREIGN_SHOWN = 20
 
@@ -24,30 +27,47 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
     """
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}; `bench run --out {folder}` writes one")
-    entries, absent, found = [], [], runs.find(folder)
+    entries: list[Entry] = []
+    absent: list[Absent] = []
+    found = runs.find(folder)
     for run in found:
-        where = relative(run.path, folder)
-        try:
-            facts = run.read_json("run.json")
-            parse.check_version(facts, "run.json")
-            if not run.complete:
-                absent.append(Absent(where, describe_status(run, facts)))
-                continue
-        except parse.MALFORMED as error:
-            absent.append(Absent(where, reason(error, folder)))
-            continue
-        for file in run.metrics:
-            try:
-                entries.append(parse.read(run, facts, file, where))
-            except parse.MALFORMED as error:
-                absent.append(Absent(f"{where}/{file}", reason(error, folder)))
-    return unique(entries), absent + list(foreign(folder, found))
+        entries += scored(run, folder, absent)
+    absent += [damage.line(*item) for item in foreign(folder, found)]
+    return unique(entries), absent
 
 
-def reason(error: Exception, folder: Path) -> str:
-    """What is wrong with a file, in words, without the path of the machine it is on."""
-    said = str(error).replace(f"{folder}/", "")
-    return said if type(error) in (ValueError, UsageError) else f"not a run this version can read (at {said})"
+def scored(run: Run, folder: Path, absent: list[Absent]) -> list[Entry]:
+    """A run under each of its scoring protocols; a line in `absent` for whatever of it is not shown."""
+    where, found, facts = relative(run.path, folder), [], {}
+    with damage.noted(absent, where, folder):
+        facts = parse.plain(run.read_json("run.json"), "run.json")
+        parse.check_version(facts, "run.json")
+        if not run.complete:
+            absent.append(damage.line(where, describe_status(run, facts)))
+            return []
+        for name in run.metrics:
+            with damage.noted(absent, f"{where}/{name}", folder):
+                found.append(parse.read(run, facts, name, where))
+    if not found:
+        return []
+    beside = kept.of_run(run, where, folder, absent)
+    entries = []
+    for entry, content in found:
+        mine = kept.of_scoring(run, facts, content, where, folder, absent)
+        whole = dataclasses.replace(entry, kept=beside._replace(**mine))
+        with damage.noted(absent, f"{where}/metrics-{entry.fingerprint}.json", folder):
+            rehearse(whole)
+            entries.append(whole)
+    return entries
+
+
+def rehearse(entry: Entry) -> None:
+    """Make of an entry alone what is made of all together, where one that cannot be shown would take the others along.
+
+    Raises whatever comes up.
+    """
+    cards.card(entry, diagnosis.diagnose(entry, entry.kept.look), pictured=False)
+    table.printed(table.frame(Group(entry.fingerprint, entry.protocol, [entry], entry.controls, {}, [])))
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -59,7 +79,7 @@ def describe_status(run: Run, facts: dict[str, Any]) -> str:
     """Why a run has no numbers."""
     if facts.get("status") == "failed":
         return f"failed: {facts.get('error')}"
-    if (run.path / "metrics.json").exists():
+    if os.path.lexists(run.path / "metrics.json"):
         return "scored by an earlier version; the same `bench run` command scores it anew"
     return "started, not finished; the same `bench run` command resumes it"
 
@@ -69,18 +89,33 @@ def unique(entries: list[Entry]) -> list[Entry]:
     return [dataclasses.replace(entry, key=f"e{place}") for place, entry in enumerate(entries)]
 
 
-def foreign(folder: Path, found: list[Run]) -> Iterator[Absent]:
-    """Files below `folder` that belong to no run, study, gauge or report; the first few by name.
+def foreign(folder: Path, found: list[Run]) -> Iterator[tuple[str, str]]:
+    """Folders below `folder` that cannot be read; files that belong to no run, study, gauge or report, the first few.
 
     Reports may lie below `folder` with figures and gauges of their own.
     """
-    below = folders.files(folder)
+    lost: list[tuple[Path, str]] = []
+    below = folders.files(folder, lost=lambda path, why: lost.append((path, why)))
+    yield from ((relative(path, folder), why) for path, why in lost)
     studies = {path.parent for path in below if path.name == "study.json"} - {folder}
     inside = {run.path for run in found} | studies
-    files = [path for path in below if path.is_file() and inside.isdisjoint(path.parents)]
+    files = [path for path in below if inside.isdisjoint(path.parents)]
     files = [path for path in files if OWN_FOLDERS.isdisjoint(path.relative_to(folder).parts[:-1])]
     files = [path for path in files if not OWN.fullmatch(path.name)]
+    headless = {path.parent for path in files if SCORES.fullmatch(path.name)}
+    for path in sorted(headless):
+        yield relative(path, folder), "holds the scores of a run, and no run.json"
+    files = [path for path in files if headless.isdisjoint(path.parents)]
     for path in files[:FOREIGN_SHOWN]:
-        yield Absent(relative(path, folder), "not part of a run")
+        yield relative(path, folder), f"{kind(path)}not part of a run"
     if len(files) > FOREIGN_SHOWN:
-        yield Absent(folder.name, f"{len(files) - FOREIGN_SHOWN} further files that are not part of a run")
+        yield folder.name, f"{len(files) - FOREIGN_SHOWN} further files that are not part of a run"
+
+
+def kind(path: Path) -> str:
+    """What is unusual about a file, before what else is said of it; empty of a usual one."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return f"a link that leads nowhere ({error.strerror}), "
+    return "" if stat.S_ISREG(mode) else "a pipe, a device or a socket, "
