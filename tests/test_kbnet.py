@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from denoisers import kbnet
 from denoisers.kbnet.net import KBNet, kernel_basis_attention
-from denoisers.kbnet.train import augmented, restoration_loss, sample_sigma
+from denoisers.kbnet.train import augmented, restoration, sample_sigma
+from denoisers.training import Draws
 
 TINY = {"width": 16, "encoder": (1, 2), "middle": 2, "decoder": (1, 1)}
 
@@ -147,6 +148,7 @@ def test_patches_are_turned_flipped_and_cut_from_the_image(generator):
 def test_the_loss_of_an_oracle_is_zero(generator, norm):
     images = torch.rand(8, 1, 16, 16, generator=generator)
     for band in [(0.1, 0.1), (0.0, 0.2), (0.01, 5.0)]:
-        loss = restoration_loss(band, norm, None)
-        assert loss(lambda x: images, [images], generator) == 0
-        assert loss(lambda x: x, [images], generator) > 0.01
+        task = restoration(band, norm, None)
+        drawn = task.draw([images], Draws(generator, generator))
+        assert task.loss(lambda x: images, *drawn) == 0
+        assert task.loss(lambda x: x, *drawn) > 0.01
