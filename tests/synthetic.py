@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench import figures
+from bench import compare, figures
 from bench.runs import Run
 
 LEVELS = [150, 5, 0.5, 0.01]
@@ -67,4 +67,22 @@ def write_run(folder, rng, name, images=None, facts=(), **changes):
     x = rng.integers(0, 255, (3, len(LEVELS), 28, 28), dtype=np.uint8)
     run.write_npz("trajectory.npz", sigma=np.array(LEVELS), x=x, denoised=x, forward=x)
     run.write_json(f"metrics-{content['fingerprint']}.json", content)
+    return run
+
+
+def write_whole_run(folder, rng, name, kid=0.003, facts=(), **changes):
+    """As `write_run`, with all that makes it rank: every score that is compared, with bootstrap values."""
+    scores = dict.fromkeys(compare.SCORES, 1.0) | SCORES | {"kid": kid}
+    spaces = {
+        space: {"copy_rate": entry(0.0, low=0, high=0.01)} for space in ("pixels", "shifted", "guarded", "features")
+    }
+    controls = {"held_out": measured(**scores | {"kid": 0.0}), "gaussian": measured(kid=1.5)}
+    second = {"features": "lenet-b@00", "fid": entry(1.0), "kid": entry(kid)}
+    whole = {"scores": scores, "memorization": spaces, "second": second, "controls": controls} | changes
+    run = write_run(folder, rng, name, facts=facts, **whole)
+    names = (*compare.SCORES, *compare.COPIES)
+    values = {name: np.full(50, scores.get(name, 0.0)) for name in names}
+    values["kid"] = kid + 0.001 * rng.normal(size=50)
+    (mark,) = (path.removeprefix("metrics-").removesuffix(".json") for path in run.metrics)
+    run.write_npz(f"replicates-{mark}.npz", **values)
     return run

@@ -1,6 +1,7 @@
 """The page: one file, offline, every string from a result escaped, nothing but its own script allowed to run."""
 
 import base64
+import functools
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,16 +57,9 @@ def render(
                 card = cards.card(entry, findings[entry.key], pictured=True)
         made.append(card)
     words = {card.entry.key: (card.findings[0].kind, card.findings[0].verdict) for card in made}
-    environment = Environment(
-        loader=PackageLoader("bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"short": table.short, "whole": table.whole, "percent": table.percent}
-    style, script = (environment.loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
-    return environment.get_template("page.html").render(
+    pages = environment()
+    style, script = (pages.loader.get_source(pages, name)[0] for name in ("page.css", "page.js"))
+    return pages.get_template("page.html").render(
         folder=folder.resolve().name,
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=bench.__version__,
@@ -83,6 +77,20 @@ def render(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         glossary=GLOSSARY,
     )
+
+
+@functools.cache
+def environment() -> Environment:
+    """Where templates are compiled, once."""
+    found = Environment(
+        loader=PackageLoader("bench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"short": table.short, "whole": table.whole, "percent": table.percent}
+    return found
 
 
 def framed(groups: list[Group]) -> list[tuple[Group, Any]]:

@@ -1,6 +1,7 @@
 """CSV files that others may have changed: a few columns, of numbers that are numbers, of no more than fits."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ def read(
     names = {*numbers, *some_numbers, *texts}
     try:
         kinds = dict.fromkeys(texts, str)
-        found = pd.read_csv(io.BytesIO(data), usecols=lambda name: name in names, dtype=kinds, low_memory=False)
-        if not isinstance(found.index, pd.RangeIndex):  # what is beyond the columns would be taken for names of rows
-            raise ValueError("its rows are longer than its first line")
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of rows that are too long
+            found = pd.read_csv(io.BytesIO(data), dtype=kinds, index_col=False, low_memory=False)
+        found = found[[name for name in found if name in names]]
         found = found.astype({name: float for name in (*numbers, *some_numbers) if name in found})
         for name in texts & {*found}:
             found[name] = [one_line(text, WORD) if isinstance(text, str) else "" for text in found[name]]

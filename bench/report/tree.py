@@ -12,6 +12,7 @@ from bench import folders, runs
 from bench.report import cards, damage, diagnosis, kept, parse, table
 from bench.report.entries import Absent, Entry, Group
 from bench.runs import Run
+from bench.text import one_line
 from denoisers.errors import UsageError
 
 OWN = re.compile(r"report\.\w+|study\.json")  # files of the tree that belong to no run
@@ -38,7 +39,7 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
 
 def scored(run: Run, folder: Path, absent: list[Absent]) -> list[Entry]:
     """A run under each of its scoring protocols; a line in `absent` for whatever of it is not shown."""
-    where, found, facts = relative(run.path, folder), [], {}
+    where, found, facts = one_line(relative(run.path, folder)), [], {}
     with damage.noted(absent, where, folder):
         facts = parse.plain(run.read_json("run.json"), "run.json")
         parse.check_version(facts, "run.json")

@@ -1,0 +1,426 @@
+"""Results trees that are damaged or hostile: each report ends, shows every sound run, and names each bad file."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import random
+import shutil
+import socket
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from bench import report
+from bench.report import exports, html, plots
+from bench.text import CONTROL, printable
+from denoisers import memory
+
+ROOT = Path(__file__).parent.parent
+TREES = 100
+PARTS = 10
+SECONDS, BYTES = 20, 2 * 2**30
+NPZ = ("samples.npz", "trajectory.npz", "replicates-aaaaaaaa.npz")
+CSV = ("trace.csv", "per_sample-aaaaaaaa.csv")
+PNG = ("grid.png", "nearest.png")
+JSON = ("run.json", "metrics-aaaaaaaa.json")
+FILES = (*NPZ, *CSV, *PNG, *JSON)
+SOUND = ("sound-a", "sound-b")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """Two sound runs, and a third that is damaged anew in each tree."""
+    folder = tmp_path_factory.mktemp("template") / "results"
+    draw = np.random.default_rng(0)
+    for name, kid in ((SOUND[0], 0.003), (SOUND[1], 0.5), ("victim", 0.02)):
+        synthetic.write_whole_run(folder, draw, name, kid)
+    return folder
+
+
+# What is done to a run. Each returns the name of the file that must be named; None where the run may as well be shown.
+
+
+def half_a_sheet(run, draw):
+    """As a run leaves it that is killed while it writes, once its samples have been moved elsewhere."""
+    (run / "samples.npz").unlink()
+    return cut(run, draw, "grid.png")
+
+
+def cut(run, draw, name=None):
+    path = run / (name or draw.choice(FILES))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * draw.randrange(1, 9) // 10])
+    return None if path.suffix == ".csv" else path.name
+
+
+def empty(run, draw):
+    path = run / draw.choice(FILES)
+    path.write_bytes(b"")
+    return path.name
+
+
+def noise(run, draw):
+    path = run / draw.choice(FILES)
+    path.write_bytes(draw.randbytes(draw.choice((1, 100, 10_000))))
+    return path.name
+
+
+def nested(run, draw):
+    path = run / draw.choice(JSON)
+    opening, end = draw.choice((("[", "]"), ('{"a":', "}")))
+    path.write_text(draw.choice((opening * 100_000, '{"a":' + opening * 900 + "1" + end * 900 + "}")))
+    return path.name
+
+
+def places(value, under=()):
+    """The way to every value in JSON."""
+    if under:
+        yield under
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*under, key))
+
+
+def holder(content, way):
+    for key in way[:-1]:
+        content = content[key]
+    return content
+
+
+def changed(run, draw, change, name=None):
+    path = run / (name or draw.choice(JSON))
+    content = json.loads(path.read_text())
+    way = draw.choice(list(places(content)))
+    change(holder(content, way), way[-1])
+    path.write_text(json.dumps(content))
+
+
+def without_a_key(run, draw):
+    changed(run, draw, lambda within, key: within.pop(key))
+
+
+SWAPS = [
+    None,
+    True,
+    False,
+    "",
+    "x",
+    "-1",
+    "\ud800",
+    "\x1b[2J",
+    [],
+    {},
+    [1],
+    {"a": 1},
+    [[[]]],
+    -1,
+    -0.5,
+    0,
+    2**63,
+    1e300,
+]
+
+
+def another_type(run, draw):
+    value = draw.choice(SWAPS)
+    changed(run, draw, lambda within, key: within.__setitem__(key, value))
+
+
+def strange_number(run, draw):
+    """In the text, as json.dumps writes no such thing."""
+    token = draw.choice(("1e999", "NaN", "-Infinity", "9" * 400, "9" * 5000, "-" + "9" * 400, "1e300"))
+    name = draw.choice(JSON)
+    key = "nfe" if name == "run.json" else "value"
+    path = run / name
+    path.write_text(path.read_text().replace(f'"{key}": ', f'"{key}": {token}, "was": ', 1))
+    return name
+
+
+def infinite(run, draw):
+    name = draw.choice(CSV)
+    lines = (run / name).read_text().splitlines()
+    row = draw.randrange(1, len(lines))
+    cells = lines[row].split(",")
+    cells[{"trace.csv": 1}.get(name, 2)] = draw.choice(("inf", "-inf", "nan", "1e308", "9" * 400, "x", ""))
+    (run / name).write_text("\n".join([*lines[:row], ",".join(cells), *lines[row + 1 :]]) + "\n")
+    return name
+
+
+def flipped(run, draw):
+    """A bit, in the data of an array."""
+    name = draw.choice(NPZ[:2])
+    content = bytearray((run / name).read_bytes())
+    content[len(content) // 2] ^= 1 << draw.randrange(8)
+    (run / name).write_bytes(content)
+    return name
+
+
+def patched(run, draw):
+    """An archive that says it is encrypted, or compressed in a way that nobody knows."""
+    name = draw.choice(NPZ)
+    encrypted, method = draw.choice(((1, 0), (0, 99), (0, 12), (0, 14)))
+    content = bytearray((run / name).read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        start = -1
+        while (start := content.find(mark, start + 1)) >= 0:
+            struct.pack_into("<HH", content, start + flags, encrypted, method)
+    (run / name).write_bytes(content)
+    return name
+
+
+def other_arrays(run, draw):
+    name = draw.choice(NPZ)
+    first = {"samples.npz": "arr_0", "trajectory.npz": "x"}.get(name, "kid")
+    with np.load(run / name) as found:
+        arrays = dict(found)
+    usual = arrays[first]
+    arrays[first] = draw.choice(
+        (
+            np.zeros(0, np.uint8),
+            np.float32(1),
+            np.zeros((3, 4, 0, 28), np.uint8),
+            np.array(["a", "b"]),
+            np.array([{"a": 1}, None], dtype=object),
+            np.full(usual.shape, np.inf),
+            usual.astype(complex),
+            usual.astype("datetime64[s]"),
+            usual[None, None, None],
+        )
+    )
+    if draw.random() < 0.2:
+        arrays = {}
+    np.savez(run / name, **arrays)
+    return name
+
+
+def bomb(run, draw):
+    """Few bytes that unpack to many, or say so."""
+    name = draw.choice(NPZ)
+    shape, data = draw.choice(
+        (((10**8, 28, 28, 1), b""), ((10**5, 28, 28, 1), bytes(10**5 * 784)), ((10**300, 9), b""))
+    )
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    with zipfile.ZipFile(run / name, "w", zipfile.ZIP_DEFLATED) as file:
+        for member in ("arr_0", "sigma", "x", "denoised", "forward", "kid"):
+            file.writestr(f"{member}.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + data)
+            data = data[:9]
+    return name if name != "samples.npz" or not data else None
+
+
+def no_file(run, draw):
+    """Something else in the place of a file: opening some of them would wait for ever."""
+    path = run / draw.choice(FILES)
+    path.unlink()
+    kind = draw.choice(("pipe", "socket", "device", "folder", "nowhere", "circle"))
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(run):  # names of sockets are short
+            made.bind(path.name)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"device": "/dev/zero", "nowhere": "nothing", "circle": path.name}[kind])
+    return path.name if path.name != "run.json" or kind != "folder" else ""
+
+
+def holes(run, draw):
+    path = run / draw.choice(FILES)
+    if draw.random() < 0.5:
+        path.write_bytes(b"")
+    os.truncate(path, 2**40)
+    return path.name
+
+
+def long_name(run, draw):
+    path = run / "run.json"
+    content = json.loads(path.read_text())
+    content[draw.choice(("denoiser", "weights", "dataset"))] = draw.choice(("x" * 5_000_000, "a-" * 2_500_000))
+    path.write_text(json.dumps(content))
+    return path.name
+
+
+def strange_name(run, draw):
+    """Nothing is wrong with the run: it is shown, under what can be seen of its name."""
+    path = run / "run.json"
+    content = json.loads(path.read_text())
+    content["denoiser"] = draw.choice(("\ud800", "a\x1b[31mb", "\u202egnp", "a\nb\r\tc", "\x9b2J", "=1+1", "", "\0"))
+    path.write_text(json.dumps(content))
+    start = draw.choice((b"v\xff", b"v\x1b[2J", "v\u202e".encode(), b"v\nw", b"-v"))
+    other = run.parent.with_name(os.fsdecode(start) + run.parent.name)
+    run.parent.rename(other)
+
+
+def other_rules(run, draw):
+    """Scores of another protocol, or of a later version."""
+    field, values = draw.choice(
+        (
+            ("schema_version", (3, "2", True, None, 2.5, -1)),
+            ("fingerprint", ("bbbbbbbb", "../../x", 3, None, "\0")),
+            ("scoring", (None, [], {"dataset": ["x"]}, "x")),
+        )
+    )
+    path = run / "metrics-aaaaaaaa.json"
+    content = json.loads(path.read_text()) | {field: draw.choice(values)}
+    path.write_text(json.dumps(content))
+    return path.name if content[field] != -1 else None
+
+
+def score_of_a_column(run, draw):
+    """A score that is called as a column of the table is."""
+    path = run / "metrics-aaaaaaaa.json"
+    content = json.loads(path.read_text())
+    content["scores"][draw.choice(("rank", "name", "kind", "key", "=x", "A", "a\n", ""))] = content["scores"]["kid"]
+    path.write_text(json.dumps(content))
+    return path.name
+
+
+def table_of_another_kind(run, draw):
+    name = draw.choice(CSV)
+    rows = draw.choice(
+        ("", "a,b\n1,2\n", "sigma,d1,id,nearest,ratio\n", "x," * 10_000 + "\n1\n", '"' * 999, "a\n" + "1," * 99999)
+    )
+    (run / name).write_text(rows)
+    return name
+
+
+DAMAGES = (
+    half_a_sheet,
+    cut,
+    empty,
+    noise,
+    nested,
+    without_a_key,
+    without_a_key,
+    another_type,
+    another_type,
+    another_type,
+    strange_number,
+    infinite,
+    flipped,
+    patched,
+    other_arrays,
+    other_arrays,
+    bomb,
+    no_file,
+    no_file,
+    holes,
+    long_name,
+    strange_name,
+    other_rules,
+    score_of_a_column,
+    table_of_another_kind,
+)
+
+
+def stranger(folder, draw):
+    """Something below the folder that is part of no run; what must be named."""
+    name = draw.choice(
+        ("a.txt", "<b>.png", "x\x1b[2J", os.fsdecode(b"\xff.txt"), "pipe", "nowhere", "gauge/x.csv", "s/study.json")
+    )
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    if name == "pipe":
+        os.mkfifo(path)
+    elif name == "nowhere":
+        path.symlink_to("nothing/at/all")
+    else:
+        path.write_text("no,table\n1\n")
+    return "s" if name == "s/study.json" else printable(name)
+
+
+def damaged(template, folder, seed):
+    """A tree with one to four damaged runs beside the sound ones; what must be named, and what may be, if not shown."""
+    draw = random.Random(f"damaged {seed}")
+    for name in SOUND:
+        shutil.copytree(template / name, folder / name)
+    certain, maybe = [], []
+    for place in range(draw.randrange(1, 5)):
+        damage = DAMAGES[(seed + place * 7) % len(DAMAGES)]
+        parent = folder / f"victim{place}"
+        shutil.copytree(template / "victim", parent)
+        facts = json.loads((parent / "run" / "run.json").read_text()) | {"seed": place, "denoiser": parent.name}
+        (parent / "run" / "run.json").write_text(json.dumps(facts))
+        before = {path.name for path in folder.iterdir()} - {parent.name}
+        found = damage(parent / "run", draw)
+        (called,) = {path.name for path in folder.iterdir()} - before
+        if found is None:
+            maybe.append(called)
+        else:
+            certain.append((damage.__name__, called, found))
+    if draw.random() < 0.3:
+        certain.append(("stranger", "", stranger(folder, draw)))
+    return certain, maybe
+
+
+def outputs(prepared, names=("md", "csv", "tex", "json")):
+    """What a report says in every form, without writing anything."""
+    texts = {name: printable(exports.FORMATS[name](prepared)) for name in names}
+    texts["html"] = printable(
+        html.render(
+            prepared.folder,
+            prepared.groups,
+            list(prepared.absent),
+            prepared.findings,
+            figures=[],
+            studies=prepared.studies,
+        )
+    )
+    texts["terminal"] = report.tables(prepared.entries, prepared.absent, prepared.groups)
+    return texts
+
+
+def checked(folder, certain, maybe):
+    """Make the report of a tree, and look at what it says."""
+    entries, absent = report.collect(folder)
+    prepared = exports.prepare(folder, entries, absent)
+    lines = [f"{item.path}: {item.reason}" for item in prepared.absent]
+    shown = [entry.where for entry in prepared.entries]
+    assert {f"{name}/run" for name in SOUND} <= set(shown)
+    for damage, parent, name in certain:
+        said = [line for line in lines if line.startswith(parent) and (name in line or f"{parent}/run: " in line)]
+        assert said, (damage, parent, name, lines)
+    for name in maybe:
+        assert any(printable(name).replace("\n", " ") in text.replace("\n", " ") for text in [*shown, *lines]), (
+            name,
+            lines,
+        )
+    assert not any(line.startswith(SOUND) for line in lines)
+    assert not any("BENCH_DEBUG" in line for line in lines), lines  # what is expected of a file is said of it
+    texts = outputs(prepared)
+    for form, text in texts.items():
+        assert not CONTROL.search(text.replace("\t", "")), form
+        text.encode()
+    for name in SOUND:
+        assert all(f"{name} card" in texts[form] for form in texts if form != "tex")
+    assert len(json.loads(texts["json"], parse_constant=pytest.fail)["not_shown"]) == len(lines)
+    assert len(list(csv.reader(io.StringIO(texts["csv"])))) == 1 + len(entries) + 2 * len(prepared.groups)
+    counted = f", {len(lines)} not shown or damaged" if lines else " shown"
+    assert counted in report.summary(prepared.entries, prepared.absent)
+    return prepared
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_hundred_damaged_trees(template, tmp_path, part):
+    """Each report is made, in every format, in little time and memory, and writes nothing by itself."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory.kilobytes("/proc/self/status", "VmHWM")
+    for seed in range(part, TREES, PARTS):
+        folder = tmp_path / str(seed) / "results"
+        certain, maybe = damaged(template, folder, seed)
+        files = sorted(tmp_path.rglob("*"))
+        start = time.monotonic()
+        prepared = checked(folder, certain, maybe)
+        assert time.monotonic() - start < SECONDS
+        assert sorted(tmp_path.rglob("*")) == files
+        if seed == part:  # figures take longer than all the rest
+            drawn = plots.draw(folder, prepared.groups, tmp_path / str(seed) / "out", curves=prepared.curves)
+            assert {"quality-cost", "distances"} <= {figure.name for figure in drawn}
+    assert memory.kilobytes("/proc/self/status", "VmHWM") - before < BYTES
