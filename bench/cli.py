@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.bounds import DIGITS, EPOCHS, TRAINING_SEED, file_name
+from bench.bounds import DIGITS, EPOCHS, TRAINING_SEED, WORK, file_name
 from bench.flags import (
     FORMATS,
     GRIDS,
     KINDS,
+    LEVELS,
     NETWORKS,
     OVERWRITE,
     PROTOCOLS,
@@ -43,6 +44,7 @@ from bench.flags import (
     choice,
     flag,
     named,
+    noise_levels,
     number,
     one_of,
     place,
@@ -74,14 +76,16 @@ def run(
         str | None,
         flag("--sampler", read=named, shown="NAME", help="One of `bench list samplers`, or file.py:attr."),
     ] = None,
-    steps: Annotated[int | None, setting("steps", "Steps of the sampler, on the grid.")] = None,
+    steps: Annotated[int | None, setting("steps", f"Steps of the sampler, on the grid; times --num {WORK}.")] = None,
     grid: Annotated[str | None, choice(GRIDS, "Noise levels.", "--grid")] = None,
     eta: Annotated[float | None, setting("eta", "Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
     churn: Annotated[float | None, setting("churn", "heun: noise added before each step, S_churn.")] = None,
     beta: Annotated[float | None, setting("beta", "ks: share of the noise that a step removes for good.")] = None,
     h0: Annotated[float | None, setting("h0", "ks: size of the first step.")] = None,
     num: Annotated[int | None, setting("num", "Images.")] = None,
-    sigma_max: Annotated[float | None, setting("sigma-max", "Begin at this noise, of images in [-1, 1].")] = None,
+    sigma_max: Annotated[
+        float | None, setting("sigma-max", "Begin at this noise, of images in [-1, 1]; not below the grid.")
+    ] = None,
     start: Annotated[str | None, choice(STARTS, "What lies under the first noise.", "--start")] = None,
     clip: Annotated[
         bool | None, typer.Option("--clip/--no-clip", help="Clamp the estimate of x0 to [-1, 1] in every step.")
@@ -427,7 +431,8 @@ def train(
         str | None, flag("--data", read=named, shown="natural|mnist|FOLDER", help="kbnet: the images.")
     ] = None,
     sigma: Annotated[
-        str | None, flag("--sigma", read=word, shown="LEVELS", help="kbnet: noise in grey levels, 25, 0-50 or all.")
+        str | None,
+        flag("--sigma", read=noise_levels, shown=LEVELS, help="kbnet: noise in grey levels, 25, 0-50 or all."),
     ] = None,
     loss: Annotated[str | None, choice(("l1", "l2"), "kbnet: what is minimised.", "--loss")] = None,
     data_dir: DataDir = None,

@@ -264,11 +264,15 @@ def ranks(runs: Sequence[Scored], score: str = "kid") -> list[str]:
 
 
 def concordance(runs: Sequence[Scored], score: str = "kid") -> float | None:
-    """Kendall's tau-b between the orders in which two extractors put the runs; None for fewer than three runs."""
+    """Kendall's tau-b between the orders in which two extractors put the runs.
+
+    None for fewer than three runs, and where one of the two puts none before another.
+    """
     if len(runs) < 3:
         return None
     orders = [
         [run.metrics["scores"][score]["value"] for run in runs],
         [run.metrics["second"][score]["value"] for run in runs],
     ]
-    return float(kendalltau(*orders).statistic)
+    tau = float(kendalltau(*orders).statistic)
+    return None if math.isnan(tau) else tau

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.bounds import BOUNDS, Bound
+from bench.bounds import BOUNDS
 from denoisers import reading
+from denoisers.bounds import GREY, LEVEL, Bound, grey_levels
 from denoisers.errors import UsageError
 from denoisers.files import expand
 
@@ -106,6 +107,13 @@ def worker_count(text: str) -> str:
     return text if text == "auto" else str(BOUNDS["workers"].parse(text))
 
 
+def noise_levels(text: str) -> str:
+    """all, a grey level or a range of them."""
+    if text != "all":
+        grey_levels(text)
+    return text
+
+
 def title(text: str) -> str:
     """A name for tables, with something in it that a folder can be called."""
     if len(text) > 100 or not text.isprintable() or not any(letter.isalnum() for letter in text):
@@ -113,7 +121,10 @@ def title(text: str) -> str:
     return text
 
 
-DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA."
+DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA"
+DENOISER += f" (SIGMA {LEVEL} or inf)."
+BYTES = "1..999999999999999[K|M|G|T]"
+LEVELS = f"all|{GREY}[-{GREY}]"
 FEATURES = "Extractor of FID and KID (`bench list features`)."
 Denoiser = Annotated[str, flag("--denoiser", read=named, shown="NAME", help=DENOISER)]
 Name = Annotated[str, argument(read=named, shown="NAME", help=DENOISER)]
@@ -145,7 +156,7 @@ Seed = Annotated[int, number(BOUNDS["seed"], "Image i depends on (seed, i) alone
 Out = Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")]
 MaxBytes = Annotated[
     int | None,
-    flag("--max-bytes", read=reading.allow_text, shown="BYTES", help="Of a file, unpacked: 500M, 4G; 1G by default."),
+    flag("--max-bytes", read=reading.allow_text, shown=BYTES, help="Of a file, unpacked: 500M, 4G; 1G by default."),
 ]
 WorkerCount = Annotated[
     str, flag("--workers", read=worker_count, shown=f"auto|{BOUNDS['workers']}", help="Processes that generate.")

@@ -70,16 +70,27 @@ def device_name(device: str) -> str:
 
 
 def check_writable(folder: Path, about: str = "--out") -> None:
-    """Make a folder and try to write into it, before the work whose results go there.
+    """Try to write into a folder, or where it would be made, before the work whose results go there. Leaves nothing.
 
     Raises UsageError about that flag if nothing can be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:  # under a name of its own, as others may try at the same time
+        there = next(place for place in (folder, *folder.absolute().parents) if is_there(place))
+        for name in folder.absolute().relative_to(there.absolute()).parts:
+            is_there(there / name)  # not; but it may be no name that a file can have
+        with tempfile.TemporaryFile(dir=there) as probe:  # under a name of its own, as others may try at the same time
             probe.write(b"\0")
     except OSError as error:
         raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another", about) from None
+
+
+def is_there(place: Path) -> bool:
+    """Whether something lies in a place, a link that leads nowhere too. Raises OSError for what can be no place."""
+    try:
+        place.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def check_target(file: Path, about: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.bounds import BOUNDS
+from bench.bounds import BOUNDS, WORK
 from bench.sampler import SAMPLERS, Sampler
 from bench.starts import STARTS
 from denoisers import registry
@@ -17,6 +17,7 @@ from denoisers.errors import UsageError, concerning
 from denoisers.schedule import GRIDS
 
 SETTINGS = ("eta", "churn", "beta", "h0")  # of samplers; each has a flag
+APART = 1e-9  # of neighbouring noise levels, relative
 WHOLE_CHAIN = [("sigma_max", None), ("start", "noise")]
 
 
@@ -41,6 +42,8 @@ class Protocol:
             if (value := getattr(self, name)) is not None:
                 flag = name.replace("_", "-")
                 BOUNDS[flag].check(value, f"--{flag}")
+        if not WORK.low <= self.num * self.steps <= WORK.high:
+            raise UsageError(f"times --num must lie in {WORK}; found {self.steps} times {self.num}", "--steps")
         if self.grid not in GRIDS:
             raise UsageError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)}", "--grid")
         own = self.named.settings
@@ -56,7 +59,7 @@ class Protocol:
             raise UsageError(f"must be 1, for which {self.sampler} is defined; found {self.eta}", "--eta")
         if self.start not in ("noise", *STARTS):
             raise UsageError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)}", "--start")
-        _ = self.sigmas  # raises for steps and levels the grid does not have
+        check_falling(self.sigmas)  # raises, too, for steps and levels the grid does not have
 
     @functools.cached_property
     def named(self) -> Sampler:
@@ -90,6 +93,17 @@ class Protocol:
         if ":" in self.sampler:
             facts["source"] = registry.source(self.sampler)
         return {key: value for key, value in facts.items() if (key, value) not in WHOLE_CHAIN}
+
+
+def check_falling(sigmas: Tensor) -> None:
+    """Raise UsageError for noise levels that a sampler cannot tell apart: some divide by the step between two."""
+    positive = sigmas[:-1]
+    if (positive[:-1] < (1 + APART) * positive[1:]).any():
+        raise UsageError(
+            f"must be fewer: {len(positive)} levels between {positive[-1]:.4g} and {positive[0]:.4g} are too close "
+            "to each other; or begin at a higher --sigma-max",
+            "--steps",
+        )
 
 
 def check_signature(name: str, sampler: Any) -> None:

@@ -106,7 +106,8 @@ def ladder(
             rung.denoiser, setting, weights=rung.weights, options=coupling, **options, out=out / "runs"
         )
 
-    resolve(LADDER[0])  # what is wrong with the options is said before anything is written
+    # What is wrong with the options is said before anything is written; the rung that has most to ask of them asks.
+    resolve(next(rung for rung in LADDER if rung.setting.get("start") == "held-out"))
     study = Run(out)
     study.write_json("study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = {}, {}

@@ -13,7 +13,10 @@ from torch import Tensor
 
 from denoisers.adapters import extra
 from denoisers.base import Denoiser, Spec
+from denoisers.bounds import Bound, option
 from denoisers.errors import UsageError
+
+LARGEST = Bound(1, 31)  # side of a median filter: it takes side x side times the memory of an image
 
 Filter = Callable[[np.ndarray, float], np.ndarray]  # float64 (H, W), sigma -> float64 (H, W)
 
@@ -56,10 +59,11 @@ def median_filter(x: Tensor, side: int) -> Tensor:
 
 
 def median(largest: str = "9") -> Median:
-    """A median filter that grows with the noise, up to --option largest=9 pixels a side (odd)."""
-    if not largest.isdecimal() or int(largest) % 2 == 0:
+    """A median filter that grows with the noise, up to --option largest=9 pixels a side (odd, in 1..31)."""
+    side = option("largest", LARGEST, largest)
+    if side % 2 == 0:
         raise UsageError(f"largest must be an odd number of pixels; found {largest!r}", "--option")
-    return Median(int(largest))
+    return Median(side)
 
 
 def tv() -> Classical:

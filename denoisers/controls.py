@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from denoisers.base import Denoiser, Spec, expand_as
+from denoisers.bounds import Bound, option
 from denoisers.errors import UsageError
 from denoisers.precision import Doubles, double
 
@@ -176,11 +177,10 @@ def gmm(*, train: Tensor, labels: Tensor, components: str = "label") -> Mixture:
     """
     if components == "label":
         return Mixture(train, labels)
-    if not components.isdecimal() or not 1 <= int(components) <= min(500, len(train)):
-        raise UsageError(f"components must be label or a number in 1..500; found {components!r}", "--option")
+    number = option("components", Bound(1, min(500, len(train))), components, "label or ")
     from sklearn.cluster import MiniBatchKMeans
 
-    means = MiniBatchKMeans(int(components), batch_size=4096, n_init=3, random_state=0)
+    means = MiniBatchKMeans(number, batch_size=4096, n_init=3, random_state=0)
     return Mixture(train, torch.from_numpy(means.fit_predict(train.flatten(1).numpy())))
 
 
@@ -206,9 +206,7 @@ def mean(*, train: Tensor) -> Constant:
 
 def one_image(*, train: Tensor, index: str = "0") -> Constant:
     """One training image, --option index=I, whatever it is given: the smallest possible memory."""
-    if not index.isdecimal() or int(index) >= len(train):
-        raise UsageError(f"index must lie in 0..{len(train) - 1}; found {index!r}", "--option")
-    return Constant("one-image", train[int(index)])
+    return Constant("one-image", train[option("index", Bound(0, len(train) - 1), index)])
 
 
 def identity() -> Identity:

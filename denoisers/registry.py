@@ -23,7 +23,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from denoisers import imports
+from denoisers import bounds, imports
 from denoisers.errors import FEW, ForeignError, UsageError, concerning, foreign, listed, said
 
 if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
@@ -344,7 +344,10 @@ def typed(name: str, key: str, value: Any, parameter: inspect.Parameter | None) 
         return value
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     try:
-        return words[value.lower()] if isinstance(default, bool) else type(default)(value)
-    except (KeyError, ValueError):
-        kind = type(default).__name__
-        raise UsageError(f"option {key!r} of {name!r} must be {kind}; found {value!r}", "--option") from None
+        if not isinstance(default, bool):
+            return (bounds.WHOLE if isinstance(default, int) else bounds.FINITE).parse(value)
+        if value.lower() not in words:
+            raise UsageError(f"must be true or false; found {value[:40]!r}")
+        return words[value.lower()]
+    except UsageError as error:
+        raise UsageError(f"option {key!r} of {name!r} {error.message}", "--option") from None

@@ -11,10 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from denoisers.bounds import LEVEL, Bound
 from denoisers.errors import UsageError
 from denoisers.precision import double
 
 TIMESTEPS = 1000
+RHO = Bound(1, 100, fraction=True)  # levels to the power of 1 / rho are finite, and told apart
 
 
 def linear_betas(timesteps: int = TIMESTEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
@@ -101,8 +103,11 @@ def karras_grid(steps: int, sigma_max: float | None = None, sigma_min: float = 0
     sigma_max = 80.0 if sigma_max is None else sigma_max
     if steps < 1:
         raise UsageError(f"must be at least 1; found {steps}", "--steps")
-    if sigma_max <= sigma_min:
-        raise UsageError(f"must lie above {sigma_min:g}, the lowest level; found {sigma_max:g}", "--sigma-max")
+    if not 0 < sigma_min < sigma_max <= LEVEL.high:
+        raise UsageError(
+            f"must lie in >{sigma_min:g}..{LEVEL.high:g}, above the lowest level; found {sigma_max:g}", "--sigma-max"
+        )
+    RHO.check(rho, "rho")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])

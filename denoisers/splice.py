@@ -10,6 +10,7 @@ from torch import Tensor
 
 from denoisers import registry
 from denoisers.base import Denoiser, Spec
+from denoisers.bounds import LEVEL
 from denoisers.errors import UsageError
 
 
@@ -75,11 +76,13 @@ def parse(name: str) -> tuple[str, str, float]:
     pair, _, level = name.removeprefix(registry.SPLICE).rpartition("@")
     above, _, below = pair.partition(",")
     try:
-        switch = float(level)
-    except ValueError:
-        switch = math.nan
-    if not (above and below and switch >= 0) or "," in below or registry.SPLICE in pair:
-        raise UsageError(f"expected splice:A,B@SIGMA, two denoisers and a level in [-1, 1] units; found {name!r}")
+        if not (above and below) or "," in below or registry.SPLICE in pair:
+            raise UsageError(name)
+        switch = math.inf if level == "inf" else LEVEL.parse(level)
+    except UsageError:
+        raise UsageError(
+            f"expected splice:A,B@SIGMA, two denoisers and a level in {LEVEL} or inf, in [-1, 1] units; found {name!r}"
+        ) from None
     return above, below, switch
 
 

@@ -11,10 +11,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from denoisers import checkpoints, layouts, reading
+from denoisers import bounds, checkpoints, layouts, reading
 from denoisers.errors import UsageError
 from denoisers.files import home_of, variable, write
 
+SIDES = range(bounds.SIDE.low, bounds.SIDE.high + 1)
 CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}  # what is used of a card
 
 
@@ -112,13 +113,10 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
             )
         return card.get("sigma_min", 0.0), card["sigma_max"]
     try:
-        ends = [float(part) / 127.5 for part in sigma_255.split("-")]
-        low, high = ends[0], ends[-1]
-        if len(ends) > 2 or not 0 <= low <= high < float("inf"):
-            raise ValueError
-    except ValueError:
-        raise UsageError(f"sigma_255 must be a grey level or a range such as 0-50; found {sigma_255!r}") from None
-    return low, high
+        low, high = bounds.grey_levels(sigma_255)
+    except UsageError as error:
+        raise UsageError(f"sigma_255 {error.message}") from None
+    return low / 127.5, high / 127.5
 
 
 def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:
@@ -129,10 +127,13 @@ def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:
     found = card.get("size") if said is None else said
     if isinstance(found, list | tuple):
         found = "x".join(map(str, found))
-    sides = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", str(found))
-    if sides is None and found not in (None, "any"):
+    sides = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", str(found), re.ASCII)
+    fits = sides is not None and all(side is None or int(side) in SIDES for side in sides.groups())
+    if not fits and found not in (None, "any"):
         flag = "--option" if said is not None else ""
-        raise UsageError(f"size must be 28, 28x20 (rows first) or any; found {str(found)[:100]!r}", flag)
+        raise UsageError(
+            f"size must be 28, 28x20 (rows first), sides in {bounds.SIDE}, or any; found {str(found)[:100]!r}", flag
+        )
     return (int(sides[1]), int(sides[2] or sides[1])) if sides else None
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import bench
 from bench import machine
+from denoisers.errors import UsageError
 
 
 def test_versions_are_those_of_all_that_decides_a_number():
@@ -126,3 +127,17 @@ def test_a_checkout_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
     began = time.monotonic()
     assert machine.commit() is None
     assert time.monotonic() - began < 10
+
+
+def test_a_place_is_tried_without_making_it(tmp_path):
+    machine.check_writable(tmp_path / "deep" / "er")
+    machine.check_target(tmp_path / "deep" / "file.png", "--figure")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "nowhere", "nowhere/below", "x" * 300, "a/" + "x" * 300])
+def test_a_place_that_cannot_be_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"^--out: cannot write into .*; choose another$"):
+        machine.check_writable(tmp_path / place)

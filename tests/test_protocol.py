@@ -33,6 +33,9 @@ STANDARD = PROTOCOLS["standard"]
         ({"sigma_max": float("nan")}, "--sigma-max"),
         ({"sigma_max": -1.0, "grid": "karras"}, "--sigma-max"),
         ({"sigma_max": 0.05}, "--sigma-max"),  # 50 steps out of fewer levels
+        ({"sigma_max": 0.002 * (1 + 1e-12), "grid": "karras"}, "--steps: must be fewer: 50 levels between"),
+        ({"num": 10**7, "steps": 10**5, "grid": "karras"}, "--steps: times --num must lie in"),
+        ({"num": 10**7, "steps": 1001, "grid": "karras"}, "--steps: times --num must lie in"),
         ({"start": "digits"}, "--start"),
     ],
 )

@@ -65,6 +65,14 @@ def test_extractors_that_disagree_are_warned_of(scored, tmp_path):
     assert "do not rely on it" in group.notes[0]
 
 
+def test_extractors_of_which_one_has_no_order_are_not_compared(scored, tmp_path):
+    for name, kid in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
+        scored(name, kid, second=0.5)
+    (group,) = grouped(tmp_path)
+    assert not any("tau" in note for note in group.notes)
+    assert "nan" not in report.tables(*report.collect(tmp_path / "results"))
+
+
 def test_runs_without_bootstrap_values_are_shown_without_a_place(scored, tmp_path):
     for name in ("a", "c"):
         scored(name, 0.1)

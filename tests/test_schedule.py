@@ -1,9 +1,12 @@
 """The VP chain and its grids; the slips of the original slides, each as a test that the wrong formula fails."""
 
+import math
+
 import pytest
 import torch
 
 from denoisers import schedule
+from denoisers.errors import UsageError
 
 BETAS = schedule.linear_betas()
 ABAR = schedule.alphas_cumprod(BETAS)
@@ -84,3 +87,33 @@ def test_respacing_keeps_both_ends():
 def test_steps_outside_the_chain_are_refused(steps):
     with pytest.raises(ValueError, match="--steps"):
         schedule.ddpm_grid(steps)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sigma_max": 1e300},
+        {"sigma_max": math.inf},
+        {"sigma_max": math.nan},
+        {"sigma_max": 0.002},
+        {"sigma_min": 80.0},
+        {"sigma_min": 0.0},
+        {"sigma_min": -1.0},
+        {"rho": 1e-3},
+        {"rho": 0.0},
+        {"rho": math.nan},
+        {"rho": 1e6},
+        {"steps": 0},
+    ],
+)
+def test_a_karras_grid_of_levels_that_make_none_is_refused(wrong):
+    with pytest.raises(UsageError, match="must"):
+        schedule.karras_grid(**{"steps": 10} | wrong)
+
+
+@pytest.mark.parametrize(("sigma_max", "rho"), [(1e6, 1), (1e6, 100), (0.0021, 7)])
+def test_a_karras_grid_falls_at_the_ends_of_what_is_taken(sigma_max, rho):
+    levels = schedule.karras_grid(1000, sigma_max, rho=rho)
+    assert levels.isfinite().all()
+    assert (levels.diff() < 0).all()
+    assert levels[0].item() == pytest.approx(sigma_max)
