@@ -6,19 +6,25 @@ import io
 import json
 import os
 import random
+import re
+import resource
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import time
+import xml.etree.ElementTree as ET
 import zipfile
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
 
-from bench import report
-from bench.report import exports, html, plots
+from bench import cli, folders, report
+from bench.report import exports, html, parse, plots
 from bench.text import CONTROL, printable
 from denoisers import memory
 
@@ -424,3 +430,229 @@ def test_a_hundred_damaged_trees(template, tmp_path, part):
             drawn = plots.draw(folder, prepared.groups, tmp_path / str(seed) / "out", curves=prepared.curves)
             assert {"quality-cost", "distances"} <= {figure.name for figure in drawn}
     assert memory.kilobytes("/proc/self/status", "VmHWM") - before < BYTES
+
+
+# One thing at a time
+
+
+def test_the_command_itself_with_the_worst_of_them(template, tmp_path):
+    """Its own process, as a user starts it: status 0, the count at the end, seconds and little memory."""
+    folder = tmp_path / "results"
+    draw = random.Random(0)
+    for name in SOUND:
+        shutil.copytree(template / name, folder / name)
+    worst = (long_name, bomb, bomb, holes, nested, half_a_sheet, no_file)
+    for place, damage in enumerate(worst):
+        shutil.copytree(template / "victim", folder / f"victim{place}")
+        damage(folder / f"victim{place}" / "run", draw)
+    (folder / "figures").mkdir()
+    os.mkfifo(folder / "figures" / "distances.csv")
+    os.mkfifo(folder / "figures" / "embedding.csv")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "report", str(folder), "--out", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert time.monotonic() - start < 2 * SECONDS  # with the start of Python, beside other tests
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("not shown or damaged, with the reasons above")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < BYTES or peak == before * 1024
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(f"{name} card" in page for name in SOUND)
+    assert page.count("victim") >= len(worst)
+
+
+def test_folders_that_cannot_be_read_are_named(template, tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    shutil.copytree(template, folder)
+    scan = os.scandir
+
+    def refuse(place):
+        if str(place).endswith("victim"):
+            raise PermissionError(13, "Permission denied")
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    entries, absent = report.collect(folder)
+    assert {entry.where for entry in entries} == {f"{name}/run" for name in SOUND}
+    assert absent == [("victim", "cannot be read: Permission denied")]
+    lost = []
+    folders.files(folder, lost=lambda path, why: lost.append((path.name, why)))
+    assert lost == [("victim", "cannot be read: Permission denied")]
+
+
+def test_a_fault_of_ours_costs_one_run_and_is_seen(template, monkeypatch, capsys):
+    """It is not mistaken for damage: the line says what was raised, and BENCH_DEBUG=1 prints where."""
+    usual = parse.protocol
+
+    def fails(facts, scoring):
+        return {}["bug"] if "victim" in facts["denoiser"] else usual(facts, scoring)
+
+    monkeypatch.setattr(parse, "protocol", fails)
+    entries, absent = report.collect(template)
+    assert len(entries) == 2
+    said = "cannot be shown (KeyError: 'bug'; BENCH_DEBUG=1 shows where)"
+    assert absent == [("victim/run/metrics-aaaaaaaa.json", said)]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("BENCH_DEBUG", "1")
+    report.collect(template)
+    assert "in fails" in capsys.readouterr().err
+
+
+def test_a_study_is_read_with_the_same_care(tmp_path):
+    """Its page may be a pipe or lead out of the tree, its pictures may be damaged; none of it ends the report."""
+    pages = {"pipe": None, "leads-out": None, "rules": "# x\n\n| --- |\n\n![a](no.png)\n\n- \ud800", "good": "# y\n\nz"}
+    (tmp_path / "secret.md").write_text("# secret")
+    for name, text in pages.items():
+        place = tmp_path / "results" / name
+        place.mkdir(parents=True)
+        (place / "study.json").write_text("{}")
+        if text is not None:
+            (place / f"{name}.md").write_bytes(text.encode("utf-8", "surrogatepass"))
+    os.mkfifo(tmp_path / "results" / "pipe" / "pipe.md")
+    (tmp_path / "results" / "leads-out" / "leads-out.md").symlink_to(tmp_path / "secret.md")
+    prepared = exports.prepare(tmp_path / "results", *report.collect(tmp_path / "results"))
+    assert [study.name for study in prepared.studies] == ["y", "x"]
+    assert {item.path for item in prepared.absent} == {"pipe", "leads-out", "rules"}
+    texts = outputs(prepared)
+    assert "secret" not in texts["html"]
+
+
+# Escapes: what names, protocols, weights, samplers and options may hold
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "![x](http://evil.example/x.png)",
+    "[x](javascript:alert(1)) `code` *a* __b__ ~~c~~ $d$ | pipe",
+    "http://evil.example www.evil.example <img src=//evil.example>",
+    "=HYPERLINK(1)",
+    "+1+1",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1",
+    "a\n\\input{/etc/passwd}\n%",
+    "% & # $ _ { } ~ ^ \\ [ *",
+    "\x1b]0;title\x07\x1b[2J",
+    "\x9b31m \x85 \u2028 \u202egnp.exe \u2066x \ufeff \U000e0041",
+    "]]>--><svg onload=alert(1)>",
+    "&lt; &#x3c; %3c",
+    "\udfff\ud800",
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A report in every format of runs in all whose texts such a text stands."""
+    folder = tmp_path_factory.mktemp("hostile") / "results"
+    draw = np.random.default_rng(0)
+    for place, text in enumerate(HOSTILE):
+        sampler = synthetic.FACTS["sampler"] | {"sampler": text, "grid": text, "start": text}
+        facts = {"sampler": sampler, "weights": text, "options": {text: text}, "card": {text: [text]}, "dtype": text}
+        facts |= {"dataset": text, "argv": ["run", text], "source": text, "warnings": [text], "commit": text}
+        scoring = {"dataset": text, "features": text}
+        verdict = {"memorization": "memorizing", "because": text}
+        named = f"{text[:40]}{place}".replace("/", "-").encode("utf-8", "surrogatepass")
+        run = synthetic.write_whole_run(folder, draw, os.fsdecode(named), facts=facts, scoring=scoring, verdict=verdict)
+        run.write_json("run.json", json.loads((run.path / "run.json").read_text()) | {"denoiser": text})
+        (folder / f"bad{text[:40]}{place}".replace("/", "-").encode("utf-8", "replace").decode()).mkdir()
+        os.mkfifo(folder / f"bad{text[:40]}{place}".replace("/", "-").encode("utf-8", "replace").decode() / "run.json")
+    (folder / "gauge").mkdir()
+    prepared = exports.prepare(folder, *report.collect(folder), folder.parent / "out")
+    assert len(prepared.entries) == len(HOSTILE)
+    assert len(prepared.absent) == len(HOSTILE)
+    return prepared, {path.suffix[1:]: path.read_text() for path in exports.save(prepared, tuple(exports.FORMATS))}
+
+
+@pytest.mark.parametrize("name", exports.FORMATS)
+def test_control_characters_reach_no_file(hostile, name):
+    assert not CONTROL.search(hostile[1][name])
+
+
+def test_nor_the_terminal(hostile, capsys):
+    prepared, _ = hostile
+    text = report.tables(prepared.entries, prepared.absent, prepared.groups)
+    assert not CONTROL.search(text)
+    assert "\\x1b]0;title\\x07" in text.replace("\n ", "")
+    cli.say("\x1b[2J\u202e")
+    assert capsys.readouterr().err == "\\x1b[2J\\u202e\n"
+
+
+def test_markdown_shows_text_as_text(hostile):
+    text = hostile[1]["md"].partition("## Words")[0]
+    own = re.sub(r"!?\[[\w-]+\]\(<[\w/.%=@,+~-]+>\)", "", text)  # its links, to folders of the tree
+    bare = re.sub(r"\\[!-/:-@\[-`{-~]", "", own)
+    assert not re.search(r"[<\[\]`~$]|://|\bwww\.|&(?!(amp|lt|gt);)", bare)
+    assert not re.search(r"^\\|^#{1,2} *$", bare, re.MULTILINE)
+    assert text.count("![") == 2 * len(HOSTILE)
+
+
+def test_spreadsheets_find_no_formulas_and_numbers_stay_numbers(hostile):
+    rows = list(csv.DictReader(io.StringIO(hostile[1]["csv"])))
+    texts = ("fingerprint", "rank", "kind", "name", "diagnosis", "memorization", "path")
+    assert not any((row[key] or "x")[0] in "=+-@\t\r" for row in rows for key in texts)
+    assert sum(row["name"].startswith(("'=", "'+", "'-", "'@")) for row in rows) >= 4
+    assert {row["fid_low"] for row in rows if row["kind"] == "run"} == {"4.998"}
+    assert exports.cell(-0.5) == -0.5
+    assert exports.cell("-0.5") == "'-0.5"
+
+
+def test_latex_finds_no_commands(hostile):
+    known = r"% .*|\\begin\{tabular\}\{[lr]+\}|\\(toprule|midrule|bottomrule)|\\end\{tabular\}|.* & .* \\\\|"
+    for line in hostile[1]["tex"].splitlines():
+        assert re.fullmatch(known, line), line
+        if not line.startswith("%"):
+            plain = re.sub(
+                r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[%_&#${}]|\$\\pm\$|\{[\[*]\}", "", line
+            )
+            assert not re.search(r"[%#$_~^\[*]", plain), line
+            assert re.fullmatch(
+                r"[^\\]*(\\\\)?|\\(toprule|midrule|bottomrule|begin\{tabular\}.*|end\{tabular\})", plain
+            ), line
+
+
+def test_pages_and_drawings_have_no_elements_of_others(hostile):
+    elements = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: elements.append((tag, dict(attributes)))
+    parser.feed(hostile[1]["html"])
+    assert [tag for tag, _ in elements].count("script") == 1
+    for tag, attributes in elements:
+        links = [attributes.get(name) or "#" for name in ("src", "href", "xlink:href")]
+        assert all(link.startswith(("#", "data:image/png")) for link in links), (tag, links)
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+    for path in (hostile[0].target / "figures").glob("*.svg"):
+        names = {element.tag.rpartition("}")[2] for element in ET.parse(path).iter()}
+        assert not names & {"script", "image", "foreignObject", "a"}, path
+
+
+def test_json_is_ascii(hostile):
+    text = hostile[1]["json"]
+    assert text.isascii()
+    assert len(json.loads(text, parse_constant=pytest.fail)["diagnoses"]) == len(HOSTILE)
+
+
+# Order
+
+
+def test_the_table_is_printed_before_anything_is_written(template, bench, monkeypatch):
+    """So that it is there where nothing can be written: on a full disk, in a folder that takes no files."""
+
+    def full(path, fill):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bench.files.write", full)
+    status, out, err = bench("report", template, "--out", "out")
+    assert status == 1
+    assert all(f"{name} card" in out for name in SOUND)
+    assert "No space left on device" in err.splitlines()[-1]
+    status, out, err = bench("report", template, "--out", "/proc/nowhere")
+    assert status == 2
+    assert all(f"{name} card" in out for name in SOUND)
+    assert "--out: cannot write into /proc/nowhere" in err

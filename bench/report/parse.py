@@ -19,7 +19,7 @@ NAME = 2_000
 SETS = 64  # of scores: controls, distances
 TYPES: dict[str, Any] = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)
 TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged"), float)
-TYPES |= dict.fromkeys(("argv", "warnings"), list) | {"seed": int}
+TYPES |= dict.fromkeys(("argv", "warnings"), list) | {"seed": int, "denoiser": str, "name": str}
 SAMPLER = {"num": int, "steps": int, "sampler": str, "grid": str, "start": str, "sigma_max": float, "clip": bool}
 SPEC = {"sigma_min": float, "sigma_max": float}
 SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}  # see scoring.finish
@@ -95,6 +95,8 @@ def is_number(value: Any, kind: type = float) -> bool:
 def check_run(facts: dict[str, Any]) -> None:
     """`check_types` of run.json, and of what is in it."""
     check_types(facts, TYPES, "run.json")
+    if facts.get("denoiser") is None and ("denoiser" in facts or facts.get("name") is None):
+        raise UsageError("run.json names no denoiser, and no images")
     check_types(facts.get("cost") or {}, dict.fromkeys(facts.get("cost") or {}, float), "run.json")
     sampler, spec = facts.get("sampler"), facts.get("spec") or {}
     check_types(spec, SPEC, "run.json")
