@@ -76,6 +76,12 @@ class Dataset:
         height, width = self.train.shape[1:]
         return 1, height + 2 * self.pad, width + 2 * self.pad
 
+    def first(self, num: int) -> np.ndarray:
+        """The first `num` held-out images, uint8 (num, H, W). Raises UsageError about --num if there are fewer."""
+        if num > len(self.held_out):
+            raise UsageError(f"{self.name} has {len(self.held_out)} held-out digits; found {num}", "--num")
+        return self.held_out[:num]
+
 
 def to_float(images: np.ndarray, pad: int = 0) -> Tensor:
     """uint8 (N, H, W) to float32 (N, 1, H + 2 pad, W + 2 pad) in [-1, 1]; the padding is black."""
@@ -253,7 +259,7 @@ def download_mnist(root: Path | None) -> Dataset | None:
             return None
     try:
         for name, found in contents.items() if root else ():
-            files.write(root / "MNIST" / "raw" / name, lambda file, found=found: file.write(found))
+            files.write(root / "MNIST" / "raw" / name, lambda file, found=found: file.write(found), root)
     except (OSError, UsageError) as error:
         print(f"{error}; MNIST is downloaded each time", file=sys.stderr)
     return assembled(contents)

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 import denoisers
-from bench import data, features, files, framing, generate, machine, protocol, scoring, trajectory, workers
+from bench import data, durations, features, files, framing, generate, machine, protocol, scoring, trajectory, workers
 from bench.bounds import BOUNDS
 from bench.data import Dataset
 from bench.features import Extractor
 from bench.files import Say
+from bench.progress import SILENT, Progress
 from bench.protocol import Protocol
 from bench.runs import Run
 from bench.sampler import Step
@@ -29,8 +30,6 @@ from denoisers.errors import ForeignError, UsageError, concerning
 
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
-
-Progress = Callable[[int, int], Callable[[int], None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +66,14 @@ def resolve(
     batch_size: int | None = None,
     worker_count: str = "auto",
     out: Path = Path("results"),
+    within: Path | None = None,
 ) -> Plan:
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
     options            keywords of the denoiser's load function
     extractor_weights  file for a network trained on photographs, as `features.load` takes it
     worker_count       processes that generate, "auto" or a number: see `workers.choose`
+    within             the folder that the user named, if `out` is one below it: see `runs.Run`
 
     Raises UsageError about the flag that is wrong, ForeignError if code that is not ours fails.
     """
@@ -128,7 +129,7 @@ def resolve(
     short = protocol.fingerprint(images)
     run_id = f"{files.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
-    run = Run(out / files.slug(name) / run_id)
+    run = Run(out / files.slug(name) / run_id, within or out)
     size = min(size, setting.num)
     rules = scoring.protocol_of(dataset, extractor, setting.num, setting.to_json())
     return Plan(found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run)
@@ -139,12 +140,14 @@ def execute(
     *,
     overwrite: str = "only-missing",
     say: Say = lambda line: None,
-    progress: Progress = lambda done, total: lambda images: None,
+    progress: Progress = SILENT,
 ) -> Run:
     """Generate and score; or resume; or return at once what is already complete; after a process that does the same.
 
+    What is there is checked, and no more is made again than what is missing or damaged.
+
     say       gets lines about what is going on
-    progress  progress(done, total), in image-steps, returns what is called with each advance
+    progress  is told of each stage; sampling is counted in image-steps
 
     Raises UsageError (`overwrite` is `never`, or something is in the way of a file); FloatingPointError, MemoryError,
     ChildProcessError or ForeignError when the denoiser fails on the way. Finished chunks are kept.
@@ -156,39 +159,49 @@ def execute(
         if overwrite == "always":
             run.remove()
         run.sweep()
-        samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), say)
-        if samples is not None and scoring.is_scored(run, plan.rules, say):
-            say(f"complete: {run.path}")
-            return run
+        mended: list[str] = []
+
+        def mending(line: str) -> None:
+            mended.append(line)
+            say(line)
+
+        samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), mending)
+        made = samples is None
         if samples is None:
             run.begin(plan.facts)
+            progress.expect(durations.expected(plan.dataset, plan.extractor, plan.protocol.num))
             try:
                 samples = generate_missing(plan, say, progress)
             except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
                 run.update(status="failed", error=str(error))
                 raise
-        write_trajectory(plan, say)
-        images = samples["arr_0"][..., 0]
-        scoring.finish(run, images, samples["noise_std"], plan.dataset, plan.extractor, plan.rules, say)
+        write_trajectory(plan, mending, progress)
+        made |= scoring.finish(run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress)
+        if not (made or mended):
+            say(f"complete: {run.path}")
         return run
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
-    """Generate the chunks that are not on disk, join all of them into `samples.npz` and `trace.csv`.
+    """Generate the images of which no chunk is on disk, join all of them into `samples.npz` and `trace.csv`.
 
     The cost is kept in `run.json`: seconds on the clock; seconds in the denoiser, added up over the workers; workers.
     """
     run, num, steps = plan.run, plan.protocol.num, plan.protocol.steps
-    ranges = generate.chunks(num, plan.batch_size)
     size = plan.dataset.train.shape[1:]
-    stored = {ids: run.read_chunk(ids, generate.layout(ids, size, steps), say) for ids in ranges}
-    done = sum(len(ids) for ids in ranges if stored[ids])
+    stored = run.read_chunks(num, lambda ids: generate.layout(ids, size, steps), say)
+    done = sum(map(len, stored))
     if done:
         say(f"resuming: {done} of {num} images are on disk")
-    advance = progress(done * steps, num * steps)
+    advance = progress.stage("sampling", num * steps, done * steps)
     guess = None if done == num else start_guess(plan)
-    missing = [ids for ids in ranges if stored[ids] is None]
+    missing = generate.missing(generate.chunks(num, plan.batch_size, steps), stored)
     count = max(1, min(plan.workers, len(missing)))
+    if count < plan.workers and not done:
+        say(
+            f"workers: {count} of {plan.workers}, as batches of {plan.batch_size} images are not divided; "
+            "a smaller --batch-size makes more"
+        )
     last = time.perf_counter()
     with contextlib.closing(
         workers.side_by_side(missing, functools.partial(make_chunk, plan, guess), count, advance)
@@ -198,12 +211,11 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
             chunk["cost"][0], last = now - last, now  # since the one before: they add up to the time on the clock
             run.write_chunk(ids, chunk)
             stored[ids] = chunk
-    chunks = [stored[ids] for ids in ranges]
+    chunks = [stored[ids] for ids in sorted(stored, key=lambda ids: ids.start)]
     images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std"))
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
     table = generate.trace_table(trace)
-    run.write("trace.csv", lambda file: table.to_csv(file, index_label="step", float_format="%.6g"))
     outside = [not plan.denoiser.spec.in_band(sigma / images) for images, sigma, *_ in trace]
     seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
     cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside, "workers": count}
@@ -212,7 +224,8 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
     late = int(sum(chunk["unconverged"] for chunk in chunks))
     run.update(unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.protocol)])
-    samples = run.write_samples(images, noise_std)
+    text = table.to_csv(index_label="step", float_format="%.6g", lineterminator="\n")
+    samples = run.write_samples(images, noise_std, text)
     run.clear_chunks()
     return samples
 
@@ -261,13 +274,17 @@ def make_chunk(
     return machine.in_memory(plan.batch_size, make)._asdict()
 
 
-def write_trajectory(plan: Plan, say: Say) -> None:
+def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:
     """Unless it is there: the first images once more, as they depend on (seed, id) alone, and what lay on their way."""
-    path, name = plan.run.path / "trajectory.npz", f"{plan.run.id} trajectory.npz"
-    if files.read_back(path, say, name=name) is not None:
+    run, name = plan.run, "trajectory.npz"
+    if len((run.trace() or "").splitlines()) == 1:  # the sampler never says what it does
         return
+    if files.read_back(run.path / name, say, name=run.seal(name)) is not None:
+        return
+    if run.complete and not (run.path / name).exists():
+        say(f"{run.path / name} is not there; made again")
+    progress.stage("trajectories")
     ids, guess = range(min(trajectory.IDS, plan.protocol.num)), start_guess(plan)
     again = functools.partial(make_chunk, plan, guess, ids)
     found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.protocol.steps, plan.seed)
-    if found:
-        files.write_sealed(path, name, found)
+    run.write_sealed(name, found)

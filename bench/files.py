@@ -1,6 +1,7 @@
 """What is kept in files: arrays that are checked when they are read back, and what files may be called."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,19 +12,30 @@ import numpy as np
 from bench import arrays as arrays_
 from denoisers import reading
 from denoisers.errors import UsageError, said
-from denoisers.files import alone, make_folder, naming, remove, sweep, temporary, whoami, write
+from denoisers.files import alone, check_links, followed, make_folder, naming, remove, sweep, temporary, whoami, write
 
 # Beside what is defined here:
-__all__ = ["alone", "make_folder", "naming", "remove", "sweep", "temporary", "whoami", "write"]
+__all__ = [
+    "alone",
+    "check_links",
+    "followed",
+    "make_folder",
+    "naming",
+    "remove",
+    "sweep",
+    "temporary",
+    "whoami",
+    "write",
+]
 
 SEAL = "seal"  # the array that holds the digest of the others
 Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]  # dtype and shape of each array, or all of its values
 Say = Callable[[str], None]
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Arrays without compression; the same arrays give the same bytes."""
-    write(path, lambda file: np.savez(file, **arrays))
+def write_npz(path: Path, within: Path | None = None, /, **arrays: np.ndarray) -> None:
+    """Arrays without compression; the same arrays give the same bytes. `within` as of `write`."""
+    write(path, lambda file: np.savez(file, **arrays), within)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray] | None:
@@ -40,9 +52,9 @@ def unpacked(path: Path) -> dict[str, np.ndarray]:
         return {name: look().read() for name, look in found.items()}
 
 
-def write_sealed(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Arrays with a digest of them and of `name`, which says what they are: see `read_back`."""
-    write_npz(path, **arrays, **{SEAL: np.array(digest(arrays, name))})
+def write_sealed(path: Path, name: str, arrays: Mapping[str, np.ndarray], within: Path | None = None) -> None:
+    """Arrays with a digest of them and of `name`, which says what they are: see `read_back`. `within` as of `write`."""
+    write_npz(path, within, **arrays, **{SEAL: np.array(digest(arrays, name))})
 
 
 def read_back(
@@ -125,6 +137,28 @@ def broken(seal: np.ndarray | None, expected: str) -> str:
     if seal is None:
         return "it has no seal, as those of earlier versions"
     return "" if seal.ndim == 0 and seal.item() == expected else "its seal is of other content, or of another name"
+
+
+def sealed_json(name: str, content: Mapping[str, Any]) -> bytes:
+    """An object as strict JSON, with a digest of it and of `name`: see `json_back`. NaN raises ValueError."""
+    text = json.dumps({**content, SEAL: digest_json(name, content)}, indent=2, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def json_back(path: Path, name: str) -> dict[str, Any]:
+    """What `sealed_json` made of an object. Raises UsageError, naming the file, if it is not that."""
+    content = reading.json_object(path)
+    seal = content.pop(SEAL, None)
+    if seal != digest_json(name, content):
+        reason = "its seal is of other content, or of another name" if seal else "it has no seal"
+        raise UsageError(f"{path} is not as it was written: {reason}")
+    return content
+
+
+def digest_json(name: str, content: Mapping[str, Any]) -> str:
+    """sha256 of `name` and of what JSON holds, in whatever order and with whatever spaces."""
+    plain = json.loads(json.dumps(content, allow_nan=False))  # keys that are no text become text
+    return hashlib.sha256(f"{name}\n{json.dumps(plain, sort_keys=True)}".encode()).hexdigest()
 
 
 def slug(name: str) -> str:

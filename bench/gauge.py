@@ -36,8 +36,10 @@ def gauge(
     out_of_band  whether the denoiser was not trained at this level
 
     Noise depends on (seed, image, level) alone: every denoiser gets the same.
+
+    Raises UsageError if there are fewer images.
     """
-    images = to_float(dataset.held_out[:num], dataset.pad)
+    images = to_float(dataset.first(num), dataset.pad)
     inner = slice(dataset.pad, images.shape[-1] - dataset.pad)
     mean = to_float(dataset.train, dataset.pad).mean(0)
     baseline = ((images - mean) / 2)[..., inner, inner].square().mean().item()
@@ -56,23 +58,28 @@ def gauge(
 
 
 def keep(frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: int, folder: Path) -> Path:
-    """The curve of a denoiser into `folder`/gauge, where `bench report` finds it; its path. Raises OSError.
+    """The curve of a denoiser into `folder`/gauge, where `bench report` finds it; its path.
 
     facts  denoiser, weights and options, as in run.json
+    num    held-out images that it was measured on
+
+    Raises OSError, and UsageError if there are fewer images.
     """
+    dataset.first(num)
     name, weights = names.describe(facts), str(facts.get("weights") or "")
     path = folder / "gauge" / f"{files.slug(' '.join([name, *re.findall('@([0-9a-f]{8})', weights)]))}.csv"
     named = frame.assign(denoiser=name, weights=weights, dataset=dataset.id, num=num)
-    files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"))
+    files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"), folder)
     return path
 
 
 def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
-    """Whether `path` holds a curve measured on the same digits."""
+    """Whether `path` holds a whole curve measured on the same digits."""
     try:
         frame = pd.read_csv(path)
-        return (frame["dataset"].iloc[0], int(frame["num"].iloc[0])) == (dataset.id, num)
-    except (OSError, ValueError, KeyError, IndexError):
+        same = (frame["dataset"] == dataset.id) & (frame["num"] == num) & (frame["mse"] > 0)
+        return bool(same.all()) and np.allclose(frame["sigma"], SIGMAS)
+    except (OSError, ValueError, KeyError, TypeError):  # damaged in some way
         return False
 
 
@@ -175,6 +182,6 @@ def band(spec: Spec) -> str:
 
 
 def draw(denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4) -> None:
-    """noisy | denoised of the first images, as PNG."""
+    """noisy | denoised of the first images, as PNG; into the file that `path` leads to, if it is a link."""
     pairs = [restore(denoiser, image, level) for image in list(images.values())[:rows]]
-    files.write(path, lambda file: figures.restored(pairs, file))
+    files.write(files.followed(path), lambda file: figures.restored(pairs, file))

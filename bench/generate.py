@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,8 @@ from denoisers.base import Denoiser
 from denoisers.errors import UsageError, foreign
 from denoisers.precision import able
 
-CHUNK = 256  # images, at least, that are written together
+WORK = 2500  # steps of images, at least, that are written together: seconds of a network's
+SHARES = 16  # chunks of a run, at least, as far as it has so many batches, for workers to share
 TRACE = ["sigma", "sigma_hat", "autocorrelation", "mean", "std", "clipped"]
 
 
@@ -56,10 +57,30 @@ def layout(ids: range, size: tuple[int, int], steps: int) -> Layout:
     }
 
 
-def chunks(num: int, batch_size: int) -> list[range]:
-    """Ids 0 .. num-1 in runs of whole batches, so that every batch is the same after a restart."""
-    size = -(-CHUNK // batch_size) * batch_size
+def chunks(num: int, batch_size: int, steps: int) -> list[range]:
+    """Ids 0 .. num-1 in runs of whole batches, so that every batch is the same after a restart, with whatever workers.
+
+    As few batches as make WORK, and as few as make SHARES: a kill costs little, and files and processes less than work.
+    """
+    batches = -(-num // batch_size)
+    size = batch_size * max(1, min(batches // SHARES, -(-WORK // (batch_size * steps))))
     return [range(begin, min(begin + size, num)) for begin in range(0, num, size)]
+
+
+def missing(wanted: list[range], there: Iterable[range]) -> list[range]:
+    """The parts of `wanted` that are not `there`, both in rising order.
+
+    All of one or nothing, unless what is there was made in other batches.
+    """
+    parts, there = [], list(there)
+    for ids in wanted:
+        begin = ids.start
+        for other in there:
+            if other.stop > begin and other.start < ids.stop:
+                parts.append(range(begin, other.start))
+                begin = other.stop
+        parts.append(range(begin, ids.stop))
+    return [part for part in parts if part]
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something

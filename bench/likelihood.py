@@ -58,9 +58,9 @@ def errors(
     Where there are several estimates, it is that of the one which is best on average at this level. Noise depends on
     (seed, image, level) alone: every denoiser gets the same.
 
-    Raises FloatingPointError for a denoiser that returns NaN.
+    Raises FloatingPointError for a denoiser that returns NaN, UsageError if there are fewer images.
     """
-    images = to_float(dataset.held_out[:num], dataset.pad)
+    images = to_float(dataset.first(num), dataset.pad)
     inner = slice(dataset.pad, images.shape[-1] - dataset.pad)
     found = []
     for level, sigma in enumerate(grid()[0].tolist()):

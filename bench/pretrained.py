@@ -132,7 +132,7 @@ def official_inception() -> Path:
     reason = "there is no network to download it"
     if here and network.reachable([INCEPTION_URL]):
         try:
-            files.make_folder(here.parent)
+            files.make_folder(here.parent, place)
             torch.hub.download_url_to_file(INCEPTION_URL, str(here), hash_prefix=INCEPTION_SHA256)
             return here
         except (OSError, RuntimeError) as error:

@@ -42,6 +42,16 @@ class Reference:
         """Of the cache: what all that follows from both depends on."""
         return f"{self.dataset.digest}-{files.slug(self.extractor.name)}-{self.extractor.digest}"
 
+    @property
+    def arrays_key(self) -> str:
+        """Of the features and of their half of KID."""
+        return f"reference-{metrics.VERSION}-{self.key}"
+
+    @property
+    def null_key(self) -> str:
+        """Of the distances of held-out images."""
+        return f"null-{VERSION}-{neighbours.VERSION}-{self.key}-{features.judge().replace('@', '-')}"
+
     @functools.cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """Features of the training set, (M, d), and their half of KID."""
@@ -50,7 +60,7 @@ class Reference:
             raw = self.extractor.features(self.dataset.train)
             return {"raw": raw, **vars(KidReference.of(raw, standardised=self.extractor.standardised))}
 
-        return cached(f"reference-{metrics.VERSION}-{self.key}", compute, self.say)
+        return cached(self.arrays_key, compute, self.say)
 
     @property
     def features(self) -> np.ndarray:
@@ -120,8 +130,7 @@ class Reference:
                 if value is not None
             }
 
-        judge = features.judge().replace("@", "-")
-        kept = cached(f"null-{VERSION}-{neighbours.VERSION}-{self.key}-{judge}", compute, self.say)
+        kept = cached(self.null_key, compute, self.say)
         spaces: dict[str, dict[str, np.ndarray]] = {}
         for name, value in kept.items():
             space, field = name.split(".")
@@ -211,6 +220,12 @@ def cached(
     return arrays
 
 
+def is_kept(key: str) -> bool:
+    """Whether something is stored under `key`; what it is, is found when it is read."""
+    place = home()
+    return key in UNKEPT or bool(place and (place / "cache" / f"{key}.npz").is_file())
+
+
 UNKEPT: dict[str, dict[str, np.ndarray]] = {}  # what this process has computed and could not keep
 COMPLAINED: set[Path | None] = set()  # folders of which that has been said
 
@@ -220,7 +235,7 @@ def unwritten(folder: Path | None, key: str, arrays: Mapping[str, np.ndarray]) -
     if folder is None:
         return f"{files.whoami()} has no home directory"
     try:
-        files.write_sealed(folder / f"{key}.npz", key, arrays)
+        files.write_sealed(folder / f"{key}.npz", key, arrays, folder.parent)
     except (OSError, UsageError) as error:
         return str(error)
     return ""

@@ -1,7 +1,12 @@
-"""A run on disk: created, resumed, finished, read back."""
+"""A run on disk: created, resumed, finished, read back, and put right where it is not as it was written.
+
+What made the images is known twice: `generation.json` holds all of `run.json` and `trace.csv`, each of which restores
+the other. Images have their digest there, arrays and scores a seal, sheets and tables their digest in the scores.
+"""
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,14 +21,27 @@ from denoisers import reading
 from denoisers.errors import UsageError
 
 SCHEMA_VERSION = 2
-CHUNK = re.compile(r"\d{6,}-\d{6,}\.npz")
+CHUNK = re.compile(r"(\d{6,18})-(\d{6,18})\.npz", re.ASCII)
+GENERATION = "generation.json"
+CHANGING = ("status", "error")  # fields of run.json that say what has become of the run since
+
+Read = Callable[[Path], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The folder of one run."""
+    """The folder of one run.
+
+    within  the folder that the user named, `path` or one above it: no link below it is followed in writing
+    """
 
     path: Path
+    within: Path | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def root(self) -> Path:
+        """The folder that the user named."""
+        return self.within or self.path
 
     @property
     def id(self) -> str:
@@ -50,7 +68,11 @@ class Run:
 
     @contextlib.contextmanager
     def alone(self, say: Say) -> Iterator[None]:
-        """Inside, no other process works on this run: one that does is named, and waited for."""
+        """Inside, no other process works on this run: one that does is named, and waited for.
+
+        Raises UsageError if one of its folders is a link: see `denoisers.files`.
+        """
+        files.check_links(self.path / "chunks", self.root)
 
         def named(who: str) -> None:
             say(f"{self.path} is under way ({who}); waiting for it")
@@ -63,11 +85,14 @@ class Run:
 
         Raises OSError if the place cannot be written, UsageError for a file where a folder belongs, or the reverse.
         """
-        files.make_folder(self.path / "chunks")
-        for name in self.metrics:
+        files.make_folder(self.path / "chunks", self.root)
+        for name in (*self.metrics, GENERATION):
             files.remove(self.path / name)
-        begun = {"schema_version": SCHEMA_VERSION, "status": "started", "id": self.id}
-        self.write_json("run.json", {**begun, **facts})
+        self.write_json("run.json", self.begun(facts))
+
+    def begun(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What `run.json` begins with, and the facts."""
+        return {"schema_version": SCHEMA_VERSION, "status": "started", "id": self.id, **facts}
 
     def update(self, **facts: Any) -> dict[str, Any]:
         """Change fields of `run.json`; all that it holds then."""
@@ -84,13 +109,31 @@ class Run:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         self.write(name, lambda file: file.write(text.encode()))
 
+    def write_sealed_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """`write_json`, with a seal of the content, of its name and of this run."""
+        text = files.sealed_json(self.seal(name), content)
+        self.write(name, lambda file: file.write(text))
+
+    def read_sealed_json(self, name: str) -> dict[str, Any]:
+        """What `write_sealed_json` wrote. Raises UsageError, naming the file, if it is not that."""
+        return files.json_back(self.path / name, self.seal(name))
+
+    def seal(self, name: str) -> str:
+        """What a file of the run is sealed as."""
+        return f"{self.id} {name}"
+
     def write(self, name: str, fill: Callable[[BinaryIO], Any]) -> None:
         """Fill a file of the run."""
-        files.write(self.path / name, fill)
+        files.write(self.path / name, fill, self.root)
 
     def write_npz(self, name: str, **arrays: np.ndarray) -> None:
         """Store arrays in a file of the run."""
-        files.write_npz(self.path / name, **arrays)
+        files.write_npz(self.path / name, self.root, **arrays)
+
+    def write_sealed(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store arrays in a file of the run, with a seal of them, of its name and of this run."""
+        path = self.path / name
+        files.write_sealed(path, self.seal(path.name), arrays, self.root)
 
     def read_npz(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays of a file of the run, or None if it is missing or damaged."""
@@ -102,13 +145,22 @@ class Run:
 
     def write_chunk(self, ids: range, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the images `ids` until all are there, sealed as those of this run."""
-        path = self.chunk_path(ids)
-        files.write_sealed(path, f"{self.id} {path.name}", arrays)
+        self.write_sealed(f"chunks/{self.chunk_path(ids).name}", arrays)
 
-    def read_chunk(self, ids: range, layout: Layout, say: Say) -> dict[str, np.ndarray] | None:
-        """What `write_chunk` kept; None, and said, if it is not that, or not in this layout."""
-        path = self.chunk_path(ids)
-        return files.read_back(path, say, name=f"{self.id} {path.name}", layout=layout)
+    def read_chunks(self, num: int, layout: Callable[[range], Layout], say: Say) -> dict[range, dict[str, np.ndarray]]:
+        """What `write_chunk` kept of the images 0 .. num - 1, in their order; of images that are kept twice one.
+
+        layout  of the chunk of some ids. A line for each that is something else, or in another layout
+        """
+        kept: dict[range, dict[str, np.ndarray]] = {}
+        end = 0
+        for ids in sorted(map(chunk_ids, self.path.glob("chunks/*.npz")), key=lambda ids: (ids.start, ids.stop)):
+            if end <= ids.start < ids.stop <= num:
+                path = self.chunk_path(ids)
+                chunk = files.read_back(path, say, name=self.seal(path.name), layout=layout(ids))
+                if chunk is not None:
+                    kept[ids], end = chunk, ids.stop
+        return kept
 
     def clear_chunks(self) -> None:
         """Remove what `samples.npz` has made superfluous, and nothing that is not ours."""
@@ -120,34 +172,86 @@ class Run:
         with contextlib.suppress(OSError):  # something else is in it, or it is not there
             folder.rmdir()
 
-    def write_samples(self, images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
-        """uint8 images (N, H, W) and the noise left in each, (N,), into `samples.npz`; their digest into `run.json`."""
-        samples = {"arr_0": images[..., None], "ids": np.arange(len(images)), "noise_std": noise_std}
-        self.update(samples=files.digest(samples))  # first: without the file they are made again, whatever this says
+    def write_samples(self, images: np.ndarray, noise_std: np.ndarray, trace: str) -> dict[str, np.ndarray]:
+        """`samples.npz`, last, after all that must be known to believe it and to restore the others.
+
+        images     uint8 (N, H, W)
+        noise_std  (N,), the noise left in each
+        trace      the text of `trace.csv`
+        """
+        samples = stored(images, noise_std)
+        facts = self.update(samples=files.digest(samples), trace=hashlib.sha256(trace.encode()).hexdigest())
+        self.keep(facts, trace)
+        self.write("trace.csv", lambda file: file.write(trace.encode()))
         self.write_npz("samples.npz", **samples)
         return samples
 
     def read_samples(self, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarray] | None:
         """What `write_samples` wrote, images of this shape (N, H, W); None if they must be made, or made again.
 
-        A line says why a file that is there is not used.
+        `run.json`, `trace.csv` and `generation.json` are put right. A line says what is not used, or is written again.
         """
-        if not (self.path / "run.json").exists():
+        facts = self.mended(say)
+        if facts is None:
             return None
-        try:
-            facts = self.read_json("run.json")
-        except UsageError as error:
-            say(f"{error}; the run is made again")
-            return None
-        if facts.get("id", self.id) != self.id:
-            say(f"{self.path / 'run.json'} does not fit (of the run {facts['id']}); the run is made again")
-            return None
+        return self.read_images(shape, facts.get("samples"), say)
+
+    def read_images(self, shape: tuple[int, int, int], digest: str | None, say: Say) -> dict[str, np.ndarray] | None:
+        """`samples.npz`, if it holds images of this shape (N, H, W) and has that digest; else None, and said.
+
+        digest  of `stored`; None if it is not known, as of runs of earlier versions
+        """
         layout = {"arr_0": ("uint8", (*shape, 1)), "ids": np.arange(shape[0]), "noise_std": ("float32", shape[:1])}
         samples = files.read_back(self.path / "samples.npz", say, layout=layout)
-        if samples is not None and "samples" in facts and facts["samples"] != files.digest(samples):
+        if samples is not None and digest not in (None, files.digest(samples)):
             say(f"{self.path / 'samples.npz'} does not fit (not the images that run.json says); made again")
             return None
         return samples
+
+    def mended(self, say: Say) -> dict[str, Any] | None:
+        """`run.json`, as it was when the images were done; None if that is not known, or they were not."""
+        kept, lost = attempt(self.path / GENERATION, lambda path: self.read_sealed_json(path.name))
+        facts, why = attempt(self.path / "run.json", reading.json_object)
+        if not why and facts.get("id", self.id) != self.id:
+            facts, why = {}, f"of the run {facts['id']}"
+        if lost and why:
+            if (self.path / "run.json").exists():
+                say(f"{self.path / 'run.json'} does not fit ({why}); the run is made again")
+            return None
+        if lost:
+            return facts if self.adopted(facts, lost, say) else None
+        if why or lasting(facts) != lasting(kept["facts"]):
+            say(f"{self.path / 'run.json'} does not fit ({why or 'not as it was written'}); written again")
+            self.write_json("run.json", kept["facts"])
+        if self.trace() != kept["trace"]:
+            say(f"{self.path / 'trace.csv'} does not fit (not as it was written); written again")
+            self.write("trace.csv", lambda file: file.write(kept["trace"].encode()))
+        return kept["facts"]
+
+    def adopted(self, facts: dict[str, Any], lost: str, say: Say) -> bool:
+        """Write `generation.json` out of `run.json` and `trace.csv`; whether that can be, or need not be yet."""
+        if "samples" not in facts:  # the images were not done
+            return True
+        trace = self.trace()
+        digest = None if trace is None else hashlib.sha256(trace.encode()).hexdigest()
+        if digest is None or digest != facts.get("trace", digest):  # earlier versions did not say
+            say(f"{self.path / 'trace.csv'} does not fit, nor {GENERATION} ({lost}); the run is made again")
+            return False
+        say(f"{self.path / GENERATION} does not fit ({lost}); written again")
+        self.keep(facts, trace)
+        return True
+
+    def keep(self, facts: dict[str, Any], trace: str) -> None:
+        """Write `generation.json`: what `run.json` says once the images are there, and the text of `trace.csv`."""
+        begun = {key: value for key, value in facts.items() if key != "error"} | {"status": "started"}
+        self.write_sealed_json(GENERATION, {"facts": begun, "trace": trace})
+
+    def trace(self) -> str | None:
+        """The text of `trace.csv`; None if it is not there, or no text."""
+        try:
+            return reading.content(self.path / "trace.csv").decode()
+        except ValueError:
+            return None
 
     def sweep(self) -> None:
         """Remove what a process that died left half-written."""
@@ -172,8 +276,35 @@ FILES = (  # the last to be written is the first to go
     "grid.png",
     "nearest.png",
     "trajectory.npz",
+    GENERATION,
     "run.json",
 )
+
+
+def stored(images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
+    """What `samples.npz` holds of uint8 images (N, H, W): `arr_0` as evaluators expect it."""
+    return {"arr_0": images[..., None], "ids": np.arange(len(images)), "noise_std": noise_std}
+
+
+def chunk_ids(path: Path) -> range:
+    """The images whose chunk is called so; none if it is no name of a chunk."""
+    found = CHUNK.fullmatch(path.name)
+    return range(int(found[1]), int(found[2])) if found else range(0)
+
+
+def attempt(path: Path, read: Read) -> tuple[dict[str, Any], str]:
+    """What is in a file, and nothing; or nothing, and why, in words that need not name it."""
+    if not path.exists():
+        return {}, "it is not there"
+    try:
+        return read(path), ""
+    except UsageError as error:
+        return {}, files.why(error, path)
+
+
+def lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `run.json` that stay as they are."""
+    return {key: value for key, value in facts.items() if key not in CHANGING}
 
 
 def find(folder: Path) -> list[Run]:

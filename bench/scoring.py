@@ -4,22 +4,38 @@ import hashlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
 
-from bench import control_scores, data, features, figures, files, imported, inspection, machine, protocol, score
+from bench import (
+    control_scores,
+    data,
+    durations,
+    features,
+    figures,
+    files,
+    imported,
+    inspection,
+    machine,
+    protocol,
+    score,
+)
 from bench.bounds import LEAST
 from bench.data import Dataset, to_float
 from bench.features import Extractor
 from bench.files import Say
 from bench.noise import level
+from bench.progress import SILENT, Progress
 from bench.reference import Reference
-from bench.runs import SCHEMA_VERSION, Run
+from bench.runs import SCHEMA_VERSION, Run, attempt, stored
+from denoisers import reading
 from denoisers.errors import UsageError, concerning
 from denoisers.weights import sha256
 
 PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")  # of metrics-<fingerprint>.json
+SHEETS = ("grid.png", "nearest.png")
 BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")  # what is written before it, for the same fingerprint
 
 
@@ -42,39 +58,42 @@ def protocol_of(dataset: Dataset, extractor: Extractor, num: int, sampler: dict[
     return {"scoring": rules, "fingerprint": mark, "table": table, "preprocessing": extractor.preprocessing}
 
 
-def is_scored(run: Run, rules: dict[str, Any], say: Say) -> bool:
-    """Whether the images have been scored by these `rules`; they may have been scored otherwise.
+def kept_scores(run: Run, samples: str, rules: dict[str, Any], say: Say) -> dict[str, Any] | None:
+    """The scores of the images with that digest by these `rules`; None if they must be made, or made again.
 
-    A line says what is there and does not fit.
+    They may have been scored otherwise. A line says what is there and does not fit.
     """
     name = f"metrics-{rules['fingerprint']}.json"
     if not (run.path / name).exists():
-        return False
+        return None
     try:
-        reason = misfit(run, run.read_json(name), rules)
-    except (ValueError, TypeError, AttributeError) as error:  # it is no JSON, or says something else
+        scores = run.read_sealed_json(name)
+        reason = misfit(run, scores, {"schema_version": SCHEMA_VERSION, **rules, "samples": samples})
+    except UsageError as error:
         reason = files.why(error, run.path / name)
     if reason:
         say(f"{run.path / name} does not fit ({reason}); scored again")
-    return not reason
+        return None
+    return scores
 
 
-def misfit(run: Run, scores: dict[str, Any], rules: dict[str, Any]) -> str:
-    """What scores have that those of the run by these rules would not, in words; nothing if all is well."""
-    if absent := [key for key in (*PARTS, *rules) if key not in scores]:
+def misfit(run: Run, scores: dict[str, Any], expected: dict[str, Any]) -> str:
+    """What scores have that those of the run would not, in words; nothing if all is well."""
+    if absent := [key for key in (*PARTS, *expected, "files") if key not in scores]:
         return f"it holds no {', '.join(absent)}"
-    expected = {"schema_version": SCHEMA_VERSION, **rules, "samples": run.read_json("run.json").get("samples")}
     for key, value in expected.items():
-        if scores.get(key, value) != value:  # those of earlier versions do not say which images they are of
+        if scores[key] != value:
             return f"it is of another {key.replace('_', ' ')}" if key != "samples" else "it is of other images"
-    table, npz = (part.format(rules["fingerprint"]) for part in BESIDE)
-    if run.read_npz(npz) is None:
-        return f"{npz} cannot be read"
-    for name in (table, npz):
-        path = run.path / name
-        if not path.is_file() or scores.get("files", {}).get(name) not in (None, sha256(path)):
+    for name in (part.format(expected["fingerprint"]) for part in BESIDE):
+        if not is_written(run, name, scores["files"]):
             return f"{name} is not there, or not the file that was written with it"
     return ""
+
+
+def is_written(run: Run, name: str, digests: dict[str, str]) -> bool:
+    """Whether a file of the run is the one with its digest."""
+    path = run.path / name
+    return path.is_file() and digests.get(name) == sha256(path)
 
 
 def circumstances() -> dict[str, Any]:
@@ -89,35 +108,79 @@ def circumstances() -> dict[str, Any]:
 
 def finish(
     run: Run,
-    images: np.ndarray,
-    noise_std: np.ndarray,
+    samples: dict[str, np.ndarray],
     dataset: Dataset,
     extractor: Extractor,
     rules: dict[str, Any],
     say: Say,
-) -> None:
-    """Score uint8 images (N, H, W), write the sheets, and `metrics-<fingerprint>.json` last.
+    progress: Progress = SILENT,
+) -> bool:
+    """Score the images of `samples.npz`, write the sheets, and `metrics-<fingerprint>.json` last; whether it was made.
 
-    Whatever belongs to this scoring is in files of its fingerprint; all others are the same for every scoring.
+    What is there and as it was written stays: the sheets alone are drawn again where they alone are not. Whatever
+    belongs to this scoring is in files of its fingerprint; all others are the same for every scoring.
 
     rules  as `protocol_of` gives them
     """
-    second = features.load(features.second(extractor.name))
-    against = Reference(dataset, extractor, say)
-    controls = control_scores.measured(against, len(images), control_scores.names(len(images)), say)
-    say("scoring")
-    scores, replicates, rows = score.score(images, noise_std, against, Reference(dataset, second, say), controls)
+    whole = kept_scores(run, files.digest(samples), rules, say)
+    before = None if whole is None else whole["files"]
+    if whole is None:
+        whole = scored(run, samples, dataset, extractor, rules, say, progress)
     mark = rules["fingerprint"]
-    table, npz = (part.format(mark) for part in BESIDE)
+    sheets = draw_sheets(run, samples["arr_0"][..., 0], dataset, mark, before, say)
+    if run.read_json("run.json").get("status") != "finished":
+        run.update(status="finished")
+    if before is None or before != before | sheets:
+        run.write_sealed_json(f"metrics-{mark}.json", whole | {"files": whole["files"] | sheets})
+    return before is None
+
+
+def scored(
+    run: Run,
+    samples: dict[str, np.ndarray],
+    dataset: Dataset,
+    extractor: Extractor,
+    rules: dict[str, Any],
+    say: Say,
+    progress: Progress,
+) -> dict[str, Any]:
+    """All numbers of the images, with the digests of what is written beside them: see `finish`."""
+    images = samples["arr_0"][..., 0]
+    second = features.load(features.second(extractor.name))
+    against, other = Reference(dataset, extractor, say), Reference(dataset, second, say)
+    advance = progress.stage("reference", 3)
+    for ask in (lambda: against.arrays, lambda: against.null, lambda: other.arrays):
+        ask()  # what is not kept from before is made now
+        advance(1)
+    controls = control_scores.measured(against, len(images), control_scores.names(len(images)), say, progress)
+    advance = progress.stage("scoring", score.WORK)
+    scores, replicates, rows = score.score(images, samples["noise_std"], against, other, controls, advance)
+    table, npz = (part.format(rules["fingerprint"]) for part in BESIDE)
     run.write(table, lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
     run.write_npz(npz, **{name: values.astype("f4") for name, values in replicates.items()})
-    run.write("grid.png", lambda file: figures.grid(images, file))
-    neighbours = dataset.train[rows["nearest"]]
-    run.write("nearest.png", lambda file: figures.nearest(images, neighbours, rows["ratio"].to_numpy(), file))
-    of = {"samples": run.update(status="finished").get("samples")}
-    of |= {"files": {name: sha256(run.path / name) for name in (table, npz)}}
-    whole = {"schema_version": SCHEMA_VERSION, **rules, **of, **circumstances(), **scores}
-    run.write_json(f"metrics-{mark}.json", whole)
+    of = {"samples": files.digest(samples), "files": {name: sha256(run.path / name) for name in (table, npz)}}
+    return {"schema_version": SCHEMA_VERSION, **rules, **of, **circumstances(), **scores}
+
+
+def draw_sheets(
+    run: Run, images: np.ndarray, dataset: Dataset, mark: str, digests: dict[str, str] | None, say: Say
+) -> dict[str, str]:
+    """The samples, and each beside its nearest training image, drawn unless they are there; digests of both files.
+
+    images   uint8 (N, H, W), whose scores are filed under `mark`
+    digests  of the files that were written with them; None if these are new
+    """
+
+    def pairs(file: BinaryIO) -> None:
+        rows = pd.read_csv(run.path / BESIDE[0].format(mark))
+        figures.nearest(images, dataset.train[rows["nearest"]], rows["ratio"].to_numpy(), file)
+
+    for name, draw in {"grid.png": lambda file: figures.grid(images, file), "nearest.png": pairs}.items():
+        if digests is None or not is_written(run, name, digests):
+            if digests is not None:
+                say(f"{run.path / name} is not there, or not as it was written; drawn again")
+            run.write(name, draw)
+    return {name: sha256(run.path / name) for name in SHEETS}
 
 
 def score_path(
@@ -132,6 +195,7 @@ def score_path(
     device: str = "auto",
     out: Path = Path("results"),
     say: Say = lambda line: None,
+    progress: Progress = SILENT,
 ) -> tuple[Run, str]:
     """Score images made elsewhere (see `imported.read`) into a run folder; at once if that has been done.
 
@@ -165,16 +229,38 @@ def score_path(
     }
     rules = protocol_of(dataset, extractor, len(images), None)
     short = protocol.fingerprint([facts["digest"], dataset.id])  # nearest.png shows images of the dataset
-    run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}")
+    run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}", out)
     with run.alone(say):
         run.sweep()
-        if run.read_samples(images.shape, say) is not None and is_scored(run, rules, say):
+        mended: list[str] = []
+
+        def mending(line: str) -> None:
+            mended.append(line)
+            say(line)
+
+        samples = stored(images, level(to_float(images, dataset.pad)).numpy())
+        restore(run, facts, samples, mending)
+        if not run.complete:
+            progress.expect(durations.expected(dataset, extractor, len(images)))
+        made = finish(run, samples, dataset, extractor, rules, mending, progress)
+        if not (made or mended):
             say(f"complete: {run.path}")
-            return run, rules["fingerprint"]
-        if not run.readable:
-            run.begin(facts)
-        noise_std = level(to_float(images, dataset.pad)).numpy()
-        run.write_samples(images, noise_std)
-        finish(run, images, noise_std, dataset, extractor, rules, say)
-        run.clear_chunks()
         return run, rules["fingerprint"]
+
+
+def restore(run: Run, facts: dict[str, Any], samples: dict[str, np.ndarray], say: Say) -> None:
+    """Write `run.json` and `samples.npz` of images made elsewhere, unless they are there; scores stay.
+
+    The same images may have come from another file: where from stays as it was written first.
+    """
+    whole = run.begun(facts) | {"samples": files.digest(samples)}
+    found, why = attempt(run.path / "run.json", reading.json_object)
+    fixed = whole.keys() - {"status", "source", "warnings"}
+    if not why and any(found.get(key) != whole[key] for key in fixed):
+        why = "it is not as it was written"
+    if why:
+        if (run.path / "run.json").exists():
+            say(f"{run.path / 'run.json'} does not fit ({why}); written again")
+        run.write_json("run.json", whole)
+    if run.read_images(samples["arr_0"].shape[:3], whole["samples"], say) is None:
+        run.write_npz("samples.npz", **samples)

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bench import data, experiment, features, figures, findings, metrics
-from bench.experiment import Progress, Say
+from bench.experiment import Say
 from bench.findings import confidence_change
+from bench.progress import SILENT, Progress
 from bench.protocol import Protocol
 from bench.reference import Reference
 from bench.runs import Run
@@ -91,7 +92,7 @@ def ladder(
     device: str = "auto",
     dtype: str = "auto",
     say: Say = lambda line: None,
-    progress: Progress = lambda done, total: lambda images: None,
+    progress: Progress = SILENT,
 ) -> Path:
     """Run all rungs (those that are done are not run again) and write ladder.md, ladder.csv and ladder.png into `out`.
 
@@ -99,20 +100,23 @@ def ladder(
     """
     options = {"seed": seed, "dataset_name": dataset, "data_dir": data_dir, "device": device, "dtype_name": dtype}
 
+    def setting(rung: Rung) -> Protocol:
+        return Protocol(**{"num": num, "steps": 50, **rung.setting})
+
     def resolve(rung: Rung) -> experiment.Plan:
-        coupling = {} if rung.coupling is None else {"coupling": rung.coupling}
-        setting = Protocol(**{"num": num, "steps": 50, **rung.setting})
-        return experiment.resolve(
-            rung.denoiser, setting, weights=rung.weights, options=coupling, **options, out=out / "runs"
-        )
+        given = {} if rung.coupling is None else {"coupling": rung.coupling}
+        place = {"out": out / "runs", "within": out.parent}
+        return experiment.resolve(rung.denoiser, setting(rung), weights=rung.weights, options=given, **options, **place)
 
     # What is wrong with the options is said before anything is written; the rung that has most to ask of them asks.
     resolve(next(rung for rung in LADDER if rung.setting.get("start") == "held-out"))
-    study = Run(out)
+    study = Run(out, out.parent)
     study.write_json("study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = {}, {}
-    for rung in LADDER:
+    work = [setting(rung).num * setting(rung).steps for rung in LADDER]
+    for place, rung in enumerate(LADDER):
         say(f"{rung.name}: {rung.change}")
+        progress.part(f"rung {place + 1} of {len(LADDER)}", work[place] / sum(work))
         plan = resolve(rung)
         try:
             outcomes[rung.name] = read(experiment.execute(plan, say=say, progress=progress), plan)

@@ -2,6 +2,10 @@
 
 Every write is temporary, then renamed, and none is left over.
 
+Nothing is written through a link that lies in a folder of results, or of ours, as such folders come from others, too.
+In the place of a file a link is replaced, in the place of a folder it is refused. Links that a user names are followed:
+the folder of --out or BENCH_HOME and all above it, and the file of --figure.
+
 A temporary file is locked by who writes it. The kernel frees a lock when its holder ends, in whatever way: what can be
 locked was left by the dead and is removed by the next who writes into the folder. A pid in the name would not do, since
 another process, on this machine or on one that shares the folder, may have it. A file system that knows no locks gives
@@ -14,6 +18,7 @@ import platform
 import pwd
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -78,14 +83,16 @@ def variable(name: str, *, relative: bool = True) -> Path | None:
     return path.absolute() if path and (relative or path.is_absolute()) else None
 
 
-def write(path: Path, fill: Callable[[BinaryIO], Any]) -> None:
+def write(path: Path, fill: Callable[[BinaryIO], Any], within: Path | None = None) -> None:
     """Fill a file, in a folder that is made for it; if that fails or is interrupted, the file is as it was before.
+
+    within  the folder that the user named, below which no folder may be a link; by default the file's own
 
     Raises an OSError of the same kind, but naming the file and the reason, and UsageError if no file can be there.
     """
-    make_folder(path.parent)
+    make_folder(path.parent, within)
     with naming(f"cannot write {path}"):
-        if path.exists() and not path.is_file():
+        if path.exists() and not path.is_file() and not path.is_symlink():
             found = "a folder" if path.is_dir() else "no regular file"
             raise UsageError(f"cannot write {path}: what is there is {found}; move it away, or choose another place")
         sweep(path.parent)
@@ -112,12 +119,17 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
 
 
 def created(path: Path, mode: str) -> BinaryIO:
-    """A file, opened in a folder that may go at any moment: whoever finds it empty may remove it."""
+    """A file, opened in a folder that may go at any moment: whoever finds it empty may remove it. It is no link."""
     for _ in range(100):
         with suppress(FileNotFoundError):
-            return open(path, mode)
+            return open(path, mode, opener=not_linked)
         make_folder(path.parent)
-    return open(path, mode)
+    return open(path, mode, opener=not_linked)
+
+
+def not_linked(path: str | Path, flags: int) -> int:
+    """What `open` opens, unless it is a link, and without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
 
 def sweep(folder: Path) -> None:
@@ -125,7 +137,7 @@ def sweep(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         left = [entry.path for entry in entries if TEMPORARY.fullmatch(entry.name)]
         for path in left:
-            with suppress(OSError), open(path, "r+b") as file:  # for writing: NFS locks no other
+            with suppress(OSError), open(path, "r+b", opener=not_linked) as file:  # for writing: NFS locks no other
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)
 
@@ -161,10 +173,12 @@ HELD: dict[str, BinaryIO] = {}  # locks of this process
 
 
 def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
-    """A locked file that says who holds it; None if there can be none."""
+    """A locked file that says who holds it; None if there can be none. What is no such file makes room."""
     told = False
     while True:
         try:
+            if is_strange(path):
+                path.unlink()
             file = created(path, "a+b")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,13 +190,21 @@ def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
                 fcntl.flock(file, fcntl.LOCK_EX)
         except (OSError, UsageError):  # a place or a file system without locks
             return None
-        if os.fstat(file.fileno()).st_nlink:  # else whoever held it has removed it, and the next has a new one
+        if os.fstat(file.fileno()).st_nlink == 1:  # else whoever held it has removed it, and the next has a new one
             file.truncate(0)
             began = datetime.now(UTC).isoformat(timespec="seconds")
             file.write(f"process {os.getpid()} of {whoami()} on {platform.node()}, since {began}\n".encode())
             file.flush()
             return file
         file.close()
+
+
+def is_strange(path: Path) -> bool:
+    """Whether there is a link, a second name of another file, or no file at all, where a lock belongs."""
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        return not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
+    return False
 
 
 def let_go() -> None:
@@ -203,11 +225,28 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def make_folder(path: Path) -> None:
+def followed(path: Path) -> Path:
+    """The file that a user means who names `path`: where it leads, if it is a link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def check_links(path: Path, within: Path | None) -> None:
+    """Raise UsageError if a folder on the way from `within`, which itself may be anything, to `path` is a link."""
+    place = within
+    for part in path.relative_to(within).parts if within else ():
+        place = place / part
+        if place.is_symlink():
+            raise UsageError(f"a folder belongs at {place}, where there is a link, which is not followed; move it away")
+
+
+def make_folder(path: Path, within: Path | None = None) -> None:
     """Create a folder, and those above it, where they are missing.
 
-    Raises UsageError if a file is in the way, OSError naming the folder and the reason.
+    within  a folder above it, or itself: see `check_links`
+
+    Raises UsageError if a file is in the way, or a link, OSError naming the folder and the reason.
     """
+    check_links(path, within)
     with naming(f"cannot make the folder {path}"):
         try:
             path.mkdir(parents=True, exist_ok=True)

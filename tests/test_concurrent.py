@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cli, data, generate, machine
+from bench import cli, data, machine
 from bench.runs import Run
 from denoisers import files
 
@@ -36,7 +36,6 @@ def digits_at_hand(digits):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(data.DATASETS, "mnist5k", lambda data_dir: digits)
         patch.setattr(data, "mnist5k", lambda data_dir: digits)
-        patch.setattr(generate, "CHUNK", 8)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield digits

@@ -1,7 +1,6 @@
 """A run that was stopped at any moment, or whose files were changed behind its back: the same images in the end."""
 
 import dataclasses
-import json
 import os
 import random
 import select
@@ -14,7 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import control_scores, experiment, generate, scoring
+from bench import control_scores, experiment, generate, scoring, trajectory
+from bench.progress import SILENT
 from bench.protocol import Protocol
 from bench.runs import Run
 from denoisers.errors import UsageError
@@ -28,11 +28,9 @@ def resolved(tmp_path_factory):
     """24 images in chunks of 8, made by two workers."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    options = {"dataset_name": "mnist5k", "device": "cpu", "dtype_name": "float32", "batch_size": 4}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generate, "CHUNK", 8)
-        folder = tmp_path_factory.mktemp("resolved")
-        yield experiment.resolve("gaussian", Protocol(num=NUM, steps=STEPS), **options, worker_count="2", out=folder)
+    options = {"dataset_name": "mnist5k", "device": "cpu", "dtype_name": "float32", "batch_size": 8}
+    folder = tmp_path_factory.mktemp("resolved")
+    yield experiment.resolve("gaussian", Protocol(num=NUM, steps=STEPS), **options, worker_count="2", out=folder)
     torch.set_num_threads(threads)
 
 
@@ -54,14 +52,14 @@ def generated(plan, say=lambda line: None):
     shape = (NUM, *plan.dataset.train.shape[1:])
     if plan.run.read_samples(shape, say) is None:
         plan.run.begin(plan.facts)
-        experiment.generate_missing(plan, say, lambda done, total: lambda images: None)
+        experiment.generate_missing(plan, say, SILENT)
     return (plan.run.path / "samples.npz").read_bytes()
 
 
 def interrupted(plan):
     """The run with all its chunks, and no samples.npz."""
     plan.run.begin(plan.facts)
-    for ids in generate.chunks(NUM, plan.batch_size):
+    for ids in generate.chunks(NUM, plan.batch_size, STEPS):
         plan.run.write_chunk(ids, experiment.make_chunk(plan, None, ids))
     return plan.run
 
@@ -111,7 +109,7 @@ def test_a_chunk_of_another_run_does_not_fit(plan, whole, tmp_path):
     run, said = interrupted(plan), []
     other = Run(tmp_path / "gaussian" / "another")
     other.begin(plan.facts)
-    first = next(iter(generate.chunks(NUM, plan.batch_size)))
+    first = next(iter(generate.chunks(NUM, plan.batch_size, STEPS)))
     other.write_chunk(first, experiment.make_chunk(plan, None, first))
     shutil.copy(other.chunk_path(first), run.chunk_path(first))
     assert generated(plan, said.append) == whole
@@ -178,45 +176,245 @@ def test_another_run_json_is_not_believed(plan, whole, text, reason):
     assert plan.run.read_json("run.json")["id"] == plan.run.id
 
 
-def test_scores_that_do_not_fit_are_made_again_and_said(plan, monkeypatch):
-    """Each file of a scoring, lost, damaged or exchanged; and images that changed."""
+class Made:
+    """What is made of a run, in this process: ids of images, how often it is scored; and what is said."""
 
-    def score(*arguments):
-        rows = pd.DataFrame({"id": range(NUM), "nearest": 0, "ratio": 0.5})
-        return {part: {} for part in scoring.PARTS}, {"fid": np.zeros(3)}, rows
+    def __init__(self, monkeypatch):
+        self.images, self.scores, self.said = [], 0, []
+        self.generate = generate.generate
+        monkeypatch.setattr(generate, "generate", self.some)
+        monkeypatch.setattr(scoring.score, "score", self.score)
+        monkeypatch.setattr(control_scores, "measured", lambda *arguments: {})
+        monkeypatch.setattr(scoring, "circumstances", dict)
 
-    monkeypatch.setattr(control_scores, "measured", lambda *arguments: {})
-    monkeypatch.setattr(scoring.score, "score", score)
-    run, said, mark = experiment.execute(plan), [], plan.rules["fingerprint"]
-    monkeypatch.setattr(scoring.score, "score", lambda *arguments: 1 / 0)
-    assert experiment.execute(plan, say=said.append) == run
-    assert said == [f"complete: {run.path}"]
-    metrics = (run.path / f"metrics-{mark}.json").read_text()
-    content = json.loads(metrics)
-    damages = {
-        f"metrics-{mark}.json": {
-            "{": "is not readable",
-            "{}": "it holds no scores",
-            json.dumps({k: v for k, v in content.items() if k != "controls"}): "it holds no controls",
-            json.dumps(content | {"table": "0"}): "it is of another table",
-            json.dumps(content | {"samples": "0"}): "it is of other images",
-            json.dumps(content | {"files": []}): "AttributeError",
-            json.dumps(content | {"scores": {"fid": float("nan")}}): "NaN is no",
-        },
-        f"per_sample-{mark}.csv": {"id\n0\n": f"per_sample-{mark}.csv is not there, or not the file"},
-        f"replicates-{mark}.npz": {"": f"replicates-{mark}.npz cannot be read"},
-    }
-    for name, texts in damages.items():
-        before = (run.path / name).read_bytes()
-        for text, reason in texts.items():
-            (run.path / name).write_text(text)
-            said.clear()
-            with pytest.raises(ZeroDivisionError):
-                experiment.execute(plan, say=said.append)
-            assert said[0].startswith(f"{run.path}/metrics-{mark}.json does not fit (")
-            assert reason in said[0]
-        (run.path / name).write_bytes(before)
-    assert experiment.execute(plan, say=said.append) == run
+    def some(self, denoiser, ids, *arguments, **options):
+        self.images += ids
+        return self.generate(denoiser, ids, *arguments, **options)
+
+    def score(self, *arguments):
+        self.scores += 1
+        rows = pd.DataFrame({"id": range(NUM), "nearest": range(NUM), "ratio": 1 / np.arange(1, NUM + 1)})
+        return {part: {} for part in scoring.PARTS}, {"fid": np.arange(3)}, rows
+
+    def again(self, plan):
+        """Run the same command; (number of images made, times scored, lines)."""
+        self.images, self.scores, self.said = [], 0, []
+        experiment.execute(plan, say=self.said.append)
+        return len(self.images), self.scores, self.said
+
+
+@pytest.fixture
+def finished(plan, monkeypatch):
+    """A finished run: its plan, what is made of it from now on, and the content of its files."""
+    plan, made = dataclasses.replace(plan, workers=1), Made(monkeypatch)
+    assert made.again(plan)[:2] == (NUM + trajectory.IDS, 1)
+    content = {path.name: path.read_bytes() for path in plan.run.path.iterdir()}
+    assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])
+    return plan, made, content
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[int(0.6 * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def elsewhere(path):
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+    flipped(path)
+
+
+NOTHING, WAY, SCORES = (0, 0), (trajectory.IDS, 0), (0, 1)
+REPAIRS = {
+    "run.json": NOTHING,
+    "generation.json": NOTHING,
+    "trace.csv": NOTHING,
+    "grid.png": NOTHING,
+    "nearest.png": NOTHING,
+    "trajectory.npz": WAY,
+    "per_sample-*.csv": SCORES,
+    "replicates-*.npz": SCORES,
+    "metrics-*.json": SCORES,
+}
+
+
+@pytest.mark.parametrize("damage", [os.remove, half, flipped, emptied, elsewhere])
+def test_what_is_damaged_and_no_more_is_made_again(finished, damage):
+    plan, made, content = finished
+    for name, expected in REPAIRS.items():
+        (path,) = plan.run.path.glob(name)
+        damage(path)
+        images, scores, said = made.again(plan)
+        assert (images, scores) == expected, name
+        assert said or (name, damage) == ("metrics-*.json", os.remove)  # then it looks as if it had not been scored
+        assert not any(line.startswith("complete") for line in said)
+        for path in plan.run.path.glob("moved"):
+            path.unlink()
+        assert {path.name: path.read_bytes() for path in plan.run.path.iterdir()} == content
+        assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["run.json", "trace.csv", "grid.png"], NOTHING),
+        (["generation.json", "trajectory.npz", "nearest.png"], WAY),
+        (["run.json", "generation.json"], (NUM, 1)),
+        (["generation.json", "trace.csv"], (NUM, 1)),
+        (["samples.npz"], (NUM, 1)),
+    ],
+)
+def test_several_files_that_are_lost(finished, names, expected):
+    plan, made, content = finished
+    for name in names:
+        (plan.run.path / name).unlink()
+    assert made.again(plan)[:2] == expected
+    assert (plan.run.path / "samples.npz").read_bytes() == content["samples.npz"]
+    assert {path.name for path in plan.run.path.iterdir()} == content.keys()
+    assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])
+
+
+def test_a_run_json_of_another_count_is_written_again(finished):
+    plan, made, content = finished
+    facts = plan.run.read_json("run.json")
+    plan.run.update(sampler=facts["sampler"] | {"num": 64}, nfe=1)
+    assert made.again(plan)[:2] == NOTHING
+    assert made.said == [f"{plan.run.path / 'run.json'} does not fit (not as it was written); written again"]
+    assert (plan.run.path / "run.json").read_bytes() == content["run.json"]
+
+
+def test_the_files_of_another_count_do_not_fit(finished, tmp_path):
+    """All files of a run of 8 images in the folder of one of 24."""
+    plan, made, content = finished
+    setting = Protocol(num=8, steps=STEPS)
+    other = dataclasses.replace(plan, protocol=setting, run=Run(tmp_path / "other"))
+    other.run.begin(other.facts)
+    experiment.generate_missing(other, pytest.fail, SILENT)
+    for path in other.run.path.iterdir():
+        shutil.copy(path, plan.run.path)
+    assert made.again(plan)[:2] == (NUM, 1)
+    assert "of the run other" in made.said[0]
+    assert (plan.run.path / "samples.npz").read_bytes() == content["samples.npz"]
+
+
+def test_a_run_of_earlier_versions_is_taken_as_it_is(finished):
+    """Its run.json has no digest of trace.csv, and nothing holds a copy."""
+    plan, made, content = finished
+    facts = plan.run.read_json("run.json")
+    plan.run.write_json("run.json", {key: value for key, value in facts.items() if key != "trace"})
+    (plan.run.path / "generation.json").unlink()
+    assert made.again(plan)[:2] == NOTHING
+    assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])
+    (plan.run.path / "trace.csv").unlink()
+    assert made.again(plan)[:2] == NOTHING
+    assert (plan.run.path / "trace.csv").read_bytes() == content["trace.csv"]
+
+
+def test_sheets_that_another_version_draws_otherwise_are_drawn_once(finished, monkeypatch):
+    plan, made, _ = finished
+    (plan.run.path / "grid.png").unlink()
+    monkeypatch.setattr(scoring.figures, "grid", lambda images, file: file.write(b"otherwise"))
+    assert made.again(plan)[:2] == NOTHING
+    assert (plan.run.path / "grid.png").read_bytes() == b"otherwise"
+    assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"table": "0"}, "it is of another table"),
+        ({"samples": "0"}, "it is of other images"),
+        ({"schema_version": 1}, "it is of another schema version"),
+        ({"controls": None}, "it holds no controls"),
+        ({"files": {}}, "is not there, or not the file that was written with it"),
+    ],
+)
+def test_scores_of_something_else_are_made_again(finished, change, reason):
+    plan, made, content = finished
+    name = f"metrics-{plan.rules['fingerprint']}.json"
+    scores = plan.run.read_sealed_json(name) | change
+    plan.run.write_sealed_json(name, {key: value for key, value in scores.items() if value is not None})
+    assert made.again(plan)[:2] == SCORES
+    assert made.said[0].startswith(f"{plan.run.path / name} does not fit (")
+    assert reason in made.said[0]
+    assert (plan.run.path / name).read_bytes() == content[name]
+
+
+def test_scores_of_another_run_are_made_again(finished, tmp_path):
+    plan, made, content = finished
+    name = f"metrics-{plan.rules['fingerprint']}.json"
+    Run(tmp_path / "other").write_sealed_json(name, plan.run.read_sealed_json(name))
+    shutil.copy(tmp_path / "other" / name, plan.run.path)
+    assert made.again(plan)[:2] == SCORES
+    assert (plan.run.path / name).read_bytes() == content[name]
+
+
+def test_a_smaller_batch_goes_on_with_what_is_there(plan, monkeypatch):
+    """As a run is advised to that has no memory for larger ones."""
+    interrupted(plan)
+    for name in ("000000-000008.npz", "000016-000024.npz"):
+        (plan.run.path / "chunks" / name).unlink()
+    made = Made(monkeypatch)
+    made.again(dataclasses.replace(plan, batch_size=3, workers=1))
+    assert sorted(made.images) == sorted([*range(8), *range(16, 24), *range(8)])
+    assert made.said[0] == "resuming: 8 of 24 images are on disk"
+
+
+def test_two_workers_are_used_for_two_batches_and_one_is_said(plan, monkeypatch):
+    made = Made(monkeypatch)
+    made.again(dataclasses.replace(plan, batch_size=12))
+    assert made.images == list(range(8))  # the trajectory; the others were made elsewhere
+    assert plan.run.read_json("run.json")["cost"]["workers"] == 2
+    plan.run.remove()
+    made.again(dataclasses.replace(plan, batch_size=24))
+    assert plan.run.read_json("run.json")["cost"]["workers"] == 1
+    assert made.said[0].startswith("workers: 1 of 2, as batches of 24 images are not divided")
+
+
+PLANTED = ["", "chunks", "..", "chunks/000000-000008.npz", "run.json", "generation.json", "trace.csv", "samples.npz"]
+PLANTED += ["trajectory.npz", "grid.png", "nearest.png", "per_sample-{}.csv", "replicates-{}.npz", "metrics-{}.json"]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_nothing_is_written_through_a_planted_link(plan, tmp_path, monkeypatch, name):
+    """A folder that is a link is refused, a file that is one is replaced; what they lead to stays as it was."""
+    outside, results = tmp_path / "outside", tmp_path / "results"
+    outside.mkdir()
+    run = Run(results / "gaussian" / plan.run.id, results)
+    place = run.path / name.format(plan.rules["fingerprint"])
+    folder = "." not in name or name == ".."
+    place = results / "gaussian" if name == ".." else place
+    place.parent.mkdir(parents=True)
+    if not folder:
+        (outside / "mine").write_text("mine")
+    place.symlink_to(outside if folder else outside / "mine")
+    made = Made(monkeypatch)
+    if folder:
+        with pytest.raises(UsageError, match=r"where there is a link, which is not followed; move it away"):
+            made.again(dataclasses.replace(plan, run=run))
+        assert list(outside.iterdir()) == []
+    else:
+        made.again(dataclasses.replace(plan, run=run))
+        assert [path.read_text() for path in outside.iterdir()] == ["mine"]
+        assert not place.is_symlink()
+        assert place.parent.name == "chunks" or place.is_file()
+
+
+def test_a_folder_of_results_that_is_a_link_itself_is_what_the_user_named(plan, tmp_path, monkeypatch):
+    (tmp_path / "large-disk").mkdir()
+    (tmp_path / "results").symlink_to("large-disk")
+    run = Run(tmp_path / "results" / "gaussian" / plan.run.id, tmp_path / "results")
+    Made(monkeypatch).again(dataclasses.replace(plan, run=run))
+    assert (tmp_path / "large-disk" / "gaussian" / run.id / "samples.npz").is_file()
 
 
 def killed(plan, after):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import denoisers
-from bench.generate import chunks, generate
+from bench.generate import SHARES, WORK, chunks, generate, missing
 from bench.sampler import SAMPLERS
 from denoisers import schedule
 
@@ -88,8 +88,24 @@ def test_progress_counts_image_steps(train):
     assert sum(seen) == 10 * 8
 
 
-@pytest.mark.parametrize(("num", "batch"), [(2000, 128), (2000, 7), (3, 1), (10_000, 1024)])
-def test_chunks_are_whole_batches_and_cover_all_ids(num, batch):
-    parts = chunks(num, batch)
+@pytest.mark.parametrize("steps", [1, 20, 1000])
+@pytest.mark.parametrize(("num", "batch"), [(2000, 128), (2000, 7), (3, 1), (10_000, 1024), (256, 128), (10_000, 1)])
+def test_chunks_are_whole_batches_and_cover_all_ids(num, batch, steps):
+    parts = chunks(num, batch, steps)
     assert [i for part in parts for i in part] == list(range(num))
-    assert all(part.start % batch == 0 and len(part) >= 256 for part in parts[:-1])
+    assert all(part.start % batch == 0 and len(part) == len(parts[0]) for part in parts[:-1])
+    assert all(len(part) == batch or (len(part) - batch) * steps < WORK for part in parts)  # what a kill costs
+    assert len(parts) >= min(SHARES, -(-num // batch))  # for workers
+    assert len(parts) < SHARES * 2 + num * steps / WORK  # and not a process for each batch, however small
+
+
+def test_256_images_are_work_for_two():
+    assert [len(part) for part in chunks(256, 128, 20)] == [128, 128]
+
+
+def test_what_is_missing_is_what_is_wanted_and_not_there():
+    wanted = [range(0, 8), range(8, 16), range(16, 20)]
+    assert missing(wanted, []) == wanted
+    assert missing(wanted, wanted[1:2]) == [wanted[0], wanted[2]]
+    assert missing(wanted, [range(0, 20)]) == []
+    assert missing(wanted, [range(2, 4), range(6, 10)]) == [range(0, 2), range(4, 6), range(10, 16), range(16, 20)]
