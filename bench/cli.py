@@ -5,25 +5,23 @@ import itertools
 import json
 import math
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import __version__, choices
 from bench.bounds import DIGITS, EPOCHS, TRAINING_SEED, WORK, file_name
 from bench.flags import (
     FORMATS,
-    GRIDS,
     KINDS,
     LEVELS,
-    NETWORKS,
     OVERWRITE,
-    PROTOCOLS,
-    STARTS,
     STUDIES,
     DataDir,
     Dataset,
@@ -49,47 +47,93 @@ from bench.flags import (
     one_of,
     place,
     setting,
+    switch,
     title,
     word,
 )
+from bench.progress import Terminal
+from bench.text import printable
 from denoisers import reading
-from denoisers.errors import ForeignError, UsageError, concerning
+from denoisers.errors import ForeignError, UsageError, concerning, listed
 from denoisers.memory import exhausted, free_memory, limit_memory
 
 if TYPE_CHECKING:
     from bench.runs import Run
 
 app = typer.Typer(
-    help="I have a denoiser: is it a generative prior, and if not, where does it fail?",
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+terminal = Terminal()
 
 
-@app.command()
+def command(name: str | None = None, *, first: str = "loading PyTorch") -> Callable[[Callable], Callable]:
+    """A command, whose progress the terminal shows while it works.
+
+    first  what it does before anything else, if that takes a while
+    """
+
+    def register(work: Callable) -> Callable:
+        @functools.wraps(work)
+        def shown(**options: object) -> None:
+            with terminal.working(first):
+                work(**options)
+
+        return app.command(name)(shown)
+
+    return register
+
+
+def print_version(asked: bool) -> None:
+    """What --version does."""
+    if asked:
+        typer.echo(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    """I have a denoiser: is it a generative prior, and if not, where does it fail?"""
+
+
+@command()
 def run(
     denoiser: Denoiser,
     weights: Weights = None,
     option: Options = None,
-    protocol: Annotated[str, choice(PROTOCOLS, "Number of images, and sampler.", "--protocol")] = "standard",
+    protocol: Annotated[str, choice(choices.PROTOCOLS, "Number of images, and sampler.", "--protocol")] = "standard",
+    num: Annotated[int | None, setting("num", "Images.", "256, 2000 or 10000, by --protocol")] = None,
     sampler: Annotated[
         str | None,
-        flag("--sampler", read=named, shown="NAME", help="One of `bench list samplers`, or file.py:attr."),
+        flag("--sampler", read=named, shown="NAME", help="Of `bench list samplers`, or file.py:attr.", default="ddpm"),
     ] = None,
-    steps: Annotated[int | None, setting("steps", f"Steps of the sampler, on the grid; times --num {WORK}.")] = None,
-    grid: Annotated[str | None, choice(GRIDS, "Noise levels.", "--grid")] = None,
-    eta: Annotated[float | None, setting("eta", "Share of fresh noise, 0 (DDIM) to 1 (DDPM).")] = None,
-    churn: Annotated[float | None, setting("churn", "heun: noise added before each step, S_churn.")] = None,
-    beta: Annotated[float | None, setting("beta", "ks: share of the noise that a step removes for good.")] = None,
-    h0: Annotated[float | None, setting("h0", "ks: size of the first step.")] = None,
-    num: Annotated[int | None, setting("num", "Images.")] = None,
+    steps: Annotated[
+        int | None,
+        setting("steps", f"Steps of the sampler, on the grid; times --num {WORK}.", "20, 50 or 1000, by --protocol"),
+    ] = None,
+    grid: Annotated[str | None, choice(choices.GRIDS, "Noise levels.", "--grid", default="ddpm")] = None,
     sigma_max: Annotated[
-        float | None, setting("sigma-max", "Begin at this noise, of images in [-1, 1]; not below the grid.")
+        float | None,
+        setting("sigma-max", "Begin at this noise, of images in [-1, 1]; not below the grid.", "the grid's first"),
     ] = None,
-    start: Annotated[str | None, choice(STARTS, "What lies under the first noise.", "--start")] = None,
+    start: Annotated[
+        str | None, choice(choices.STARTS, "What lies under the first noise.", "--start", default="noise")
+    ] = None,
     clip: Annotated[
-        bool | None, typer.Option("--clip/--no-clip", help="Clamp the estimate of x0 to [-1, 1] in every step.")
+        bool | None,
+        switch("--clip/--no-clip", help="Clamp the estimate of x0 to [-1, 1] in every step.", default="clip"),
     ] = None,
+    eta: Annotated[float | None, setting("eta", "Share of fresh noise, 0 (DDIM) to 1 (DDPM).", "the sampler's")] = None,
+    churn: Annotated[float | None, setting("churn", "heun: noise added before each step, S_churn.", "0")] = None,
+    beta: Annotated[
+        float | None, setting("beta", "ks: share of the noise that a step removes for good.", "0.5")
+    ] = None,
+    h0: Annotated[float | None, setting("h0", "ks: size of the first step, a share of the residual.", "0.01")] = None,
     seed: Seed = 0,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
@@ -97,14 +141,14 @@ def run(
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch_size: Annotated[int | None, setting("batch-size", "Images at once; default 128, on cuda 1024.")] = None,
+    batch_size: Annotated[int | None, setting("batch-size", "Images at once.", "128, on cuda 1024")] = None,
     workers: WorkerCount = "auto",
+    max_bytes: MaxBytes = None,
     out: Out = Path("results"),
     overwrite: Annotated[
         str, choice(OVERWRITE, "What becomes of a run that is there; only-missing resumes it.", "--overwrite")
     ] = "only-missing",
     json_: Json = False,
-    max_bytes: MaxBytes = None,
 ) -> None:
     """Generate images with a denoiser, score them, and write a run folder; again to resume.
 
@@ -125,6 +169,7 @@ def run(
     given = {key: value for key, value in flags.items() if value is not None}
     if sampler is not None:
         given = dict.fromkeys(protocol_.SETTINGS) | given  # the sampler's own settings, not the protocol's
+    terminal.bar.stage("preparing")
     plan = experiment.resolve(
         denoiser,
         dataclasses.replace(protocol_.PROTOCOLS[protocol], **given),
@@ -145,15 +190,14 @@ def run(
     known = plan.facts["warnings"]
     warn(known)
     with plan.run.alone(say):
-        with resumable(), ExitStack() as bars:
-            finished = experiment.execute(
-                plan, overwrite=overwrite, say=say, progress=lambda done, total: progress_bar(bars, done, total)
-            )
+        with resumable():
+            finished = experiment.execute(plan, overwrite=overwrite, say=say, progress=terminal.bar)
         warn([line for line in finished.read_json("run.json").get("warnings") or [] if line not in known])
         show(finished, plan.rules["fingerprint"], json_)
+    finish("report", out)
 
 
-@app.command()
+@command()
 def report(
     folder: Annotated[Path, argument(read=place, shown="FOLDER", help="Folder of runs.")] = Path("results"),
     format_: Annotated[
@@ -163,8 +207,8 @@ def report(
         Path | None, flag("--out", read=place, shown="FOLDER", help="For the files; by default the folder of runs.")
     ] = None,
     data_dir: DataDir = None,
-    open_: Annotated[bool, typer.Option("--open", help="Show report.html in the browser.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print all as JSON; write nothing.")] = False,
+    open_: Annotated[bool, switch("--open", help="Show report.html in the browser.")] = False,
+    json_: Annotated[bool, switch("--json", help="Print all as one JSON document; write nothing.")] = False,
 ) -> None:
     """Print one table per protocol for all runs below a folder, and write the report: one page, to look at or send.
 
@@ -178,24 +222,28 @@ def report(
     if open_ and "html" not in chosen:
         raise UsageError(f"shows report.html; add html to --format {format_}", "--open")
     target = out or folder
+    terminal.bar.stage("reading the runs")
     with concerning("FOLDER"):
         entries, absent = report.collect(folder)
-    if not json_:
-        machine.check_writable(target)
-    entries = completed.completed(entries, lambda rules, n: control_scores.later(rules, n, data_dir, say))
+    terminal.bar.expect({"looking at the images": 0.02 * len(entries), "writing": 6 + 0.02 * len(entries)})
+    measure = functools.partial(control_scores.later, data_dir=data_dir, say=say, progress=terminal.bar)
+    entries = completed.completed(entries, measure, absent)
+    terminal.bar.stage("looking at the images")
     prepared = exports.prepare(folder, entries, absent, target)
     if json_:
-        typer.echo(exports.as_json(prepared), nl=False)
+        terminal.result(exports.as_json(prepared).rstrip())
         return
-    paths = exports.save(prepared, chosen)
-    typer.echo(report.tables(entries, absent, prepared.groups))
-    for path in paths:
-        typer.echo(path)
+    terminal.result(report.tables(prepared.entries, prepared.absent, prepared.groups))  # before anything is written
+    machine.check_writable(target)
+    terminal.bar.stage("writing")
+    for path in exports.save(prepared, chosen):
+        terminal.result(path)
+    say(report.summary(prepared.entries, prepared.absent))
     if open_:
         typer.launch(str((target / "report.html").resolve()))
 
 
-@app.command()
+@command()
 def score(
     path: Annotated[
         Path, argument(read=place, shown="PATH", help="npz with arr_0, folder of PNGs, or file saved by torch.")
@@ -221,14 +269,15 @@ def score(
 
     options = {"dataset_name": dataset, "data_dir": data_dir, "extractor_name": features}
     options |= {"extractor_weights": features_weights, "device": device}
-    show(*scoring.score_path(path, name=name, num=num, **options, out=out, say=say), json_)
+    show(*scoring.score_path(path, name=name, num=num, **options, out=out, say=say, progress=terminal.bar), json_)
+    finish("report", out)
 
 
-@app.command()
+@command()
 def compare(
     runs: Annotated[
         list[Path],
-        argument(read=place, shown="RUN...", help="Two or more run folders, or folders of runs that differ in seed."),
+        argument(read=place, shown="RUN...", help="Names or folders of runs; a folder of results, results by default."),
     ],
     features: Annotated[
         str | None, flag("--features", read=word, shown="NAME", help="Extractor, where runs are scored with several.")
@@ -237,36 +286,43 @@ def compare(
 ) -> None:
     """Say which differences between runs are real: paired bootstrap intervals, p-values, ties.
 
+    Runs that differ in their seed alone count as one. A folder of results says where to look names up; alone, it stands
+    for all that it holds. Examples:
+
+    bench compare unet ideal
+
+    bench compare results/reference
+
     p is corrected for all rows (Holm). A tie: corrected p above 5 %, or a difference inside the held-out floor.
     """
     from bench import compare as compare_
-    from bench import report
+    from bench import report, selection
 
-    if len(runs) < 2:
-        raise UsageError(f"two or more are compared; found {len(runs)}", "RUN...")
     with concerning("RUN..."):
-        found = compare_.load_all(runs, features)
+        found = selection.load(runs, features, say)
+        if len(found) < 2:
+            raise UsageError(f"two or more are compared; found {listed([run.name for run in found])}")
         frame = compare_.compare(found)
     if json_:
-        typer.echo(frame.to_json(orient="records", indent=2))
+        terminal.result(frame.to_json(orient="records", indent=2))
         return
     for first, second in itertools.combinations(found, 2):
         say(compare_.pairing(first, second))
-    typer.echo(report.markdown(compare_.shown(frame)))
+    terminal.result(report.markdown(compare_.shown(frame)))
 
 
-@app.command(name="list")
+@command("list", first="")
 def list_(
     kind: Annotated[str, argument(read=one_of(KINDS), shown="KIND", help=" | ".join(KINDS))] = "denoisers",
 ) -> None:
-    """List what there is, by name."""
+    """List what there is, by name, with a line on each."""
     for name, note in listing(kind).items():
-        typer.echo(f"{name:<14} {note}".rstrip())
+        terminal.result(f"{name:<{max(map(len, listing(kind)))}}  {note}".rstrip())
     if kind == "denoisers":
         complain()
 
 
-@app.command()
+@command()
 def info(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
     """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
     import inspect
@@ -284,10 +340,10 @@ def info(name: Name, weights: Weights = None, option: Options = None, max_bytes:
         with concerning("NAME"):
             found = check.load(name, weights, **parse_options(option or []))
         facts |= {"spec": found.spec.to_json(), "band": contract.in_both_units(found.spec), "card": found.card}
-    typer.echo(json.dumps(facts, indent=2))
+    terminal.result(json.dumps(facts, indent=2))
 
 
-@app.command()
+@command()
 def check(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
     """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
     import pandas as pd
@@ -302,14 +358,14 @@ def check(name: Name, weights: Weights = None, option: Options = None, max_bytes
     rows = check.conformance(found)
     table = pd.DataFrame(rows).rename(columns={"check": name})
     failed = [row for row in rows if row.verdict == check.FAIL]
-    typer.echo(report.markdown(table.drop(columns="remedy")))
+    terminal.result(report.markdown(table.drop(columns="remedy")))
     for row in failed:
-        typer.echo(f"\n{row.check}: {row.remedy}")
-    typer.echo(f"\n{check.closing(name, rows)}")
+        terminal.result(f"\n{row.check}: {row.remedy}")
+    terminal.result(f"\n{check.closing(name, rows)}")
     sys.exit(bool(failed))
 
 
-@app.command()
+@command()
 def gauge(
     denoiser: Denoiser,
     weights: Weights = None,
@@ -321,7 +377,7 @@ def gauge(
     figure: Annotated[
         Path | None, flag("--figure", read=place, shown="PNG", help="To draw noisy | denoised into; with --images.")
     ] = None,
-    likelihood: Annotated[bool, typer.Option("--likelihood", help="Bits per pixel instead of errors.")] = False,
+    likelihood: Annotated[bool, switch("--likelihood", help="Bits per pixel instead of errors.")] = False,
     num: Annotated[int, number(DIGITS, "Held-out digits.", "--num")] = 1000,
     out: Annotated[
         Path | None, flag("--out", read=place, shown="FOLDER", help="Of runs; keeps the errors for its report.")
@@ -360,8 +416,8 @@ def gauge(
     with concerning("--images"):
         photos = photographs.read(images) if images is not None else None
     digits = functools.cache(lambda: data.load(dataset, data_dir))
-    if photos is None and num > len(digits().held_out):
-        raise UsageError(f"{dataset} has {len(digits().held_out)} held-out digits; found {num}", "--num")
+    if photos is None:
+        digits().first(num)  # or there are fewer, which is said
     with concerning("--denoiser"):
         found = denoisers.load(denoiser, weights, **data.ingredients(digits), **parse_options(option or []))
         lines = (
@@ -370,23 +426,22 @@ def gauge(
             else framing.against(found.spec, framing.largest(photos.values()))
         )
     warn([*weights_.warnings(found.card), *lines])
+    advance = terminal.bar.stage("gauging", len(likelihood_.grid()[0]) if likelihood else 0)
     if likelihood:
-        with ExitStack() as bars:
-            bar = progress_bar(bars, 0, len(likelihood_.grid()[0]), "gauging")
-            frame = likelihood_.likelihood(found, digits(), num, advance=bar)
+        frame = likelihood_.likelihood(found, digits(), num, advance=advance)
     else:
         frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos, images)
-    typer.echo("\n".join(filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])))
+    terminal.result("\n".join(filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])))
     if out is not None:
         facts = {"denoiser": denoiser, "weights": found.spec.weights, "options": parse_options(option or [])}
-        typer.echo(gauge_.keep(frame, facts, digits(), num, out))
+        terminal.result(gauge_.keep(frame, facts, digits(), num, out))
         gauge_.bounds(digits(), num, out, say)
     if figure is not None:
         gauge_.draw(found, photos, figure)
-        typer.echo(figure)
+        terminal.result(figure)
 
 
-@app.command()
+@command()
 def study(
     name: Annotated[str, argument(read=one_of(STUDIES), shown="NAME", help=" | ".join(STUDIES))],
     num: Annotated[int, setting("num", "Images per rung; rungs of 1000 steps have 64.")] = 256,
@@ -406,18 +461,20 @@ def study(
     from bench import machine, study
 
     machine.check_writable(out / name)
-    with resumable(), ExitStack() as bars:
+    with resumable():
         options = {"num": num, "seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
-        path = study.ladder(
-            out / name, **options, dtype=dtype, say=say, progress=lambda done, total: progress_bar(bars, done, total)
-        )
-    typer.echo(path.read_text().rstrip())
-    typer.echo(path)
+        path = study.ladder(out / name, **options, dtype=dtype, say=say, progress=terminal.bar)
+    terminal.result(path.read_text().rstrip())
+    terminal.result(path)
+    finish("report", out)
 
 
-@app.command()
+ROUNDS = ", ".join(f"{name} {rounds}" for name, rounds in choices.EPOCHS.items())
+
+
+@command()
 def train(
-    network: Annotated[str, argument(read=one_of(NETWORKS), shown="NETWORK", help=" | ".join(NETWORKS))],
+    network: Annotated[str, argument(read=one_of(choices.EPOCHS), shown="NETWORK", help=" | ".join(choices.EPOCHS))],
     name: Annotated[str | None, flag("--name", read=file_name, shown="NAME", help="Of the card and the files.")] = None,
     weights: Annotated[
         str | None, flag("--weights", read=named, shown="CARD|PATH", help="To start from, instead of from scratch.")
@@ -425,7 +482,7 @@ def train(
     out: Annotated[Path, flag("--out", read=place, shown="FOLDER", help="For weights, card and checkpoint.")] = Path(
         "weights"
     ),
-    epochs: Annotated[int | None, number(EPOCHS, "Rounds over the data.", "--epochs")] = None,
+    epochs: Annotated[int | None, number(EPOCHS, "Rounds over the data.", "--epochs", default=ROUNDS)] = None,
     seed: Annotated[int, number(TRAINING_SEED, "Of weights, order and noise.", "--seed")] = 0,
     source: Annotated[
         str | None, flag("--data", read=named, shown="natural|mnist|FOLDER", help="kbnet: the images.")
@@ -444,39 +501,37 @@ def train(
     from bench import train as train_
 
     chosen = machine.choose_device(device)
+    terminal.bar.stage("training")
     options = {"name": name, "weights": weights, "out": out, "epochs": epochs, "seed": seed, "data_dir": data_dir}
     with resumable():
         path = train_.train(network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say)
-    typer.echo(path.with_suffix(".json").read_text().rstrip())
-    typer.echo(path)
+    terminal.result(path.with_suffix(".json").read_text().rstrip())
+    say(path)
 
 
 def show(run: "Run", fingerprint: str, json_: bool) -> None:
-    """The table of a run, or its scores as JSON; and where it is."""
+    """The table of a run and, last, where it is; or its scores, as the one JSON document on standard output."""
     from bench import report
 
     if json_:
-        typer.echo(json.dumps(run.read_json(f"metrics-{fingerprint}.json"), indent=2))
+        terminal.result(json.dumps(run.read_json(f"metrics-{fingerprint}.json"), indent=2))
+        say(run.path)
     else:
-        typer.echo(report.tables(*report.collect(run.path)))
-    typer.echo(run.path)
+        terminal.result(report.tables(*report.collect(run.path)))
+        terminal.result(run.path)
+
+
+def finish(*following: object) -> None:
+    """How long it took, and which command to type next."""
+    say(terminal.bar.summary())
+    say(f"next: {shlex.join(['bench', *map(str, following)])}")
 
 
 def listing(kind: str) -> dict[str, str]:
-    """Name -> a word on it. Only the denoisers are listed without importing torch."""
-    if kind == "denoisers":
-        from denoisers import registry
+    """Name -> a line on it. Nothing slow is imported."""
+    from denoisers import registry
 
-        return registry.table()
-    from bench import data, features, protocol
-    from bench.sampler import SAMPLERS
-
-    if kind == "samplers":
-        return {name: ", ".join(f"{k} {v}" for k, v in member.settings.items()) for name, member in SAMPLERS.items()}
-    if kind == "protocols":
-        return {name: str(setting) for name, setting in protocol.PROTOCOLS.items()}
-    tables = {"grids": protocol.GRIDS, "features": features.EXTRACTORS, "datasets": data.DATASETS}
-    return {name: (entry.__doc__ or "").split("\n")[0] for name, entry in tables[kind].items()}
+    return registry.descriptions() if kind == "denoisers" else getattr(choices, kind.upper())
 
 
 OTHER_FLAGS = {"weights": "--weights", "train": "--dataset", "labels": "--dataset"}  # what an option cannot be called
@@ -497,13 +552,6 @@ def parse_options(pairs: list[str]) -> dict[str, str]:
     return options
 
 
-def progress_bar(bars: ExitStack, done: int, total: int, label: str = "generating") -> Callable[[int], None]:
-    """A bar on stderr that lives as long as `bars`; returns what advances it."""
-    bar = bars.enter_context(typer.progressbar(length=total, label=label, file=sys.stderr))
-    bar.update(done)
-    return bar.update
-
-
 class Stopped(BaseException):
     """SIGTERM or SIGHUP, by its number: it ends a command as Ctrl-C does, with nothing half-written.
 
@@ -522,7 +570,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Stopped):
-        say("\ninterrupted; what is finished is on disk, and the same command resumes")
+        say("interrupted; what is finished is on disk, and the same command resumes")
         raise
 
 
@@ -552,7 +600,7 @@ def complain(name: str | None = None) -> None:
 
 def say(line: object) -> None:
     """A line to the person at the terminal."""
-    typer.echo(line, err=True)
+    typer.echo(printable(str(line)), err=True)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from bench import folders, names, uncertainty
+from bench import names, uncertainty
 from bench.runs import Run
 from denoisers.errors import UsageError
 
@@ -41,12 +41,13 @@ CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagre
 class Scored:
     """One run, or several that differ in their seed alone, under one scoring protocol."""
 
-    name: str  # as it stands alone; of several that `load_all` loads, as it is told from the others
+    name: str  # as it stands alone; of several that `selection.load` loads, as it is told from the others
     seeds: tuple[int, ...]
     facts: dict[str, Any]  # run.json of the first
     metrics: dict[str, Any]  # metrics-<fingerprint>.json of the first
     values: dict[str, float]
     replicates: dict[str, np.ndarray]
+    path: Path  # of the first
 
     @property
     def num(self) -> int:
@@ -58,28 +59,6 @@ class Scored:
         if score in COPIES:
             return 0.0
         return 1.96 * math.sqrt(2) * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
-
-
-def load_all(paths: Sequence[Path], features: str | None = None) -> list[Scored]:
-    """`load` of each path, under names that tell them apart."""
-    found = [load(path, features) for path in paths]
-    rows = [run.facts | {"seed": ", ".join(map(str, run.seeds))} for run in found]
-    called = names.distinct(rows, [str(path) for path in paths])
-    return [dataclasses.replace(run, name=name) for run, name in zip(found, called, strict=True)]
-
-
-def load(path: Path, features: str | None = None) -> Scored:
-    """A run folder; or the folder above several, combined if they differ in their seed alone.
-
-    features  the extractor, where the images have been scored with several
-
-    Raises UsageError naming what is missing or does not fit.
-    """
-    beside = [found.parent for found in folders.named(path, "run.json") if found.parent.parent == path]
-    paths = [path] if (path / "run.json").is_file() else beside
-    if not paths:
-        raise UsageError(f"no run in {path}: expected run.json in it, or in folders below it")
-    return combined([load_one(Run(found), features) for found in paths], path)
 
 
 def load_one(run: Run, features: str | None = None, *, mark: str | None = None) -> Scored:
@@ -113,30 +92,19 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         values = {name: metrics["scores"][name]["value"] for name in SCORES}
         for name in COPIES:
             values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"]
-        scored = Scored(names.describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates)
+        scored = Scored(names.describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates, run.path)
         _ = [scored.margin(name) for name in SCORES], scored.num
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{run.path}: the scores lack {error}; score again with the same command") from None
     return scored
 
 
-def combined(parts: Sequence[Scored], path: Path | None = None) -> Scored:
-    """Runs of several seeds as one: means of values and of bootstrap values, whose spread falls with their number.
-
-    Raises UsageError, naming the fields, if they differ in more than the seed.
-    """
+def combined(parts: Sequence[Scored]) -> Scored:
+    """Runs that differ in their seed alone as one: means of values and of bootstrap values, whose spread falls."""
     first = parts[0]
-    for other in parts[1:]:
-        if fields := [*differing(first, other), *generated_otherwise(first, other)]:
-            raise UsageError(
-                f"the runs in {path} differ in more than their seed: {'; '.join(fields)}; name one of them"
-            )
-    seeds = tuple(seed for part in parts for seed in part.seeds)
-    if len(set(seeds)) < len(seeds):
-        raise UsageError(f"{path} holds a seed twice; name one of the runs")
     return dataclasses.replace(
         first,
-        seeds=seeds,
+        seeds=tuple(seed for part in parts for seed in part.seeds),
         values={name: float(np.mean([part.values[name] for part in parts])) for name in first.values},
         replicates={name: np.mean([part.replicates[name] for part in parts], 0) for name in first.replicates},
     )

@@ -15,6 +15,7 @@ from bench import data, features, panel, reference, score
 from bench.data import Dataset, to_float
 from bench.files import Say
 from bench.noise import level
+from bench.progress import SILENT, Advance, Progress
 from bench.reference import Reference
 from bench.score import Scores
 from denoisers.errors import UsageError
@@ -29,17 +30,26 @@ def names(n: int) -> tuple[str, ...]:
 
 
 def measured(
-    against: Reference, n: int, names: Iterable[str], say: Say = lambda line: None
+    against: Reference, n: int, names: Iterable[str], say: Say = lambda line: None, progress: Progress = SILENT
 ) -> dict[str, dict[str, Any]]:
     """Scores of control sets of n images by name, each measured unless it has been."""
-    return {name: one(against, n, name, say) for name in names}
+    absent, found = missing(against, n, names), {}
+    advance: Advance = progress.stage("control sets", len(absent)) if absent else SILENT.stage("")
+    for name in names:
+        found[name] = one(against, n, name, say)
+        advance(name in absent)
+    return found
+
+
+def missing(against: Reference, n: int, names: Iterable[str]) -> list[str]:
+    """Those of the control sets of n images that have not been measured."""
+    return [name for name in names if not reference.is_kept(key(against.key, features.judge(), n, name))]
 
 
 def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
     """Scores of one control set, as JSON."""
 
     def compute() -> dict[str, np.ndarray]:
-        say(f"measuring the control set {name} of {n} images")
         images = panel.CONTROLS[name](against.dataset, n)
         noise_std = level(to_float(images, against.dataset.pad)).numpy()
         if name == HELD_OUT:
@@ -60,7 +70,11 @@ def key(reference: str, judge: str, n: int, name: str) -> str:
 
 
 def later(
-    rules: Mapping[str, str], n: int, data_dir: Path | None = None, say: Say = lambda line: None
+    rules: Mapping[str, str],
+    n: int,
+    data_dir: Path | None = None,
+    say: Say = lambda line: None,
+    progress: Progress = SILENT,
 ) -> dict[str, dict[str, Any]]:
     """The scores of all control sets for images that were scored by `rules`, for a report.
 
@@ -71,7 +85,7 @@ def later(
         return {}
     try:
         against = Reference(dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]), say)
-        return measured(against, n, panel.CONTROLS, say)
+        return measured(against, n, panel.CONTROLS, say, progress)
     except UsageError as error:
         say(f"control sets of {n} images are not measured: {error}")
         return {}

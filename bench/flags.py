@@ -7,29 +7,46 @@ from typing import Annotated, Any
 import typer
 
 from bench.bounds import BOUNDS
+from bench.choices import DATASETS
 from denoisers import reading
 from denoisers.bounds import GREY, LEVEL, Bound, grey_levels
 from denoisers.errors import UsageError
 from denoisers.files import expand
 
-# The words of choices, here so that help need not import what they name; test_cli.py holds them to the tables.
-KINDS = ("denoisers", "samplers", "grids", "features", "datasets", "protocols")
-PROTOCOLS = ("quick", "standard", "paper")
-GRIDS = ("ddpm", "cosine", "karras")
-STARTS = ("noise", "mean", "gaussian", "held-out")
-DATASETS = ("mnist", "mnist5k")
+# The words of choices that need no line on each; those that do are in choices.py. test_cli.py holds them to the tables.
+KINDS = ("denoisers", "samplers", "grids", "starts", "features", "datasets", "protocols")
 DTYPES = ("auto", "float32", "bfloat16")
 OVERWRITE = ("only-missing", "always", "never")
-NETWORKS = ("unet", "kbnet", "lenet")
 FORMATS = ("html", "md", "csv", "tex", "json")
 STUDIES = ("ladder",)
+
+PANELS = {  # of help: title -> flags; all others stand under "Options"
+    "Denoiser": ("--denoiser", "--weights", "--option"),
+    "Images and sampler": (
+        *("--protocol", "--num", "--sampler", "--steps", "--grid", "--sigma-max", "--start", "--clip/--no-clip"),
+        *("--eta", "--churn", "--beta", "--h0", "--seed"),
+    ),
+    "Data and scores": ("--dataset", "--data-dir", "--features", "--features-weights"),
+    "Machine": ("--device", "--dtype", "--batch-size", "--workers", "--max-bytes"),
+    "Results": ("--out", "--overwrite", "--json"),
+}
+PANEL = {flag: title for title, flags in PANELS.items() for flag in flags}
 
 LONGEST = 4096  # characters of a path or word, as Linux has it
 
 
-def flag(*names: str, read: Callable[[str], Any], shown: str, help: str = "") -> Any:
-    """An option whose text `read` turns into its value, or refuses with a UsageError or typer.BadParameter."""
-    return typer.Option(*names, parser=speaking(read), metavar=shown, help=help or None)
+def flag(*names: str, read: Callable[[str], Any], shown: str, help: str, default: str | None = None) -> Any:
+    """An option whose text `read` turns into its value, or refuses with a UsageError or typer.BadParameter.
+
+    default  what help says of it where the value alone does not: None stands for something that depends on others
+    """
+    said = {"help": help, "show_default": default or True, "rich_help_panel": PANEL.get(names[0])}
+    return typer.Option(*names, parser=speaking(read), metavar=shown, **said)
+
+
+def switch(*names: str, help: str, default: str = "off") -> Any:
+    """An option without a value."""
+    return typer.Option(*names, help=help, show_default=default, rich_help_panel=PANEL.get(names[0]))
 
 
 def argument(*, read: Callable[[str], Any], shown: str, help: str) -> Any:
@@ -51,14 +68,14 @@ def speaking(read: Callable[[str], Any]) -> Callable[[Any], Any]:
     return parse
 
 
-def number(bound: Bound, help: str, *names: str) -> Any:
+def number(bound: Bound, help: str, *names: str, default: str | None = None) -> Any:
     """A number within `bound`."""
-    return flag(*names, read=bound.parse, shown=str(bound), help=help)
+    return flag(*names, read=bound.parse, shown=str(bound), help=help, default=default)
 
 
-def choice(choices: Iterable[str], help: str, *names: str) -> Any:
+def choice(choices: Iterable[str], help: str, *names: str, default: str | None = None) -> Any:
     """One of some words."""
-    return flag(*names, read=one_of(choices), shown="|".join(choices), help=help)
+    return flag(*names, read=one_of(choices), shown="|".join(choices), help=help, default=default)
 
 
 def one_of(choices: Iterable[str]) -> Callable[[str], str]:
@@ -97,9 +114,9 @@ def assignment(text: str) -> str:
     return key + equals + expand(value)
 
 
-def setting(key: str, help: str) -> object:
+def setting(key: str, help: str, default: str | None = None) -> object:
     """A number of the sampling protocol."""
-    return number(BOUNDS[key], help, f"--{key}")
+    return number(BOUNDS[key], help, f"--{key}", default=default)
 
 
 def worker_count(text: str) -> str:
@@ -129,10 +146,12 @@ FEATURES = "Extractor of FID and KID (`bench list features`)."
 Denoiser = Annotated[str, flag("--denoiser", read=named, shown="NAME", help=DENOISER)]
 Name = Annotated[str, argument(read=named, shown="NAME", help=DENOISER)]
 Weights = Annotated[
-    str | None, flag("--weights", read=named, shown="CARD|PATH", help="The denoiser's default card otherwise.")
+    str | None,
+    flag("--weights", read=named, shown="CARD|PATH", help="A card or a file.", default="the denoiser's own"),
 ]
 Options = Annotated[
-    list[str] | None, flag("--option", read=assignment, shown="KEY=VALUE", help="For the denoiser; repeatable.")
+    list[str] | None,
+    flag("--option", read=assignment, shown="KEY=VALUE", help="For the denoiser; repeatable.", default="none"),
 ]
 Features = Annotated[str, flag("--features", read=word, shown="NAME", help=FEATURES)]
 FeaturesWeights = Annotated[
@@ -143,22 +162,41 @@ FeaturesWeights = Annotated[
         read=place,
         shown="FILE",
         help="Weights for timm:MODEL and inception.",
+        default="the published, downloaded",
     ),
 ]
 Dataset = Annotated[str, choice(DATASETS, "The digits that are learnt, drawn and scored against.", "--dataset")]
 DataDir = Annotated[
     Path | None,
-    flag("--data-dir", read=place, shown="FOLDER", help="Holds MNIST/raw/, as torchvision lays it out."),
+    flag(
+        *("--data-dir",),
+        read=place,
+        shown="FOLDER",
+        help="Holds MNIST/raw/, as torchvision lays it out.",
+        default="$BENCH_DATA, then $BENCH_HOME/data",
+    ),
 ]
 Device = Annotated[str, flag("--device", read=word, shown="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str, choice(DTYPES, "Arithmetic of the network.", "--dtype")]
-Seed = Annotated[int, number(BOUNDS["seed"], "Image i depends on (seed, i) alone.", "--seed")]
+Seed = Annotated[int, number(BOUNDS["seed"], "Of the noise: image i depends on (seed, i) alone.", "--seed")]
 Out = Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")]
 MaxBytes = Annotated[
     int | None,
-    flag("--max-bytes", read=reading.allow_text, shown=BYTES, help="Of a file, unpacked: 500M, 4G; 1G by default."),
+    flag(
+        "--max-bytes",
+        read=reading.allow_text,
+        shown=BYTES,
+        help="Largest file, unpacked, in bytes: 500M, 4G.",
+        default="1G",
+    ),
 ]
 WorkerCount = Annotated[
-    str, flag("--workers", read=worker_count, shown=f"auto|{BOUNDS['workers']}", help="Processes that generate.")
+    str,
+    flag(
+        *("--workers",),
+        read=worker_count,
+        shown=f"auto|{BOUNDS['workers']}",
+        help="Processes that generate; auto: one for each core, on an accelerator one.",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON instead of a table.")]
+Json = Annotated[bool, switch("--json", help="Print one JSON document instead of a table.")]

@@ -9,6 +9,7 @@ import pandas as pd
 from bench import features, manifold, memorization, metrics, neighbours, panel, reference, uncertainty
 from bench.manifold import Balls
 from bench.memorization import Distances
+from bench.progress import Advance
 from bench.reference import Reference
 from bench.uncertainty import Estimate, Rate, Statistic
 from denoisers.errors import UsageError
@@ -16,6 +17,7 @@ from denoisers.errors import UsageError
 VERSION = 2  # raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes
 VERSIONS = "-".join(str(part.VERSION) for part in (reference, metrics, neighbours, panel)) + f"-{VERSION}"
 AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
+WORK = 100  # what `score` advances by in all: about the hundredths of its time, with 2000 images
 SEARCHED = 500  # images of each control, other than held-out ones, whose neighbours are searched
 HIGHER = {"precision": True, "recall": True, "coverage": True, "classifier_score": True, "confidence": True}
 NEITHER = ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")  # is better
@@ -42,18 +44,26 @@ class Measured:
 
 
 def score(
-    images: np.ndarray, noise_std: np.ndarray, against: Reference, second: Reference, controls: dict[str, Scores]
+    images: np.ndarray,
+    noise_std: np.ndarray,
+    against: Reference,
+    second: Reference,
+    controls: dict[str, Scores],
+    advance: Advance = lambda steps: None,
 ) -> tuple[Scores, dict[str, np.ndarray], pd.DataFrame]:
     """All numbers of uint8 images (N, H, W), N >= 6: as JSON; their bootstrap values; one row per image.
 
     noise_std  (N,), white noise left in each, as `generate` measured it
     second     the same dataset seen through another extractor, to tell a finding from an artefact of the first
     controls   scores of control sets of as many images, or of all there are, by name; `held_out` among them
+    advance    is called with shares of WORK
     """
-    found = measure(images, noise_std, against, typical=controls["held_out"]["scores"]["cosine_distance"]["value"])
+    usual = controls["held_out"]["scores"]["cosine_distance"]["value"]
+    found = measure(images, noise_std, against, typical=usual, advance=advance)
     other = second.extractor.features(images)
     also = {"features": second.extractor.id}
     also |= frechet_and_kernel(other, second, bootstrap=False)[0]
+    advance(10)
     return found.to_json() | {"second": also, "controls": controls}, found.replicates, found.rows
 
 
@@ -65,6 +75,7 @@ def measure(
     typical: float | None = None,
     searched: int | None = None,
     bootstrap: bool = True,
+    advance: Advance = lambda steps: None,
 ) -> Measured:
     """Quality and memorization of uint8 images (N, H, W).
 
@@ -77,8 +88,11 @@ def measure(
     found = against.extractor.features(images)
     if not np.isfinite(found).all():
         raise UsageError(f"{against.extractor.name} gives features that are not finite; choose other --features")
+    advance(5)
     scores, replicates = frechet_and_kernel(found, against, bootstrap=bootstrap)
+    advance(20)
     overlap = manifold.overlap(against.balls(len(images)), Balls.of(found))
+    advance(10)
     confidence = probabilities.max(1)
     statistics = overlap | {
         "classifier_score": metrics.classifier_score(probabilities),
@@ -88,6 +102,7 @@ def measure(
     }
     scores |= entries({name: value.estimate for name, value in statistics.items()}, len(images))
     distances = against.distances(images[:searched], classes=classes[:searched], found=found[:searched])
+    advance(50)
     cosine = float(against.cosine(found).mean())
     mifid = metrics.mifid(scores["fid"]["value"], cosine, (cosine if typical is None else typical) / 2)
     plain = {"cosine_distance": cosine, "mifid": mifid, "noise_std": float(np.median(noise_std))}
@@ -95,6 +110,7 @@ def measure(
     statistics |= {f"copy_rate_{space}": Statistic.mean(part.copies) for space, part in distances.items()}
     replicates |= {name: value.replicates() for name, value in statistics.items()}
     spaces = memorized(distances, against.null, len(images))
+    advance(5)
     return Measured(
         scores,
         {space: entries(part, len(distances[space].d1)) for space, part in spaces.items()},

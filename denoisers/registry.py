@@ -53,6 +53,26 @@ BUILT_IN = {
     "unet": "denoisers.unet:load",
 }
 
+DESCRIPTIONS = {
+    "bilateral": "averages pixels that are near and alike (Tomasi & Manduchi 1998); extra `classical`",
+    "bm3d": "filters groups of similar patches together (Dabov et al. 2007); extra `bm3d`",
+    "diffusers": "a UNet2DModel that diffusers has saved, with its scheduler; --weights FOLDER",
+    "ffdnet": "a network of others that is told its noise level (FFDNet); --weights FILE",
+    "gaussian": "the Wiener filter with the training set's mean and covariance: copies nothing, draws badly",
+    "gmm": "a mixture of Gaussians, one for each class, or --option components=K",
+    "histogram": "independent pixels with the training set's histogram: no structure at all",
+    "ideal": "the exact posterior mean over the training set: memorizes all of it",
+    "identity": "returns its input: noise in, noise out",
+    "kbnet": "a restoration network, trained on photographs, or by its card on digits; not told the noise",
+    "mean": "the mean training image, whatever it is given",
+    "median": "a median filter that grows with the noise",
+    "nlm": "averages patches that are alike (non-local means, Buades et al. 2005); extra `classical`",
+    "one-image": "one training image, whatever it is given: the smallest memory",
+    "spandrel": "any restoration network that spandrel recognises; --weights FILE",
+    "tv": "total variation (Chambolle 2004); extra `classical`",
+    "unet": "a U-Net trained on the digits as a diffusion model: the reference prior",
+}
+
 
 def plug_ins() -> dict[str, EntryPoint]:
     """Entry points of other distributions by name; of two with one name, the first."""
@@ -70,6 +90,13 @@ def table() -> dict[str, str]:
 def names() -> list[str]:
     """All names that `load` accepts without a colon, sorted."""
     return sorted(table())
+
+
+def descriptions() -> dict[str, str]:
+    """Name -> a line on it, sorted by name; of a plug-in, where it comes from. Imports none."""
+    found = plug_ins()
+    brought = {name: f"plug-in of {distribution(point)}: {point.value}" for name, point in found.items()}
+    return {name: DESCRIPTIONS.get(name) or brought.get(name) or target for name, target in sorted(table().items())}
 
 
 def distribution(point: EntryPoint) -> str:

@@ -1,8 +1,10 @@
 """The commands as a user types them, on the embedded digits: what they print, write and refuse."""
 
 import csv
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 
-from bench import flags, panel
-from denoisers import kbnet, registry
+from bench import __version__, choices, cli, flags, panel
+from denoisers import controls, kbnet, registry
 from denoisers.base import Denoiser, Spec
 
 SMALL = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
@@ -177,14 +180,102 @@ def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
     results = shutil.copytree(finished, tmp_path / "results")
     (folder,) = (results / "unet").iterdir()
     samples = (folder / "samples.npz").read_bytes()
-    status, out, _ = bench("run", "--denoiser", "unet", *SMALL, "--out", results, "--features", "lenet-b", "--json")
+    status, out, err = bench("run", "--denoiser", "unet", *SMALL, "--out", results, "--features", "lenet-b", "--json")
     assert status == 0
-    assert run_folder(out) == folder
+    assert str(folder) in err.splitlines()
     assert (folder / "samples.npz").read_bytes() == samples
     assert len(list(folder.glob("metrics-*.json"))) == 2  # the first scores stay
-    printed = json.loads("\n".join(out.splitlines()[:-1]))
+    printed = json.loads(out)
     assert printed == json.loads((folder / f"metrics-{printed['fingerprint']}.json").read_text())
     assert printed["scores"]["fid"]["value"] == pytest.approx(scores(finished, "unet")["second"]["fid"]["value"])
+
+
+def chatty(*, train):
+    """As the ideal denoiser is loaded, with a word on it."""
+    print("loading a chatty denoiser")
+    return controls.ideal(train=train)
+
+
+@pytest.mark.usefixtures("few_control_sets")
+def test_with_json_standard_output_is_one_document(finished, bench, tmp_path, monkeypatch):
+    """Paths, progress, and what code that is not ours prints go to standard error."""
+    results = shutil.copytree(finished, tmp_path / "results")
+    monkeypatch.setitem(registry.BUILT_IN, "ideal", f"{__name__}:chatty")
+    (samples,) = (finished / "ideal").glob("*/samples.npz")
+    lines = {
+        "run": ["--denoiser", "ideal", *SMALL],
+        "score": [samples, "--dataset", "mnist5k"],
+        "compare": ["unet", "ideal"],
+        "report": [results],
+    }
+    assert lines.keys() == {
+        name for name, command in COMMANDS.items() if "--json" in str([p.opts for p in command.params])
+    }
+    for command, words in lines.items():
+        status, out, err = bench(command, *words, "--json")
+        assert status == 0
+        assert json.loads(out)
+        assert "loading a chatty" not in out
+        assert ("loading a chatty denoiser" in err) == (command == "run")
+        assert ("next: bench report results" in err.splitlines()[-1]) == (command in ("run", "score"))
+
+
+def test_a_run_ends_with_its_path_and_the_next_command(finished, bench, tmp_path):
+    results = shutil.copytree(finished, tmp_path / "my results")
+    _, out, err = bench("run", "--denoiser", "gaussian", *SMALL, "--out", results)
+    assert run_folder(out).parent == results / "gaussian"
+    assert err.splitlines()[-1] == f"next: bench report '{results}'"
+
+
+def test_runs_are_compared_by_name(finished, bench, tmp_path):
+    shutil.copytree(finished, tmp_path / "results")
+    status, out, err = bench("compare", "unet", "ideal")
+    assert status == 0
+    assert "unet mnist and ideal: made from the same noise" in err
+    assert bench("compare", "unet mnist", "ideal", finished)[1] == out
+    everything = bench("compare", finished)[1]
+    assert all(f"| {name} " in everything for name in ("unet mnist", "gaussian", "identity"))
+    status, _, err = bench("compare", "unet", "idael")
+    assert status == 2
+    assert "error: RUN...: 'idael' is no folder, and no run in results is called so; did you mean 'ideal'?" in err
+    assert bench("compare", "unet")[0] == 2
+
+
+SLOW = {
+    "run": ["--denoiser", "unet"],
+    "report": ["."],
+    "score": ["x.npz"],
+    "compare": ["a", "b"],
+    "info": ["unet"],
+    "check": ["unet"],
+    "gauge": ["--denoiser", "unet"],
+    "study": ["ladder"],
+    "train": ["unet"],
+}
+
+
+FIRST_LINES = """
+import contextlib, io, json, sys
+sys.modules["torch"] = None  # which cannot be imported then
+from bench import cli
+found = {}
+for name, words in json.loads(sys.argv[1]).items():
+    sys.argv = ["bench", name, *words]
+    with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.suppress(SystemExit):
+        cli.main()
+    found[name] = err.getvalue().splitlines()
+print(json.dumps(found))
+"""
+
+
+def test_a_line_is_said_before_what_is_slow_to_import(tmp_path):
+    """The imports take seconds, and none of the commands but one does without torch."""
+    assert {"list", *SLOW} == COMMANDS.keys()
+    code = [sys.executable, "-c", FIRST_LINES, json.dumps(SLOW)]
+    found = json.loads(subprocess.run(code, check=True, cwd=tmp_path, capture_output=True).stdout)
+    for name, lines in found.items():
+        assert lines[0] == "loading PyTorch", name
+        assert "import of torch halted" in lines[-1], name
 
 
 KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]
@@ -486,8 +577,6 @@ def test_list_and_info(bench):
     status, out, _ = bench("list")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == registry.names()
-    for kind in flags.KINDS:
-        assert bench("list", kind)[1]
     assert json.loads(bench("info", "unet")[1])["card"]["licence"] == "MIT"
     known = json.loads(bench("info", "kbnet")[1])
     assert known["band"] == "sigma 0 to 0.3922 (0 to 50 grey levels)"
@@ -544,17 +633,67 @@ def test_train_kbnet(bench, photos, tmp_path):
 
 def test_the_words_of_choices_are_those_of_the_tables():
     """The command line has them by itself, so that help imports nothing slow."""
-    from bench import data, experiment, protocol, train
+    from bench import data, experiment, features, protocol, train
     from bench.report import exports
+    from bench.sampler import SAMPLERS
     from bench.starts import STARTS
 
-    assert tuple(protocol.PROTOCOLS) == flags.PROTOCOLS
-    assert set(protocol.GRIDS) == set(flags.GRIDS)
-    assert ("noise", *STARTS) == flags.STARTS
-    assert tuple(data.DATASETS) == flags.DATASETS
+    assert protocol.PROTOCOLS.keys() == choices.PROTOCOLS.keys()
+    assert protocol.GRIDS.keys() == choices.GRIDS.keys()
+    assert {"noise", *STARTS} == choices.STARTS.keys()
+    assert data.DATASETS.keys() == choices.DATASETS.keys()
+    assert SAMPLERS.keys() == choices.SAMPLERS.keys()
+    assert features.EXTRACTORS.keys() == choices.FEATURES.keys()
     assert experiment.OVERWRITE == flags.OVERWRITE
-    assert tuple(train.NETWORKS) == flags.NETWORKS
     assert tuple(exports.FORMATS) == flags.FORMATS
+    assert {name: rounds for name, (*_, rounds) in train.NETWORKS.items()} == choices.EPOCHS
+    for name, setting in protocol.PROTOCOLS.items():
+        assert choices.PROTOCOLS[name].startswith(f"{setting.num} images, {setting.steps} steps of {setting.sampler}:")
+    for name, member in SAMPLERS.items():
+        for key in protocol.SETTINGS:
+            if key in member.settings:
+                assert f"{key} {member.settings[key]:g}" in choices.SAMPLERS[name]
+
+
+@pytest.mark.parametrize("kind", flags.KINDS)
+def test_what_is_listed_is_described_in_words(bench, kind):
+    status, out, _ = bench("list", kind)
+    assert status == 0
+    lines = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert [name for name, _ in lines] == list(registry.names() if kind == "denoisers" else cli.listing(kind))
+    for _, described in lines:
+        assert len(described.split()) >= 3  # no import path, no settings as Python writes them
+        assert not re.search(r"[\w.]+:\w+$|\w+\(\w+=|None", described)
+
+
+COMMANDS = typer.main.get_command(cli.app).commands
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_h_is_help_everywhere(bench, name):
+    status, out, _ = bench(*[name][: bool(name)], "-h")
+    assert status == 0
+    assert out == bench(*[name][: bool(name)], "--help")[1]
+
+
+def test_version(bench):
+    assert bench("--version")[:2] == (0, f"bench {__version__}\n")
+
+
+def test_every_option_of_run_says_what_it_is_in_its_group_and_what_it_is_by_default():
+    listed = [flag for names in flags.PANELS.values() for flag in names]
+    for option in COMMANDS["run"].params:
+        assert option.help
+        assert option.required or option.show_default not in (None, False), option.name
+        assert option.default is not None or option.required or isinstance(option.show_default, str), option.name
+        assert option.opts[0] in [flag.split("/")[0] for flag in listed]
+        assert option.rich_help_panel in flags.PANELS, option.name
+    assert len(set(listed)) == len(listed)
+
+
+def test_help_of_epochs_says_how_many_each_network_has(bench):
+    shown = " ".join(bench("train", "-h")[1].replace("│", " ").split())
+    assert "unet 68, kbnet 100, lenet 8" in shown
 
 
 def test_help_shows_bounds_and_choices(bench):
@@ -574,6 +713,31 @@ def test_without_a_command_the_help_is_shown(bench):
 def test_help_is_quick_because_it_imports_nothing_slow():
     code = "import sys; from bench import cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM])
+def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, request_):
+    from bench import train
+
+    screen = Screen()
+    monkeypatch.setattr(train, "train", lambda *arguments, **options: signal.raise_signal(request_))
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "argv", ["bench", "train", "lenet", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    shown = screen.getvalue()
+    assert "training ..." in shown
+    assert "?25" not in shown  # the cursor was never hidden
+    last = shown.rpartition("\r\x1b[K")[2]
+    assert last.startswith("interrupted; ")
+    assert last.endswith("\n")
 
 
 @pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

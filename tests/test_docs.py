@@ -102,7 +102,7 @@ def unknown(text):
         if name.startswith("-"):
             name, words = "", [name, *words]
         command = group.commands.get(name) if name else group
-        known = {flag for option in command.params for flag in option.opts} | {"--help"} if command else set()
+        known = {flag for option in command.params for flag in option.opts} | {"--help", "-h"} if command else set()
         flags = [word for word in words if word.startswith("--")]
         if command is None or not known.issuperset(flags):
             yield f"bench {span}"
