@@ -345,8 +345,7 @@ class Fixed(torch.nn.Module):
 
     def __init__(self, side):
         super().__init__()
-        inner = Placed(side).filter
-        self.mean, self.basis, self.variances = (t.float() for t in (inner.mean, inner.basis, inner.variances))
+        self.mean, self.variances, self.basis = Placed(side).filter.model.like(torch.zeros(1))
 
     def forward(self, image, level):
         modes = (image.flatten(1) - self.mean) @ self.basis
