@@ -185,7 +185,7 @@ def section(report: Report, entry: Entry) -> str:
 
 
 # What Markdown reads as more than a letter: inside words '_' is one, and a link needs no brackets.
-MARKUP = re.compile(r"(?i)[\\`*\[\]~$]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.|^[#+-](?=\s)")
+MARKUP = re.compile(r"(?i)[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|(?<=www)\.|^[#+-](?=\s)")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 FORMULA = re.compile("[=+@\uff0b\uff0d\uff1d\uff20-]|\\s")
 
