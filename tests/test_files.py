@@ -140,6 +140,81 @@ def test_a_folder_is_made_or_what_is_in_the_way_is_named(tmp_path):
     assert caught.value.errno
 
 
+@pytest.fixture
+def outside(tmp_path):
+    """A folder with a file of somebody's, and one of results in which links lead there; checked at the end."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "mine").write_text("mine")
+    (tmp_path / "results").mkdir()
+    yield folder
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("mine", "mine")]
+
+
+@pytest.mark.parametrize("leads", ["mine", "nowhere", "."])
+def test_a_link_in_the_place_of_a_file_is_replaced(tmp_path, outside, leads):
+    path = tmp_path / "results" / "a"
+    path.symlink_to(outside / leads)
+    files.write(path, lambda file: file.write(b"x"), tmp_path / "results")
+    assert not path.is_symlink()
+    assert path.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("leads", ["", "nowhere", "mine"])
+@pytest.mark.parametrize("name", ["a", "a/b", "a/b/c"])
+def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path, outside, name, leads):
+    root = tmp_path / "results"
+    place = root / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(outside / leads)
+    for do in (lambda: files.write(root / "a/b/c/d", lambda file: 1 / 0, root), lambda: files.make_folder(place, root)):
+        with pytest.raises(UsageError, match=rf"{name}, where there is a link, which is not followed; move it away"):
+            do()
+    assert place.is_symlink()
+
+
+def test_the_folder_that_a_user_names_may_be_a_link(tmp_path):
+    (tmp_path / "large-disk").mkdir()
+    (tmp_path / "results").symlink_to("large-disk")
+    files.write(tmp_path / "results" / "a" / "b", lambda file: file.write(b"x"), tmp_path / "results")
+    assert (tmp_path / "large-disk" / "a" / "b").read_bytes() == b"x"
+
+
+def test_a_file_that_a_user_names_is_where_it_leads(tmp_path):
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "again").symlink_to("link")
+    for name in ("file", "link", "again"):
+        assert files.followed(tmp_path / name) == tmp_path / "file"
+        files.write(files.followed(tmp_path / name), lambda file, name=name: file.write(name.encode()))
+        assert (tmp_path / "again").read_bytes() == name.encode()
+
+
+def test_planted_temporary_files_lead_nowhere(tmp_path, outside):
+    results = tmp_path / "results"
+    (results / ".a.0123456789abcdef.tmp").symlink_to(outside / "mine")
+    os.mkfifo(results / ".a.0123456789abcdff.tmp")
+    files.write(results / "a", lambda file: file.write(b"x"))
+    files.sweep(results)
+    assert (results / "a").read_bytes() == b"x"
+
+
+def test_a_temporary_file_is_made_or_fails(tmp_path, outside, monkeypatch):
+    """If its name could be foreseen, and were a link."""
+    (tmp_path / "results" / f".a.{'0' * 16}.tmp").symlink_to(outside / "mine")
+    monkeypatch.setattr("denoisers.files.secrets.token_hex", lambda length: "00" * length)
+    with pytest.raises(FileExistsError):
+        files.write(tmp_path / "results" / "a", lambda file: file.write(b"x"))
+
+
+@pytest.mark.parametrize("plant", [os.symlink, os.link, lambda outside, lock: os.mkfifo(lock)])
+def test_a_lock_is_a_file_of_its_own(tmp_path, outside, plant):
+    lock = tmp_path / "results" / ".a.lock"
+    plant(outside / "mine", lock)
+    with files.alone(lock, pytest.fail):
+        assert lock.read_text().startswith("process ")
+    assert not os.path.lexists(lock)
+
+
 WRITER = """
 import os, sys, time
 from pathlib import Path
@@ -290,6 +365,27 @@ def test_no_damage_goes_through(tmp_path, arrays, say, rng):
                 found = files.read_back(path, say, name="run", layout=layout)
                 assert found is None or all(np.array_equal(found[key], arrays[key]) for key in arrays)
     assert len(say.lines) > 300
+
+
+def test_sealed_json_comes_back_and_no_damage_goes_through(tmp_path, rng):
+    path, content = tmp_path / "a.json", {"b": [1, 0.1, None], "a": {"x": "y"}, 3: True}
+    path.write_bytes(files.sealed_json("run a.json", content))
+    assert files.json_back(path, "run a.json") == {"b": [1, 0.1, None], "a": {"x": "y"}, "3": True}
+    with pytest.raises(UsageError, match=r"a\.json is not as it was written: its seal is of other content"):
+        files.json_back(path, "another a.json")
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= int(rng.integers(1, 256))
+        for text in (bytes(changed), whole[:place]):
+            path.write_bytes(text)
+            try:
+                assert files.json_back(path, "run a.json") == {"b": [1, 0.1, None], "a": {"x": "y"}, "3": True}
+            except UsageError as error:
+                assert str(path) in str(error)
+    path.write_text('{"a": 1}')
+    with pytest.raises(UsageError, match="it has no seal"):
+        files.json_back(path, "run a.json")
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, say):

@@ -15,6 +15,7 @@ from bench import gauge, likelihood, train
 from bench.report import plots
 from denoisers.base import Denoiser, Spec
 from denoisers.controls import Identity
+from denoisers.errors import UsageError
 from denoisers.splice import Splice
 
 
@@ -179,3 +180,40 @@ def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits,
     gauge.bounds(digits, 20, tmp_path, said.append)
     gauge.keep(frame, {"denoiser": "other"}, digits, 10, tmp_path)
     assert "other" not in {curve.name for curve in plots.gauged(tmp_path)}  # measured on other digits
+
+
+def test_no_more_digits_are_recorded_than_there_are(digits, tmp_path):
+    frame = gauge.gauge(Identity(), digits, 20, (0.1,))
+    for do in (
+        lambda: gauge.gauge(Identity(), digits, 1001, (0.1,)),
+        lambda: gauge.keep(frame, {"denoiser": "identity"}, digits, 1001, tmp_path),
+        lambda: likelihood.errors(Identity(), digits, 1001),
+    ):
+        with pytest.raises(UsageError, match=r"--num: mnist5k has 1000 held-out digits; found 1001"):
+            do()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:300], lambda text: text.replace("mnist5k", "other", 1), str.upper]
+)
+def test_a_curve_that_is_damaged_is_measured_again(digits, tmp_path, damage):
+    gauge.keep(gauge.gauge(Identity(), digits, 5), {"denoiser": "ideal"}, digits, 5, tmp_path)
+    path = tmp_path / "gauge" / "ideal.csv"
+    assert gauge.is_kept(path, digits, 5)
+    path.write_text(damage(path.read_text()))
+    assert not gauge.is_kept(path, digits, 5)
+
+
+def test_curves_do_not_leave_the_folder_and_a_picture_goes_where_its_name_leads(image, digits, tmp_path):
+    results, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    results.mkdir()
+    elsewhere.mkdir()
+    (results / "gauge").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match=r"results/gauge, where there is a link, which is not followed"):
+        gauge.keep(gauge.gauge(Identity(), digits, 5, (0.1,)), {"denoiser": "identity"}, digits, 5, results)
+    assert not list(elsewhere.iterdir())
+    (tmp_path / "link.png").symlink_to(elsewhere / "picture.png")
+    gauge.draw(Identity(), {"a": image}, tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (elsewhere / "picture.png").read_bytes().startswith(b"\x89PNG")

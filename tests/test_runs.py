@@ -79,7 +79,17 @@ def test_only_our_own_chunks_are_cleared(run):
 def test_chunks_are_kept_where_another_process_has_cleared_them(run):
     run.clear_chunks()
     run.write_chunk(range(8), {"ids": np.arange(8)})
-    assert run.read_chunk(range(8), {"ids": np.arange(8)}, pytest.fail)["ids"].sum() == 28
+    (ids, chunk), *others = run.read_chunks(8, lambda ids: {"ids": np.array(ids)}, pytest.fail).items()
+    assert (ids, chunk["ids"].sum(), others) == (range(8), 28, [])
+
+
+def test_of_chunks_that_overlap_one_is_used(run):
+    for ids in (range(16, 24), range(8), range(4, 12), range(8, 16), range(24, 40)):
+        run.write_chunk(ids, {"ids": np.array(ids)})
+    for name in ("mine.npz", "0000000-000008.npz", "999999999999999999-999999999999999999.npz", "000008-000002.npz"):
+        (run.path / "chunks" / name).write_text("mine")
+    found = run.read_chunks(24, lambda ids: {"ids": np.array(ids)}, pytest.fail)
+    assert list(found) == [range(8), range(8, 16), range(16, 24)]
 
 
 def test_a_folder_of_the_users_is_never_removed(run):

@@ -73,3 +73,41 @@ def test_one_set_of_images_has_a_folder_for_each_dataset(small, tmp_path, monkey
     second, _ = scoring.score_path(tmp_path / "x.npz", out=tmp_path / "results")
     assert first != second  # else the neighbours in one would be drawn beside the numbers of the other
     assert [run.read_json("run.json")["dataset"] for run in (first, second)] == [small.id, other.id]
+
+
+def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(small, tmp_path, monkeypatch):
+    np.savez(tmp_path / "x.npz", arr_0=small.held_out[:12, ..., None])
+    monkeypatch.setattr(scoring, "circumstances", dict)
+    measured, score = [], scoring.score.score
+    monkeypatch.setattr(scoring.score, "score", lambda *arguments: measured.append(1) or score(*arguments))
+    said = []
+
+    def again():
+        measured.clear()
+        said.clear()
+        run, _ = scoring.score_path(tmp_path / "x.npz", out=tmp_path / "results", say=said.append)
+        return run.path
+
+    folder = again()
+    assert measured
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert content.keys() >= {"run.json", "samples.npz", "grid.png", "nearest.png"}
+    for path in sorted(folder.iterdir()):
+        for damage in (path.unlink, lambda path=path: path.write_bytes(path.read_bytes()[:100])):
+            damage()
+            again()
+            assert bool(measured) == path.name.startswith(("metrics", "per_sample", "replicates")), path.name
+            assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
+            again()
+            assert said == [f"complete: {folder}"]
+
+
+def test_scores_of_other_features_stay_when_one_is_repaired(small, tmp_path, monkeypatch):
+    (run, first), (_, second) = (rescored(tmp_path, name, monkeypatch) for name in ("lenet-a", "lenet-b"))
+    before = (run.path / f"metrics-{second}.json").read_bytes()
+    (run.path / f"per_sample-{first}.csv").unlink()
+    (run.path / "run.json").write_text("{")
+    rescored(tmp_path, "lenet-a", monkeypatch)
+    assert (run.path / f"per_sample-{first}.csv").is_file()
+    assert (run.path / f"metrics-{second}.json").read_bytes() == before
+    assert run.read_json("run.json")["status"] == "finished"

@@ -98,6 +98,12 @@ def test_another_number_of_workers_resumes(bench, monkeypatch):
     assert (resumed / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
 
 
+def test_256_images_are_work_for_two(bench):
+    arguments = ("--denoiser", "gaussian", "--num", 256, "--workers", 2, "--batch-size", 128)
+    folder = bench(*arguments)[1]
+    assert json.loads((folder / "run.json").read_text())["cost"]["workers"] == 2
+
+
 def test_results_and_progress_arrive():
     def work(task, advance):
         advance(task)
@@ -272,6 +278,29 @@ def test_killed_while_a_large_chunk_is_sent(monkeypatch, kernel):
         parent.wait_for("pipe_write")
         os.kill(parent.pid, signal.SIGKILL)
         assert parent.nobody_is_left()
+
+
+class Talkative(Parent):
+    """Of workers that report an advance after the other."""
+
+    def first(self, work, task, advance):
+        if task:
+            os.write(self.held, f"{os.getpid()}\n".encode())
+            while True:
+                advance(task)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_stopped_and_then_killed(monkeypatch, kernel):
+    """Nobody reads for a while, so that workers wait in the pipe; then the one that is to read is gone."""
+    if not kernel:
+        monkeypatch.setattr(workers, "end_with", lambda parent: None)
+    parent = Talkative(None)
+    os.kill(parent.pid, signal.SIGSTOP)
+    parent.wait_for("pipe_write")
+    time.sleep(float(os.environ.get("BENCH_STOPPED", "0.3")))  # by hand, 15
+    os.kill(parent.pid, signal.SIGKILL)
+    assert parent.nobody_is_left()
 
 
 def sleep():
