@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bench import compare, folders, report
+from bench import folders, report, selection
 from bench.report import studies
 from denoisers.errors import UsageError
 
@@ -96,10 +96,8 @@ def test_a_study_and_its_runs_are_found_through_a_link(make_run, tmp_path):
     assert (study.name, missing) == ("The ladder", [])
 
 
-def test_seeds_that_are_compared_are_counted_once(make_run, monkeypatch):
+def test_seeds_that_are_compared_are_counted_once(make_run):
     run = make_run("unet")
     for link, place in {"again": run.path, ".hidden": run.path, "loop": run.path.parent}.items():
         (run.path.parent / link).symlink_to(place)
-    monkeypatch.setattr(compare, "load_one", lambda run, features: run.path)
-    monkeypatch.setattr(compare, "combined", lambda found, path: found)
-    assert compare.load(run.path.parent) == [run.path]
+    assert selection.direct(run.path.parent) == [run]

@@ -447,6 +447,9 @@ COMMANDS = {
 }
 
 
+BEGINNINGS = ("loading PyTorch", "training")  # what a command that takes a while says first
+
+
 @pytest.mark.parametrize("flag", COMMANDS)
 @pytest.mark.usefixtures("cheap")
 def test_sentences_begin_with_the_flag(flag, bench, tmp_path, digits, monkeypatch):
@@ -459,16 +462,16 @@ def test_sentences_begin_with_the_flag(flag, bench, tmp_path, digits, monkeypatc
         status, out, err = bench(*words)
         assert status == 2
         assert not out
-        assert err.startswith(f"error: {flag}: ")
-        assert "x.png cannot be read" in err
-        assert len(err.splitlines()) == 1
+        (said,) = [line for line in err.splitlines() if line not in BEGINNINGS]
+        assert said.startswith(f"error: {flag}: ")
+        assert "x.png cannot be read" in said
 
 
 def test_memory_that_is_not_to_be_had_is_said_in_a_sentence(bench, monkeypatch):
     for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: ...")):
         monkeypatch.setattr("bench.data.load", lambda *args, error=error: (_ for _ in ()).throw(error))
         status, _, err = bench("gauge", "--denoiser", "median", "--num", "5")
-        assert (status, err) == (1, "error: there is not enough free memory for this\n")
+        assert (status, err.splitlines()[-1]) == (1, "error: there is not enough free memory for this")
 
 
 def test_every_command_is_limited_to_the_memory_that_there_is(bench, monkeypatch):
