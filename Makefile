@@ -1,13 +1,14 @@
 # make run        set up, generate and score with the U-Net, report    make lint   style and format
 # make test       set up and test                                      make bench  speed, as ratios
 # make reference  the tracked report, of the runs in results/reference
+# make screens  the terminal as docs/screens.md shows it
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
 BIN := .venv/bin
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report reference test wheel lint format bench samplers clean
+.PHONY: setup run report reference test wheel lint format bench samplers screens clean
 
 setup: .venv/.installed
 
@@ -47,6 +48,9 @@ bench: setup
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/kbnet.py
 	$(BIN)/python benchmarks/scores.py
+
+screens: setup
+	$(BIN)/python docs/screens.py
 
 samplers: setup
 	$(BIN)/python benchmarks/samplers.py 50 1000

@@ -138,3 +138,15 @@ def test_commands_that_pages_help_and_messages_speak_of_exist():
     assert list(unknown(f"{wrong}; `bench run --denoiser NAME`, `bench list`, `bench --help`")) == [
         *("bench rum", "bench run --denoser", "bench --lst")
     ]
+
+
+def test_the_pictures_of_the_pages_are_there_and_the_screens_are_those_that_are_made():
+    for page in PAGES:
+        for place in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / place).is_file(), f"{page.name}: {place}"
+    shown = re.findall(r"\(screens/([\w-]+)\.svg\)", (ROOT / "docs" / "screens.md").read_text())
+    assert sorted(shown) == sorted(path.stem for path in (ROOT / "docs" / "screens").iterdir())
+    for name in shown:
+        drawn = (ROOT / "docs" / "screens" / f"{name}.svg").read_text()
+        assert "$&#160;bench&#160;" in drawn
+        assert "@font-face" not in drawn  # nothing is fetched from elsewhere
