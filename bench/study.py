@@ -22,6 +22,7 @@ from bench.runs import Run
 from bench.uncertainty import Estimate
 
 SHOWN = 16  # images of each rung in the picture
+OVERHEAD = 1500  # image-steps that take as long as all else of a rung, about, for what is said of the time left
 BAND = 50 / 127.5  # the noise that restoration networks are trained on ends here
 LONG = {"num": 64, "steps": 1000, "sampler": "ddpm-beta"}  # the original experiment's chain
 
@@ -113,7 +114,7 @@ def ladder(
     study = Run(out, out.parent)
     study.write_json("study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = {}, {}
-    work = [setting(rung).num * setting(rung).steps for rung in LADDER]
+    work = [OVERHEAD + setting(rung).num * setting(rung).steps for rung in LADDER]
     for place, rung in enumerate(LADDER):
         say(f"{rung.name}: {rung.change}")
         progress.part(f"rung {place + 1} of {len(LADDER)}", work[place] / sum(work))
