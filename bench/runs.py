@@ -58,14 +58,6 @@ class Run:
         """Names of the files of scores, one per scoring protocol: metrics-<fingerprint>.json."""
         return sorted(path.name for path in self.path.glob("metrics-*.json"))
 
-    @property
-    def readable(self) -> bool:
-        """Whether `run.json` can be read."""
-        try:
-            return bool(self.read_json("run.json"))
-        except ValueError:
-            return False
-
     @contextlib.contextmanager
     def alone(self, say: Say) -> Iterator[None]:
         """Inside, no other process works on this run: one that does is named, and waited for.

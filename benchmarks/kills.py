@@ -1,9 +1,10 @@
 """Runs that are killed, and what they leave: who still lives, which files, and what the same command makes of it.
 
-python benchmarks/kills.py [AIMED RANDOM]    20 of each by default, half a minute for each; Linux only
+python benchmarks/kills.py [AIMED RANDOM STOPPED]    20, 20 and 5 by default, half a minute for each; Linux only
 
 An aimed kill strikes while a worker sends a large chunk: the parent is stopped, so that nobody reads, until a worker
-waits in the pipe, and then killed. A random one strikes anywhere between the start and the end of the run.
+waits in the pipe, and then killed. A random one strikes anywhere between the start and the end of the run. A stopped
+parent is killed 15 seconds later, whatever its workers have come to.
 """
 
 import os
@@ -19,6 +20,7 @@ from denoisers.files import TEMPORARY
 
 RUN = ("run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "900", "--steps", "3", "--batch-size", "8")
 SECONDS = 2  # that whoever is left may take to end
+STOPPED = 15  # seconds that a parent is stopped before it is killed
 PATIENCE = 300  # seconds for what has to come sooner or later
 
 
@@ -75,12 +77,22 @@ def aim(process: subprocess.Popen[bytes], results: Path, dice: random.Random) ->
     return wait_for(lambda: sending(process), process, 60)
 
 
+def stop(process: subprocess.Popen[bytes], dice: random.Random) -> bool:
+    """Stop the parent some time after its workers have begun, for STOPPED seconds; whether they had."""
+    if not wait_for(lambda: len(living(process.pid)) > 1, process):
+        return False
+    time.sleep(dice.uniform(0, 2))
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(STOPPED)
+    return True
+
+
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files below a folder."""
     return [path for path in folder.rglob("*") if TEMPORARY.fullmatch(path.name) or path.suffix == ".tmp"]
 
 
-def main(aimed: int, anywhere: int) -> int:
+def main(aimed: int, anywhere: int, stopped: int) -> int:
     """Kill, look, resume, compare; a line for each kill and a summary. The exit status."""
     dice, bad = random.Random(0), 0
     with tempfile.TemporaryDirectory() as temporary:
@@ -99,11 +111,13 @@ def main(aimed: int, anywhere: int) -> int:
             "| kill | moment | alive after 2 s | half-written, before and after the resume | same bytes |", flush=True
         )
         print("| --- " * 5 + "|", flush=True)
-        for number in range(aimed + anywhere):
+        for number in range(aimed + anywhere + stopped):
             subprocess.run(["rm", "-rf", str(results)], check=True)
             process = start(home)
             if number < aimed:
                 moment = "while a worker sends" if aim(process, results, dice) else "MISSED"
+            elif number < aimed + stopped:
+                moment = f"stopped for {STOPPED} s" if stop(process, dice) else "MISSED"
             else:
                 after = dice.uniform(0, took)
                 wait_for(lambda: False, process, after)
@@ -120,9 +134,9 @@ def main(aimed: int, anywhere: int) -> int:
             same = not failed and next(results.rglob("samples.npz")).read_bytes() == whole
             bad += bool(alive or after_ or not same or moment == "MISSED")
             print(f"| {number + 1} | {moment} | {len(alive)} | {len(before)}, {len(after_)} | {same} |", flush=True)
-    print(f"{aimed + anywhere - bad} of {aimed + anywhere} kills left nobody, no file, and the same bytes")
+    print(f"{number + 1 - bad} of {number + 1} kills left nobody, no file, and the same bytes")
     return bool(bad)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:3] or (20, 20))))
+    sys.exit(main(*map(int, sys.argv[1:4] or (20, 20, 5))))

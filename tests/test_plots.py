@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench import report
-from bench.report import plots, style
+from bench.report import exports, plots, style
 
 ROOT = Path(__file__).parent.parent
 
@@ -205,3 +205,14 @@ def test_what_a_user_has_set_can_still_be_read(drawn_outside):
 def test_nothing_to_draw(tmp_path):
     assert plots.draw(tmp_path, []) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_figures_that_is_a_link_is_left_out(make_run, tmp_path):
+    make_run("a")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "results" / "figures").symlink_to(tmp_path / "outside")
+    entries, absent = report.collect(tmp_path / "results")
+    exports.write(tmp_path / "results", entries, absent)
+    assert not list((tmp_path / "outside").iterdir())
+    text = (tmp_path / "results" / "report.html").read_text()
+    assert "is a link, which is not followed: no figures are drawn" in text

@@ -71,7 +71,7 @@ def test_the_same_bytes_from_one_process_and_from_two(bench):
         assert one == two
     one, two = (json.loads(next(folder.glob("metrics-*.json")).read_text()) for folder in folders)
     assert one["argv"] != two["argv"]
-    assert all(one[name] == two[name] for name in one.keys() - {"argv", "scored"})
+    assert all(one[name] == two[name] for name in one.keys() - {"argv", "scored", "seal"})
     costs = [json.loads((folder / "run.json").read_text())["cost"] for folder in folders]
     assert [cost["workers"] for cost in costs] == [1, 2]
     assert all(cost["seconds_per_image"] == cost["seconds"] / 600 > 0 for cost in costs)
@@ -96,12 +96,6 @@ def test_another_number_of_workers_resumes(bench, monkeypatch):
     assert "resuming: " in err
     whole = bench("--denoiser", "fragile", "--workers", 3, "--out", "whole")[1]
     assert (resumed / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
-
-
-def test_256_images_are_work_for_two(bench):
-    arguments = ("--denoiser", "gaussian", "--num", 256, "--workers", 2, "--batch-size", 128)
-    folder = bench(*arguments)[1]
-    assert json.loads((folder / "run.json").read_text())["cost"]["workers"] == 2
 
 
 def test_results_and_progress_arrive():

@@ -89,6 +89,10 @@ def draw(
     shown = in_order(groups[0])
     colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
     kept = (target or folder) / "figures"
+    if kept.is_symlink():  # of others', perhaps, and leading out of the folder: see denoisers.files
+        if absent is not None:
+            absent.append(damage.line("figures", "is a link, which is not followed: no figures are drawn"))
+        return found
     take_over(folder / "figures", kept)
     source = Source(gauged(folder) if curves is None else curves, kept)
     with ours():
