@@ -181,7 +181,7 @@ def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dic
         if space == "features":
             continue
         if copied.low > RARE_COPIES:
-            reasons.append(f"{copied.value:.2%} of the images are copies ({space}, 95 % above {copied.low:.2%})")
+            reasons.append(f"{copied.value:.2%} of the images are copies ({space}, surely over {copied.low:.2%})")
         farther = "auc" in values and values["auc"].ci95[1] < 0.5
         if near is not None and near.ci95[0] > RARE_EXCESS and not farther:
             reasons.append(

@@ -351,6 +351,8 @@ DIGIT = {"contrast": 0.3, "white": 0.06, "n": 20}
         ("mixed digits", {"confidence": 0.8}, {}, {}),
         ("mixed digits", {"ambiguous": 0.4}, {}, {}),
         ("mixed digits", {"kid": 0.1}, {}, {}),
+        ("too few images", {"kid": 0.0495}, {}, {}),
+        ("too few images", {"kid": 0.0495, "ambiguous": 0.4}, {}, {}),
         ("given digits", {}, {}, {"facts": {"sampler": FACTS["sampler"] | {"start": "held-out", "sigma_max": 0.4}}}),
         ("copies", {}, {}, {"copies": True}),
     ],
@@ -369,6 +371,21 @@ def test_diagnoses_say_the_value_that_led_to_them(make_run, tmp_path, kind, scor
     assert first.kind == kind
     assert any(character.isdigit() for character in first.because)
     assert (first.verdict == diagnosis.GENERATES) == (kind in ("fine", "mixed digits"))
+    assert (first.verdict == diagnosis.UNTOLD) == (kind == "too few images")
+
+
+def test_the_terminal_says_the_verdict_in_words(make_run, tmp_path):
+    """A place in the table alone would praise a denoiser that gives its training set back."""
+    make_run("unet")
+    copying = make_run("ideal", scores={"kid": 0.001})
+    path = copying.path / "metrics-aaaaaaaa.json"
+    content = json.loads(path.read_text())
+    content["memorization"]["pixels"]["copy_rate"] = entry(1.0)
+    path.write_text(json.dumps(content))
+    text = report.tables(*report.collect(tmp_path / "results"))
+    assert re.search(r"^ideal card memorizes: 100\.0% of the images are copies", text, re.MULTILINE)
+    assert re.search(r"^unet card generates: KID", text, re.MULTILINE)
+    assert text.index("ideal card memorizes") < text.index("unet card generates")  # as the table has them
 
 
 def test_sheets_can_be_read_back(rng, tmp_path):

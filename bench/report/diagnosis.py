@@ -21,8 +21,8 @@ MIXED_KID = 0.05
 MIXED = 0.05  # mean confidence below the held-out digits'
 AMBIGUOUS = 0.1  # share of ambiguous images beyond the held-out digits'
 
-GENERATES, MEMORIZES, FAILS = "generates", "memorizes", "does not generate"
-VERDICTS = {"fine": GENERATES, "mixed digits": GENERATES, "copies": MEMORIZES}
+GENERATES, MEMORIZES, FAILS, UNTOLD = "generates", "memorizes", "does not generate", "cannot be told"
+VERDICTS = {"fine": GENERATES, "mixed digits": GENERATES, "copies": MEMORIZES, "too few images": UNTOLD}
 
 
 class Finding(NamedTuple):
@@ -43,8 +43,12 @@ Check = Callable[[Entry, Look | None], str | None]
 def diagnose(entry: Entry, look: Look | None) -> list[Finding]:
     """Everything that applies to a run or image set, the gravest first; `fine` alone where nothing does."""
     found = [Finding(kind, said) for kind, check in CHECKS.items() if (said := check(entry, look))]
+    weaker = ()
     if any(finding.verdict == FAILS for finding in found):  # what is no digit is no malformed digit either
-        found = [finding for finding in found if finding.kind != "mixed digits"]
+        weaker = ("too few images", "mixed digits")
+    elif any(finding.verdict == UNTOLD for finding in found):
+        weaker = ("mixed digits",)
+    found = [finding for finding in found if finding.kind not in weaker]
     return found or [Finding("fine", fine(entry))]
 
 
@@ -95,11 +99,21 @@ def one_class(entry: Entry, look: Look | None) -> str | None:
 
 def far(entry: Entry, look: Look | None) -> str | None:
     """The images are something else than digits."""
-    kid, model = entry.score("kid"), control(entry, "kid", of="gaussian")
-    if kid is None or kid.value <= (FAR * model.value if model else FAR_KID):
+    kid, (limit, named) = entry.score("kid"), far_limit(entry)
+    if kid is None or kid.value <= limit:
         return None
-    beside = f", that of a Gaussian model of the digits {1e3 * model.value:.0f}" if model else ""
-    return f"KID × 10³ is {1e3 * kid.value:.0f}, that of held-out digits {thousandfold(control(entry, 'kid'))}{beside}"
+    return (
+        f"KID × 10³ is {1e3 * kid.value:.0f}, over {named}; held-out digits have {thousandfold(control(entry, 'kid'))}"
+    )
+
+
+def far_limit(entry: Entry) -> tuple[float, str]:
+    """The KID beyond which images are no digits, and that limit in words."""
+    model = control(entry, "kid", of="gaussian")
+    if model is None:
+        return FAR_KID, f"{1e3 * FAR_KID:.0f}"
+    limit = FAR * model.value
+    return limit, f"{1e3 * limit:.0f}, {FAR:.0%} of what a Gaussian model of the digits has"
 
 
 def given(entry: Entry, look: Look | None) -> str | None:
@@ -110,11 +124,30 @@ def given(entry: Entry, look: Look | None) -> str | None:
     return f"each image began as a held-out digit under noise of sigma {sampler.get('sigma_max', math.nan):.3g}"
 
 
+def too_few(entry: Entry, look: Look | None) -> str | None:
+    """The interval of KID holds values of digits, and values of images that are none or malformed."""
+    kid, usual = entry.score("kid"), control(entry, "kid")
+    if kid is None or kid.stderr is None:
+        return None
+    low, high = (kid.value + sign * 1.96 * kid.stderr for sign in (-1, 1))
+    if low > MIXED_KID or high <= MIXED_KID:
+        return None
+    many = f"{kid.n} images" if kid.n else "these images"
+    return (
+        f"of {many} KID × 10³ is {thousandfold(kid)}, that of held-out digits {thousandfold(usual)}: it may be that of "
+        "digits, or of malformed ones; make more"
+    )
+
+
 def mixed(entry: Entry, look: Look | None) -> str | None:
     """Digits, but malformed ones among them."""
     kid = entry.score("kid")
     if kid is not None and kid.value - 1.96 * (kid.stderr or 0) > MIXED_KID:
-        return f"KID × 10³ is {thousandfold(kid)}, that of held-out digits {thousandfold(control(entry, 'kid'))}"
+        usual, (_, named) = control(entry, "kid"), far_limit(entry)
+        return (
+            f"KID × 10³ is {thousandfold(kid)}, surely over {1e3 * MIXED_KID:.0f}; no digits are those over {named}; "
+            f"held-out digits have {thousandfold(usual)}"
+        )
     share, usual = entry.score("ambiguous"), control(entry, "ambiguous")
     if share and usual:
         if share.value <= usual.value + AMBIGUOUS:
@@ -142,8 +175,16 @@ CHECKS: dict[str, Check] = {
     "one class": one_class,
     "not digits": far,
     "given digits": given,
+    "too few images": too_few,
     "mixed digits": mixed,
 }
+
+
+def in_words(entry: Entry, found: list[Finding]) -> str:
+    """The verdict on an entry as one sentence, with what led to it first."""
+    first = found[0]
+    what = first.verdict if first.kind == "fine" or first.verdict == MEMORIZES else f"{first.verdict} ({first.kind})"
+    return f"{entry.name} {what}: {first.because.partition('; ')[0]}."
 
 
 def held_out(entry: Entry) -> Measured:

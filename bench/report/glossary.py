@@ -10,7 +10,8 @@ GLOSSARY = {
     "Diagnosis": f"Blank: contrast below {diagnosis.BLANK}. Saturated: over {diagnosis.WHITE:.0%} of the pixels white. "
     f"Residual noise: noise left over {diagnosis.NOISE}. One class: over {diagnosis.ONE_CLASS:.0%} of the images. Not "
     f"digits: KID over {diagnosis.FAR:.0%} of a Gaussian model's. Mixed digits: KID × 10³ surely over "
-    f"{1e3 * diagnosis.MIXED_KID:.0f}, or the classifier less sure than of held-out digits.",
+    f"{1e3 * diagnosis.MIXED_KID:.0f}, or the classifier less sure than of held-out digits. Too few images: the "
+    f"interval of KID × 10³ reaches from below {1e3 * diagnosis.MIXED_KID:.0f} to above it.",
     "FID": "Fréchet distance between two Gaussians fitted to features of generated and of training images; 0 is "
     "equal. It falls with the number of images: compare within a table. FID∞ is its limit for many images. The "
     "interval has that bias taken out, and may lie below FID itself.",

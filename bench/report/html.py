@@ -108,7 +108,7 @@ def verdicts(made: list[Card]) -> dict[str, list[Verdict]]:
             because += f". {card.outside}"
         said = Verdict(card.entry.key, card.entry.name, where, first.kind, first.verdict, because)
         found.setdefault(first.verdict, []).append(said)
-    order = (diagnosis.GENERATES, diagnosis.MEMORIZES, diagnosis.FAILS)
+    order = (diagnosis.GENERATES, diagnosis.MEMORIZES, diagnosis.FAILS, diagnosis.UNTOLD)
     return {verdict: found[verdict] for verdict in order if verdict in found}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import ranking
+from bench.report import diagnosis, ranking
 from bench.report.entries import CONTROLS, Absent, Entry, Group, Measured, Number
 from bench.text import one_line
 
@@ -226,12 +226,19 @@ def tables(entries: list[Entry], absent: list[Absent], groups: list[Group] | Non
     for group in ranking.grouped(entries) if groups is None else groups:
         head = textwrap.fill(one_line(f"Protocol {group.fingerprint}: {group.protocol}"), TERMINAL)
         notes = [textwrap.fill(one_line(note), TERMINAL) for note in group.notes]
-        parts.append("\n\n".join([head, terminal(printed(frame(group))), *notes]))
+        parts.append("\n\n".join([head, terminal(printed(frame(group))), verdicts(group), *notes]))
     if not parts:
         parts.append("No finished runs.")
     if absent:
         parts.append("Not shown:\n\n" + "\n".join(f"- {one_line(f'{item.path}: {item.reason}')}" for item in absent))
     return "\n\n".join(parts) + "\n"
+
+
+def verdicts(group: Group) -> str:
+    """The answer for each entry of a group, in a sentence, as its card says it; in the order of the table."""
+    ordered = sorted(group.entries, key=lambda entry: kid.value if (kid := entry.score("kid")) else float("inf"))
+    said = [diagnosis.in_words(entry, diagnosis.diagnose(entry, entry.kept.look)) for entry in ordered]
+    return "\n".join(textwrap.fill(one_line(line), TERMINAL, subsequent_indent="  ") for line in said)
 
 
 def summary(entries: list[Entry], absent: list[Absent]) -> str:
