@@ -18,7 +18,8 @@ from pathlib import Path
 
 from denoisers.files import TEMPORARY
 
-RUN = ("run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "900", "--steps", "3", "--batch-size", "8")
+# Chunks of more than a pipe holds.
+RUN = ("run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "900", "--steps", "3", "--batch-size", "128")
 SECONDS = 2  # that whoever is left may take to end
 STOPPED = 15  # seconds that a parent is stopped before it is killed
 PATIENCE = 300  # seconds for what has to come sooner or later
