@@ -53,6 +53,7 @@ def test_a_run_writes_what_the_design_says(finished):
         facts = json.loads((folder / "run.json").read_text())
         (mark,) = (path.stem.removeprefix("metrics-") for path in folder.glob("metrics-*.json"))
         assert sorted(path.name for path in folder.iterdir()) == [
+            "generation.json",
             "grid.png",
             f"metrics-{mark}.json",
             "nearest.png",
