@@ -155,7 +155,7 @@ def test_where_nothing_can_be_locked_work_goes_on(place, monkeypatch):
 def test_a_folder_that_another_process_removes_is_made_again(tmp_path, monkeypatch):
     folder, times = tmp_path / "chunks", []
 
-    def vanishing(path):
+    def vanishing(path, within=None):
         folder.mkdir(exist_ok=True)
         if len(times) < 3:
             folder.rmdir()
