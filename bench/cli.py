@@ -316,8 +316,10 @@ def list_(
     kind: Annotated[str, argument(read=one_of(KINDS), shown="KIND", help=" | ".join(KINDS))] = "denoisers",
 ) -> None:
     """List what there is, by name, with a line on each."""
-    for name, note in listing(kind).items():
-        terminal.result(f"{name:<{max(map(len, listing(kind)))}}  {note}".rstrip())
+    lines = listing(kind)
+    width = max(map(len, lines))
+    for name, note in lines.items():
+        terminal.result(f"{name:<{width}}  {note}".rstrip())
     if kind == "denoisers":
         complain()
 

@@ -159,12 +159,7 @@ def execute(
         if overwrite == "always":
             run.remove()
         run.sweep()
-        mended: list[str] = []
-
-        def mending(line: str) -> None:
-            mended.append(line)
-            say(line)
-
+        mending = files.Told(say)
         samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), mending)
         made = samples is None
         if samples is None:
@@ -177,7 +172,7 @@ def execute(
                 raise
         write_trajectory(plan, mending, progress)
         made |= scoring.finish(run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress)
-        if not (made or mended):
+        if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run
 

@@ -31,6 +31,18 @@ __all__ = [
 SEAL = "seal"  # the array that holds the digest of the others
 Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]  # dtype and shape of each array, or all of its values
 Say = Callable[[str], None]
+OTHER = "its seal is of other content, or of another name"
+
+
+class Told:
+    """`say`, that remembers whether it was told anything."""
+
+    def __init__(self, say: Say) -> None:
+        self.say, self.anything = say, False
+
+    def __call__(self, line: str) -> None:
+        self.anything = True
+        self.say(line)
 
 
 def write_npz(path: Path, within: Path | None = None, /, **arrays: np.ndarray) -> None:
@@ -136,7 +148,7 @@ def broken(seal: np.ndarray | None, expected: str) -> str:
     """Why a seal is not the expected one, in words; nothing if it is."""
     if seal is None:
         return "it has no seal, as those of earlier versions"
-    return "" if seal.ndim == 0 and seal.item() == expected else "its seal is of other content, or of another name"
+    return "" if seal.ndim == 0 and seal.item() == expected else OTHER
 
 
 def sealed_json(name: str, content: Mapping[str, Any]) -> bytes:
@@ -150,7 +162,7 @@ def json_back(path: Path, name: str) -> dict[str, Any]:
     content = reading.json_object(path)
     seal = content.pop(SEAL, None)
     if seal != digest_json(name, content):
-        reason = "its seal is of other content, or of another name" if seal else "it has no seal"
+        reason = OTHER if seal else "it has no seal"
         raise UsageError(f"{path} is not as it was written: {reason}")
     return content
 

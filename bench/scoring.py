@@ -232,18 +232,13 @@ def score_path(
     run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}", out)
     with run.alone(say):
         run.sweep()
-        mended: list[str] = []
-
-        def mending(line: str) -> None:
-            mended.append(line)
-            say(line)
-
+        mending = files.Told(say)
         samples = stored(images, level(to_float(images, dataset.pad)).numpy())
         restore(run, facts, samples, mending)
         if not run.complete:
             progress.expect(durations.expected(dataset, extractor, len(images)))
         made = finish(run, samples, dataset, extractor, rules, mending, progress)
-        if not (made or mended):
+        if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run, rules["fingerprint"]
 

@@ -39,18 +39,19 @@ def load(words: Sequence[Path], features: str | None = None, say: Say = lambda l
 
 def is_results(word: Path) -> bool:
     """Whether a folder holds runs, but neither is one nor has any directly in it, as that of a denoiser has."""
-    return word.is_dir() and bool(runs.find(word)) and not direct(word)
+    found = runs.find(word) if word.is_dir() else []
+    return bool(found) and not direct(word, found)
 
 
-def direct(folder: Path) -> list[Run]:
-    """The run that a folder is, or those directly in it."""
-    return [run for run in runs.find(folder) if folder in (run.path, run.path.parent)]
+def direct(folder: Path, found: Iterable[Run]) -> list[Run]:
+    """Of the runs found below a folder the one that it is itself, or those directly in it."""
+    return [run for run in found if folder in (run.path, run.path.parent)]
 
 
 def candidates(word: Path, place: Path) -> list[Run]:
     """The runs that a word stands for: a folder's, or those below `place` that are called so. Raises UsageError."""
-    if word.is_dir() and (found := direct(word) or runs.find(word)):
-        return found
+    if word.is_dir() and (found := runs.find(word)):
+        return direct(word, found) or found
     below = runs.find(place) if place.is_dir() else []
     named = {run: titles(run) for run in below}
     if found := [run for run, known in named.items() if str(word) in known]:

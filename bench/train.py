@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from bench import data, gauge, lenet, machine, photographs
+from bench import choices, data, gauge, lenet, machine, photographs
 from bench.bounds import EPOCHS, TRAINING_SEED, file_name
 from bench.lenet import train as lenet_train
 from denoisers import kbnet, unet
@@ -232,7 +232,7 @@ SHIPPED = {
     "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
 }
 NETWORKS: dict[str, tuple[Callable[..., None], Path, str, int]] = {
-    "unet": (make_unet, unet.FOLDER, "mnist", 68),
-    "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", 100),
-    "lenet": (make_lenet, lenet.FOLDER, "lenet-a", 8),
+    "unet": (make_unet, unet.FOLDER, "mnist", choices.EPOCHS["unet"]),
+    "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", choices.EPOCHS["kbnet"]),
+    "lenet": (make_lenet, lenet.FOLDER, "lenet-a", choices.EPOCHS["lenet"]),
 }

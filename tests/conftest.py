@@ -43,6 +43,22 @@ def home(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def unreadable(monkeypatch):
+    """unreadable(name): folders whose paths end so cannot be listed, not even by root, whom no mode of theirs stops."""
+    scan = os.scandir
+
+    def forbid(name):
+        def refuse(place):
+            if str(place).endswith(name):
+                raise PermissionError(13, "Permission denied")
+            return scan(place)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+    return forbid
+
+
 @pytest.fixture(scope="session")
 def digits():
     """The 5000 embedded digits: 4000 to train on, 1000 held out."""

@@ -469,17 +469,10 @@ def test_the_command_itself_with_the_worst_of_them(template, tmp_path):
     assert page.count("victim") >= len(worst)
 
 
-def test_folders_that_cannot_be_read_are_named(template, tmp_path, monkeypatch):
+def test_folders_that_cannot_be_read_are_named(template, tmp_path, unreadable):
     folder = tmp_path / "results"
     shutil.copytree(template, folder)
-    scan = os.scandir
-
-    def refuse(place):
-        if str(place).endswith("victim"):
-            raise PermissionError(13, "Permission denied")
-        return scan(place)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    unreadable("victim")
     entries, absent = report.collect(folder)
     assert {entry.where for entry in entries} == {f"{name}/run" for name in SOUND}
     assert absent == [("victim", "cannot be read: Permission denied")]

@@ -1,10 +1,9 @@
 """Files below a folder: a person's, each once, wherever links lead."""
 
-import os
 
 import pytest
 
-from bench import folders, report, selection
+from bench import folders, report, runs, selection
 from bench.report import studies
 from denoisers.errors import UsageError
 
@@ -51,16 +50,9 @@ def test_links_in_a_circle_end(tmp_path):
     assert found(tmp_path / "root" / "here") == ["a", "b/c", "circle"]
 
 
-def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read(tmp_path, unreadable):
     fill(tmp_path, "a", "closed/b")
-    scan = os.scandir
-
-    def refuse(place):
-        if str(place).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
-        return scan(place)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    unreadable("closed")
     assert found(tmp_path) == ["a"]
     with pytest.raises(UsageError, match="closed cannot be read: Permission denied"):
         folders.files(tmp_path, whole=True)
@@ -100,4 +92,4 @@ def test_seeds_that_are_compared_are_counted_once(make_run):
     run = make_run("unet")
     for link, place in {"again": run.path, ".hidden": run.path, "loop": run.path.parent}.items():
         (run.path.parent / link).symlink_to(place)
-    assert selection.direct(run.path.parent) == [run]
+    assert selection.direct(run.path.parent, runs.find(run.path.parent)) == [run]

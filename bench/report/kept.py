@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench import arrays, compare
+from bench import arrays, compare, files
 from bench.report import pictures, rows
 from bench.report.damage import noted
 from bench.report.entries import Absent
@@ -143,8 +143,7 @@ def scored(run: Run, facts: dict[str, Any], metrics: dict[str, Any], path: Path)
 def whole(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a small npz. Raises UsageError."""
     weigh(path)
-    with arrays.opened(path) as found:
-        return {name: look().read() for name, look in found.items()}
+    return files.unpacked(path)
 
 
 def weigh(path: Path) -> None:
