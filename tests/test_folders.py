@@ -1,6 +1,5 @@
 """Files below a folder: a person's, each once, wherever links lead."""
 
-
 import pytest
 
 from bench import folders, report, runs, selection
