@@ -14,16 +14,21 @@ import numpy as np
 import torch
 
 import denoisers
-from bench import data, durations, features, files, framing, generate, machine, protocol, scoring, trajectory, workers
+from bench import files, machine, runs
 from bench.bounds import BOUNDS
-from bench.data import Dataset
-from bench.features import Extractor
+from bench.data import datasets
+from bench.data.datasets import Dataset
 from bench.files import Say
 from bench.progress import SILENT, Progress
-from bench.protocol import Protocol
 from bench.runs import Run
-from bench.sampler import Step
-from bench.starts import STARTS, Guess
+from bench.sampling import generation, trajectory, workers
+from bench.sampling.plan import SamplingPlan
+from bench.sampling.samplers import Step
+from bench.sampling.starts import STARTS, Guess
+from bench.scoring import durations, extractors, record
+from bench.scoring.extractors import Extractor
+from bench.scoring.rules import ScoringRules
+from denoisers import framing
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
 from denoisers.errors import ForeignError, UsageError, concerning
@@ -39,20 +44,20 @@ class Plan:
     denoiser: Denoiser
     dataset: Dataset
     extractor: Extractor
-    protocol: Protocol
+    sampling: SamplingPlan
     seed: int
     device: str
     dtype: torch.dtype
     batch_size: int
     workers: int  # processes; the images do not depend on them
     facts: dict[str, Any]  # run.json, as it is first written
-    rules: dict[str, Any]  # of scoring: see `scoring.protocol_of`
+    rules: ScoringRules
     run: Run
 
 
 def resolve(
     name: str,
-    setting: Protocol,
+    setting: SamplingPlan,
     *,
     weights: str | None = None,
     options: Mapping[str, str] | None = None,
@@ -84,15 +89,15 @@ def resolve(
     with concerning("--denoiser"):
         denoisers.registry.find(name)
     device = machine.choose_device(device)
-    extractor = features.load(extractor_name, extractor_weights, device)
+    extractor = extractors.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
-    dataset = data.load(dataset_name, data_dir)
+    dataset = datasets.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
         raise UsageError(f"held-out has {len(dataset.held_out)} digits; found --num {setting.num}", "--start")
     with concerning("--denoiser"):
-        found = denoisers.load(name, weights, **data.ingredients(lambda: dataset), **options)
+        found = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
     if ":" in setting.sampler:
-        generate.rehearse(setting.member, setting.sigmas, dataset.shape, setting.clip)
+        generation.rehearse(setting.member, setting.sigmas, dataset.shape, setting.clip)
     found = found.to(device, memory_format=torch.channels_last)
     with concerning("--denoiser"):
         framed = framing.fit(found, dataset.train.shape[1:], dataset.pad, device)
@@ -126,12 +131,12 @@ def resolve(
         "argv": sys.argv[1:],
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    short = protocol.fingerprint(images)
+    short = runs.fingerprint(images)
     run_id = f"{files.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
     size = batch_size or (1024 if device.startswith("cuda") else 128)
     run = Run(out / files.slug(name) / run_id, within or out)
     size = min(size, setting.num)
-    rules = scoring.protocol_of(dataset, extractor, setting.num, setting.to_json())
+    rules = ScoringRules.of(dataset, extractor, setting.num, setting.to_json())
     return Plan(found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run)
 
 
@@ -160,18 +165,18 @@ def execute(
             run.remove()
         run.sweep()
         mending = files.Told(say)
-        samples = run.read_samples((plan.protocol.num, *plan.dataset.train.shape[1:]), mending)
+        samples = run.read_samples((plan.sampling.num, *plan.dataset.train.shape[1:]), mending)
         made = samples is None
         if samples is None:
             run.begin(plan.facts)
-            progress.expect(durations.expected(plan.dataset, plan.extractor, plan.protocol.num))
+            progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
             try:
                 samples = generate_missing(plan, say, progress)
             except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
                 run.update(status="failed", error=str(error))
                 raise
         write_trajectory(plan, mending, progress)
-        made |= scoring.finish(run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress)
+        made |= record.finish(run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress)
         if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run
@@ -182,15 +187,15 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
 
     The cost is kept in `run.json`: seconds on the clock; seconds in the denoiser, added up over the workers; workers.
     """
-    run, num, steps = plan.run, plan.protocol.num, plan.protocol.steps
+    run, num, steps = plan.run, plan.sampling.num, plan.sampling.steps
     size = plan.dataset.train.shape[1:]
-    stored = run.read_chunks(num, lambda ids: generate.layout(ids, size, steps), say)
+    stored = run.read_chunks(num, lambda ids: generation.layout(ids, size, steps), say)
     done = sum(map(len, stored))
     if done:
         say(f"resuming: {done} of {num} images are on disk")
     advance = progress.stage("sampling", num * steps, done * steps)
     guess = None if done == num else start_guess(plan)
-    missing = generate.missing(generate.chunks(num, plan.batch_size, steps), stored)
+    missing = generation.missing(generation.chunks(num, plan.batch_size, steps), stored)
     count = max(1, min(plan.workers, len(missing)))
     if count < plan.workers and not done:
         say(
@@ -210,7 +215,7 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std"))
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
-    table = generate.trace_table(trace)
+    table = generation.trace_table(trace)
     outside = [not plan.denoiser.spec.in_band(sigma / images) for images, sigma, *_ in trace]
     seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
     cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside, "workers": count}
@@ -218,14 +223,14 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
         run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
     run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
     late = int(sum(chunk["unconverged"] for chunk in chunks))
-    run.update(unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.protocol)])
+    run.update(unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.sampling)])
     text = table.to_csv(index_label="step", float_format="%.6g", lineterminator="\n")
     samples = run.write_samples(images, noise_std, text)
     run.clear_chunks()
     return samples
 
 
-def unconverged(count: int, num: int, setting: Protocol) -> list[str]:
+def unconverged(count: int, num: int, setting: SamplingPlan) -> list[str]:
     """A sentence if a sampler that stops by itself ran out of steps."""
     if not count:
         return []
@@ -238,7 +243,7 @@ def unconverged(count: int, num: int, setting: Protocol) -> list[str]:
 
 def start_guess(plan: Plan) -> Guess | None:
     """What the images begin from under noise; None for pure noise."""
-    return None if plan.protocol.start == "noise" else STARTS[plan.protocol.start](plan.dataset, plan.seed)
+    return None if plan.sampling.start == "noise" else STARTS[plan.sampling.start](plan.dataset, plan.seed)
 
 
 def make_chunk(
@@ -250,15 +255,15 @@ def make_chunk(
 ) -> dict[str, np.ndarray]:
     """The images `ids`, with trace and cost. Raises MemoryError, naming the flag, if a batch is too large."""
     make = functools.partial(
-        generate.generate,
+        generation.generate,
         plan.denoiser,
         ids,
-        plan.protocol.sigmas,
+        plan.sampling.sigmas,
         seed=plan.seed,
         shape=plan.dataset.shape,
         pad=plan.dataset.pad,
-        member=plan.protocol.member,
-        clip=plan.protocol.clip,
+        member=plan.sampling.member,
+        clip=plan.sampling.clip,
         batch_size=plan.batch_size,
         device=plan.device,
         dtype=plan.dtype,
@@ -279,7 +284,7 @@ def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:
     if run.complete and not (run.path / name).exists():
         say(f"{run.path / name} is not there; made again")
     progress.stage("trajectories")
-    ids, guess = range(min(trajectory.IDS, plan.protocol.num)), start_guess(plan)
+    ids, guess = range(min(trajectory.IDS, plan.sampling.num)), start_guess(plan)
     again = functools.partial(make_chunk, plan, guess, ids)
-    found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.protocol.steps, plan.seed)
+    found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.sampling.steps, plan.seed)
     run.write_sealed(name, found)

@@ -46,16 +46,6 @@ def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     return normal.flatten(1)[:, :size].float().reshape(len(ids), *shape).to(device)
 
 
-def level(x: Tensor) -> Tensor:
-    """Standard deviation of the white noise in images (B, C, H, W), without knowing them: float32 (B,).
-
-    Median of the absolute diagonal Haar coefficients over 0.6745 (Donoho & Johnstone 1994, section 4.2): edges are rare
-    enough not to move a median, and flat areas have no coefficients but the noise's.
-    """
-    coefficients = x[..., 0::2, 0::2] - x[..., 0::2, 1::2] - x[..., 1::2, 0::2] + x[..., 1::2, 1::2]
-    return (coefficients / 2).abs().flatten(1).median(1).values / 0.6745
-
-
 def philox(counter: list[Tensor], key: tuple[int, int]) -> list[Tensor]:
     """Philox4x32-10: four 32-bit words (held in int64) out of four counter words and two key words."""
     c0, c1, c2, c3 = counter

@@ -273,6 +273,11 @@ FILES = (  # the last to be written is the first to go
 )
 
 
+def fingerprint(facts: Any) -> str:
+    """Eight hexadecimal digits of the sha256 of `facts` as canonical JSON."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()[:8]
+
+
 def stored(images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
     """What `samples.npz` holds of uint8 images (N, H, W): `arr_0` as evaluators expect it."""
     return {"arr_0": images[..., None], "ids": np.arange(len(images)), "noise_std": noise_std}

@@ -17,7 +17,7 @@ import torch
 from spandrel import ModelLoader
 from torch import Tensor, nn
 
-from bench.workers import end_with
+from bench.sampling.workers import end_with
 from denoisers.kbnet.net import KBNet
 from denoisers.precision import bfloat16_is_fast
 

@@ -9,10 +9,12 @@ import sys
 import torch
 
 import denoisers
-from bench import data, features, machine, metrics
-from bench.generate import generate
-from bench.reference import Reference
-from bench.sampler import SAMPLERS
+from bench import machine
+from bench.data import datasets
+from bench.sampling.generation import generate
+from bench.sampling.samplers import SAMPLERS
+from bench.scoring import extractors, fid_kid
+from bench.scoring.reference import Reference
 from denoisers.schedule import GRIDS
 
 MEMBERS = SAMPLERS | {"eta 0.5": SAMPLERS["ddpm"].set(eta=0.5)}
@@ -20,7 +22,7 @@ MEMBERS = SAMPLERS | {"eta 0.5": SAMPLERS["ddpm"].set(eta=0.5)}
 
 def main(steps: int, num: int) -> None:
     """One line per grid and member, same seed and ids, so that differences are the sampler's."""
-    dataset, extractor = data.load("mnist"), features.load("lenet-a")
+    dataset, extractor = datasets.load("mnist"), extractors.load("lenet-a")
     reference = Reference(dataset, extractor)
     denoiser = denoisers.load("unet").to(memory_format=torch.channels_last)
     dtype = machine.choose_dtype("auto", denoiser, "cpu")
@@ -32,8 +34,8 @@ def main(steps: int, num: int) -> None:
         options = {"seed": 0, "shape": dataset.shape, "pad": dataset.pad, "member": member, "clip": True}
         images = generate(denoiser, range(num), make(steps), batch_size=128, dtype=dtype, **options).images
         found = extractor.features(images)
-        kid = metrics.kid(reference.kid, found)
-        fid = metrics.fid(reference.moments, found)
+        kid = fid_kid.kid(reference.kid, found)
+        fid = fid_kid.fid(reference.moments, found)
         print(f"| {grid} | {name} | {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f} | {fid:.2f} |", flush=True)
 
 

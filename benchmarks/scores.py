@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from bench import control_scores, data, features, manifold, metrics, score
-from bench.data import to_float
-from bench.manifold import Balls
-from bench.noise import level
-from bench.reference import Reference, flat
+from bench.data import datasets
+from bench.images import noise_std, to_float
+from bench.scoring import control_scores, extractors, fid_kid, measure, prdc
+from bench.scoring.prdc import Balls
+from bench.scoring.reference import Reference, flat
 
 FEW = 500  # queries that scikit-learn is timed on; its time is proportional to them
 
@@ -33,8 +33,8 @@ def timed(label: str, work: Callable[[], Any], beside: str = "") -> float:
 
 def main(num: int) -> None:
     """The bars of the design: neighbours 15 s and 2 GB, quality 20 s, a set of the standard protocol 60 s."""
-    dataset = data.load("mnist")
-    against = Reference(dataset, features.load("lenet-a"))
+    dataset = datasets.load("mnist")
+    against = Reference(dataset, extractors.load("lenet-a"))
     queries = flat(dataset.held_out)
     ours = timed("index, and 2 neighbours of 10000 among 60000", lambda: against.pixels.nearest(queries, 2))
     timed("50 neighbours of 10000 among 60000", lambda: against.pixels.nearest(queries, 50))
@@ -45,17 +45,17 @@ def main(num: int) -> None:
     _ = against.kid, against.moments, against.balls(len(found))
 
     def quality() -> None:
-        metrics.fid(against.moments, found)
-        metrics.kid(against.kid, found)
-        manifold.overlap(against.balls(len(found)), Balls.of(found))
+        fid_kid.fid(against.moments, found)
+        fid_kid.kid(against.kid, found)
+        prdc.overlap(against.balls(len(found)), Balls.of(found))
 
     timed("FID, KID, precision, recall, density, coverage of 10000", quality)
-    second = Reference(dataset, features.load("lenet-b"))
+    second = Reference(dataset, extractors.load("lenet-b"))
     images = dataset.held_out[:num]
-    noise_std = level(to_float(images, dataset.pad)).numpy()
+    left = noise_std(to_float(images, dataset.pad)).numpy()
     _ = second.kid, second.moments, against.null
     controls = control_scores.measured(against, num, control_scores.names(num))
-    timed(f"all scores of {num} images", lambda: score.score(images, noise_std, against, second, controls))
+    timed(f"all scores of {num} images", lambda: measure.score(images, left, against, second, controls))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 
 import denoisers
-from bench.generate import generate
 from bench.noise import noise
-from bench.sampler import SAMPLERS
+from bench.sampling.generation import generate
+from bench.sampling.samplers import SAMPLERS
 from denoisers import schedule
 
 BATCH = 128

@@ -2,16 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from denoisers import registry
 from denoisers.base import Denoiser, Spec
-from denoisers.bounds import LEVEL
-from denoisers.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,42 +65,3 @@ def ask(part: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
         return part(x, sigma).to(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
         return part(x, sigma)
-
-
-def parse(name: str) -> tuple[str, str, float]:
-    """ "splice:A,B@0.4" to ("A", "B", 0.4). Raises UsageError for anything else."""
-    pair, _, level = name.removeprefix(registry.SPLICE).rpartition("@")
-    above, _, below = pair.partition(",")
-    try:
-        if not (above and below) or "," in below or registry.SPLICE in pair:
-            raise UsageError(name)
-        switch = math.inf if level == "inf" else LEVEL.parse(level)
-    except UsageError:
-        raise UsageError(
-            f"expected splice:A,B@SIGMA, two denoisers and a level in {LEVEL} or inf, in [-1, 1] units; found {name!r}"
-        ) from None
-    return above, below, switch
-
-
-def load_splice(
-    name: str,
-    weights: str | None = None,
-    *,
-    train: Callable[[], Tensor] | None = None,
-    labels: Callable[[], Tensor] | None = None,
-    **options: Any,
-) -> Splice:
-    """The splice called "splice:A,B@SIGMA"; options `above.KEY` and `below.KEY` of its parts, `weights` too."""
-    *parts, switch = parse(name)
-    if weights is not None:
-        raise UsageError("a splice has two parts: --option above.weights=... or below.weights=..., not --weights")
-    given: dict[str, dict[str, Any]] = {"above": {}, "below": {}}
-    for key, value in options.items():
-        part, _, rest = key.partition(".")
-        if part not in given or not rest:
-            raise UsageError(f"a splice has options above.KEY and below.KEY; found {key!r}", "--option")
-        given[part][rest] = value
-    loaded = [
-        registry.load(part, train=train, labels=labels, **given[key]) for key, part in zip(given, parts, strict=True)
-    ]
-    return Splice(*loaded, switch)

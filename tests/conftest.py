@@ -14,11 +14,14 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from patches import train as train_patches
 from torch import nn
 
-from bench import cli, data, features
-from bench.reference import Reference
+from bench import cli
+from bench.data import datasets
+from bench.images import to_float
+from bench.scoring import extractors
+from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
-MNIST = data.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
+MNIST = datasets.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
 
 
 THIRD_PARTY = Path(os.environ.get("BENCH_DATA", "nowhere")).parent / "checkpoints"
@@ -62,19 +65,19 @@ def unreadable(monkeypatch):
 @pytest.fixture(scope="session")
 def digits():
     """The 5000 embedded digits: 4000 to train on, 1000 held out."""
-    return data.load("mnist5k")
+    return datasets.load("mnist5k")
 
 
 @pytest.fixture(scope="session")
 def against(digits):
     """The embedded digits as what images are scored against, in the features of lenet-a."""
-    return Reference(digits, features.load("lenet-a"))
+    return Reference(digits, extractors.load("lenet-a"))
 
 
 @pytest.fixture(scope="session")
 def train(digits):
     """500 training digits as a sampler sees them, float32 (500, 1, 32, 32)."""
-    return data.to_float(digits.train[:500], digits.pad)
+    return to_float(digits.train[:500], digits.pad)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +85,7 @@ def patches(digits):
     """patches[pad] is a network trained on digits with that frame: see patches.py."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    found = {pad: train_patches(data.to_float(digits.train, pad)) for pad in (0, 2)}
+    found = {pad: train_patches(to_float(digits.train, pad)) for pad in (0, 2)}
     torch.set_num_threads(before)
     return found
 

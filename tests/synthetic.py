@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bench import compare, figures
+from bench import sheets
 from bench.runs import Run
+from bench.scoring import compare
 
 LEVELS = [150, 5, 0.5, 0.01]
 SCORES = {"fid": 5.0, "kid": 0.003, "confidence": 0.97, "noise_std": 0.001, "precision": 0.9}
@@ -56,9 +57,9 @@ def write_run(folder, rng, name, images=None, facts=(), **changes):
     run.write_json("run.json", FACTS | {"denoiser": name, "argv": ["run", "--denoiser", name]} | dict(facts))
     shown = np.stack([digit] * 20) if images is None else images
     run.write_npz("samples.npz", arr_0=shown[..., None], ids=np.arange(20))
-    run.write("grid.png", lambda file: figures.grid(shown, file))
+    run.write("grid.png", lambda file: sheets.grid(shown, file))
     ratio = np.linspace(0.9, 0.5, 20)
-    run.write("nearest.png", lambda file: figures.nearest(shown, shown, ratio, file))
+    run.write("nearest.png", lambda file: sheets.nearest(shown, shown, ratio, file))
     content = metrics(**changes)
     rows = pd.DataFrame({"id": range(20), "nearest": range(100, 120), "d1": 4.0, "ratio": ratio})
     rows.to_csv(run.path / f"per_sample-{content['fingerprint']}.csv", index=False)

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import denoisers
-from bench import check, gauge, photographs, sampler
+from bench.data import photographs
+from bench.probes import conformance, denoising
+from bench.sampling import samplers
 from denoisers import schedule
 from denoisers.adapters import NoiseMap
 from denoisers.errors import UsageError
@@ -47,9 +49,9 @@ def test_spandrel_is_the_network_without_the_clamp(checkpoints, images):
 )
 def test_third_party_networks_conform_and_reach_what_is_published(name, file, band, published, third_party):
     denoiser = denoisers.load(name, str(third_party / file), sigma_255=band)
-    check.assert_conforms(denoiser, num=8)
+    conformance.assert_conforms(denoiser, num=8)
     images = photographs.read(third_party.parent / "data" / "restoration" / "test" / "set12")
-    assert gauge.restoration(denoiser, images, levels=(25,))["psnr"].mean() == pytest.approx(published, abs=0.15)
+    assert denoising.restoration(denoiser, images, levels=(25,))["psnr"].mean() == pytest.approx(published, abs=0.15)
 
 
 @pytest.mark.third_party
@@ -178,7 +180,7 @@ def test_a_diffusers_folder_samples_what_its_pipeline_samples(prediction, tmp_pa
     chain = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))
     sigmas = torch.cat([chain[pipeline.scheduler.timesteps], torch.zeros(1)])
     with torch.inference_mode():
-        x = sampler.sample(denoiser, sampler.start(z, sigmas[0].item()), sigmas, None, eta=0.0, clip=False)
+        x = samplers.sample(denoiser, samplers.start(z, sigmas[0].item()), sigmas, None, eta=0.0, clip=False)
     assert (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy() == pytest.approx(expected, abs=1e-4)
 
 

@@ -7,8 +7,8 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
-from bench import cli
 from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED, WORK
+from bench.cli.entry import app
 from denoisers.bounds import FINITE, GREY, LEVEL, SIDE, WHOLE, grey_levels, number
 from denoisers.errors import UsageError
 
@@ -65,7 +65,7 @@ def test_other_grey_levels_are_refused(text):
 
 def parameters():
     """(flag or argument, whether it takes no value, what typer is told of it) of all commands."""
-    for command in cli.app.registered_commands:
+    for command in app.registered_commands:
         for name, hint in get_type_hints(command.callback, include_extras=True).items():
             if name != "return":
                 kind, info = get_args(hint)[:2]
@@ -90,7 +90,7 @@ def test_help_shows_what_is_taken():
     assert str(LEVEL) in helps["--denoiser"]
 
 
-PLUG = "from denoisers.controls import Identity\ndef load(width=8, rate=0.5):\n    return Identity()\n"
+PLUG = "from denoisers.closed_form import Identity\ndef load(width=8, rate=0.5):\n    return Identity()\n"
 RUN = "run --denoiser identity"
 REFUSED = {
     f"{RUN} --grid karras --sigma-max 1e300": "--sigma-max: must lie in >0..1000000; found 1e+300",

@@ -18,8 +18,12 @@ import torch
 import typer
 from PIL import Image
 
-from bench import __version__, choices, cli, flags, panel
-from denoisers import controls, kbnet, registry
+from bench import __version__, cli
+from bench.cli import asking, choices, flags
+from bench.cli.entry import app
+from bench.sampling import plan
+from bench.scoring import control_sets
+from denoisers import closed_form, kbnet, registry
 from denoisers.base import Denoiser, Spec
 
 SMALL = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
@@ -116,8 +120,10 @@ def test_the_trace_of_ideal_is_calibrated(finished):
 
 @pytest.fixture
 def few_control_sets(monkeypatch):
-    """Three of the control sets, of which each costs seconds; test_score.py has all of them."""
-    monkeypatch.setattr(panel, "CONTROLS", {name: panel.CONTROLS[name] for name in ("held_out", "copies", "gaussian")})
+    """Three of the control sets, of which each costs seconds; test_measure.py has all of them."""
+    monkeypatch.setattr(
+        control_sets, "CONTROLS", {name: control_sets.CONTROLS[name] for name in ("held_out", "copies", "gaussian")}
+    )
 
 
 @pytest.mark.usefixtures("few_control_sets")
@@ -130,7 +136,7 @@ def test_report(finished, bench, tmp_path):
     assert max(len(line) for line in out.splitlines() if str(results) not in line) <= 80
     page = (results / "report.html").read_text()
     assert all(name in page for name in NAMES)
-    assert len(read_csv(results / "report.csv")) == len(NAMES) + len(panel.CONTROLS)
+    assert len(read_csv(results / "report.csv")) == len(NAMES) + len(control_sets.CONTROLS)
 
 
 @pytest.mark.usefixtures("few_control_sets")
@@ -194,7 +200,7 @@ def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
 def chatty(*, train):
     """As the ideal denoiser is loaded, with a word on it."""
     print("loading a chatty denoiser")
-    return controls.ideal(train=train)
+    return closed_form.ideal(train=train)
 
 
 @pytest.mark.usefixtures("few_control_sets")
@@ -410,7 +416,7 @@ def test_wrong_arguments_end_in_one_sentence(bench, arguments, said):
     [
         ("nowhere.py:load", "there is no file nowhere.py", 2),
         ("no_such_module:load", "No module named 'no_such_module'", 2),
-        ("denoisers.controls:nothing", "has no 'nothing'; it has ", 2),
+        ("denoisers.closed_form:nothing", "has no 'nothing'; it has ", 2),
         ("mine.py:load", "ZeroDivisionError: division by zero", 1),
     ],
 )
@@ -429,7 +435,7 @@ def test_code_that_ends_the_program_or_fails_is_a_failure_named_with_it(bench, t
     """Wherever it does so: at import, when it is loaded, or when it is asked, in a worker too."""
     body = {place: what if place == where else "pass" for place in ("import", "load", "forward")}
     (tmp_path / "mine.py").write_text(
-        f"import sys\nfrom denoisers.controls import Identity\n{body['import']}\n"
+        f"import sys\nfrom denoisers.closed_form import Identity\n{body['import']}\n"
         f"class Mine(Identity):\n    def forward(self, x, sigma):\n        {body['forward']}\n        return x\n"
         f"def load():\n    {body['load']}\n    return Mine()\n"
     )
@@ -452,7 +458,7 @@ def test_what_comes_back_must_be_a_denoiser(bench, tmp_path):
 
 def test_a_run_of_a_file_depends_on_its_content(bench, tmp_path):
     """The same command makes another run when the code has changed, and resumes when it has not."""
-    source = "from denoisers.controls import Identity\ndef load(): return Identity()\n"
+    source = "from denoisers.closed_form import Identity\ndef load(): return Identity()\n"
     runs = set()
     for text in (source, source, source + "# changed\n"):
         (tmp_path / "mine.py").write_text(text)
@@ -466,7 +472,9 @@ def test_a_run_of_a_file_depends_on_its_content(bench, tmp_path):
 
 def test_a_run_of_ones_own_weights_depends_on_their_content(bench, tmp_path):
     """The load function does not say what they are; the run must know all the same."""
-    (tmp_path / "mine.py").write_text("from denoisers.controls import Identity\ndef load(weights): return Identity()\n")
+    (tmp_path / "mine.py").write_text(
+        "from denoisers.closed_form import Identity\ndef load(weights): return Identity()\n"
+    )
     runs = set()
     for name, content in (("a.pth", "1"), ("b.pth", "2"), ("a.pth", "3")):
         (tmp_path / name).write_text(content)
@@ -635,24 +643,26 @@ def test_train_kbnet(bench, photos, tmp_path):
 
 def test_the_words_of_choices_are_those_of_the_tables():
     """The command line has them by itself, so that help imports nothing slow."""
-    from bench import data, experiment, features, protocol, train
+    from bench import experiment, recipes
+    from bench.data import datasets
     from bench.report import exports
-    from bench.sampler import SAMPLERS
-    from bench.starts import STARTS
+    from bench.sampling.samplers import SAMPLERS
+    from bench.sampling.starts import STARTS
+    from bench.scoring import extractors
 
-    assert protocol.PROTOCOLS.keys() == choices.PROTOCOLS.keys()
-    assert protocol.GRIDS.keys() == choices.GRIDS.keys()
+    assert plan.PRESETS.keys() == choices.PROTOCOLS.keys()
+    assert plan.GRIDS.keys() == choices.GRIDS.keys()
     assert {"noise", *STARTS} == choices.STARTS.keys()
-    assert data.DATASETS.keys() == choices.DATASETS.keys()
+    assert datasets.DATASETS.keys() == choices.DATASETS.keys()
     assert SAMPLERS.keys() == choices.SAMPLERS.keys()
-    assert features.EXTRACTORS.keys() == choices.FEATURES.keys()
+    assert extractors.EXTRACTORS.keys() == choices.FEATURES.keys()
     assert experiment.OVERWRITE == flags.OVERWRITE
     assert tuple(exports.FORMATS) == flags.FORMATS
-    assert {name: rounds for name, (*_, rounds) in train.NETWORKS.items()} == choices.EPOCHS
-    for name, setting in protocol.PROTOCOLS.items():
+    assert {name: rounds for name, (*_, rounds) in recipes.NETWORKS.items()} == choices.EPOCHS
+    for name, setting in plan.PRESETS.items():
         assert choices.PROTOCOLS[name].startswith(f"{setting.num} images, {setting.steps} steps of {setting.sampler}:")
     for name, member in SAMPLERS.items():
-        for key in protocol.SETTINGS:
+        for key in plan.SETTINGS:
             if key in member.settings:
                 assert f"{key} {member.settings[key]:g}" in choices.SAMPLERS[name]
 
@@ -662,13 +672,13 @@ def test_what_is_listed_is_described_in_words(bench, kind):
     status, out, _ = bench("list", kind)
     assert status == 0
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
-    assert [name for name, _ in lines] == list(registry.names() if kind == "denoisers" else cli.listing(kind))
+    assert [name for name, _ in lines] == list(registry.names() if kind == "denoisers" else asking.listing(kind))
     for _, described in lines:
         assert len(described.split()) >= 3  # no import path, no settings as Python writes them
         assert not re.search(r"^[\w.]+:\w+$|\w+\(\w+=|None", described)
 
 
-COMMANDS = typer.main.get_command(cli.app).commands
+COMMANDS = typer.main.get_command(app).commands
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
@@ -726,10 +736,10 @@ class Screen(io.StringIO):
 
 @pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM])
 def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, request_):
-    from bench import train
+    from bench import recipes
 
     screen = Screen()
-    monkeypatch.setattr(train, "train", lambda *arguments, **options: signal.raise_signal(request_))
+    monkeypatch.setattr(recipes, "train", lambda *arguments, **options: signal.raise_signal(request_))
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(sys, "argv", ["bench", "train", "lenet", "--out", str(tmp_path)])
     with pytest.raises(SystemExit):
@@ -745,7 +755,7 @@ def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, reques
 @pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_):
     """It ends by an exception, which lets everything be tidied up, and the status says which signal it was."""
-    from bench import report, train
+    from bench import recipes, report
 
     tidied = []
 
@@ -755,7 +765,7 @@ def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_)
         finally:
             tidied.append(request_)
 
-    monkeypatch.setattr(train, "train", stopped)
+    monkeypatch.setattr(recipes, "train", stopped)
     status, _, err = bench("train", "lenet", "--out", tmp_path / "weights")
     assert (status, tidied) == (128 + request_, [request_])
     assert "the same command resumes" in err

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bench import compare, panel, scoring, selection
+from bench.scoring import compare, control_sets, record, selection
 from denoisers.errors import UsageError
 
 N = 200
@@ -17,13 +17,13 @@ N = 200
 def scored(digits, tmp_path_factory):
     """Two honest halves of the held-out digits, and training digits under much noise."""
     folder = tmp_path_factory.mktemp("scored")
-    sets = {"one": digits.held_out[:N], "two": digits.held_out[N : 2 * N], "noisy": panel.noisy(0.2)(digits, N)}
+    sets = {"one": digits.held_out[:N], "two": digits.held_out[N : 2 * N], "noisy": control_sets.noisy(0.2)(digits, N)}
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(tmp_path_factory.getbasetemp() / "home"))
         for name, images in sets.items():
             np.savez(folder / f"{name}.npz", arr_0=images[..., None])
-            found[name], _ = scoring.score_path(folder / f"{name}.npz", dataset_name="mnist5k", out=folder / "results")
+            found[name], _ = record.score_path(folder / f"{name}.npz", dataset_name="mnist5k", out=folder / "results")
     return {name: run.path for name, run in found.items()}
 
 
@@ -167,7 +167,7 @@ def test_what_is_missing_is_named(scored, tmp_path):
 def test_scoring_again_returns_at_once(scored, tmp_path, home):
     said = []
     source = next(iter(scored.values())).parents[2] / "one.npz"
-    run, mark = scoring.score_path(source, dataset_name="mnist5k", out=source.parent / "results", say=said.append)
+    run, mark = record.score_path(source, dataset_name="mnist5k", out=source.parent / "results", say=said.append)
     assert run.path == scored["one"]
     assert said == [f"complete: {run.path}"]
     assert (run.path / f"metrics-{mark}.json").exists()

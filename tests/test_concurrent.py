@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cli, data, machine
+from bench import cli, machine
+from bench.data import datasets
 from bench.runs import Run
 from denoisers import files
 
@@ -34,8 +35,8 @@ COMMANDS = {
 def digits_at_hand(digits):
     """Loading the digits takes longer than all the rest: every copy of this process has them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data.DATASETS, "mnist5k", lambda data_dir: digits)
-        patch.setattr(data, "mnist5k", lambda data_dir: digits)
+        patch.setitem(datasets.DATASETS, "mnist5k", lambda data_dir: digits)
+        patch.setattr(datasets, "mnist5k", lambda data_dir: digits)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield digits

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import denoisers
-from bench import check
+from bench.probes import conformance
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 
@@ -17,7 +17,7 @@ DOUBTS = {"diffusers", "gaussian", "mean", "median", "one-image"}  # conform, an
 @pytest.fixture(scope="module", params=denoisers.names())
 def denoiser(request, checkpoints) -> Denoiser:
     try:
-        return check.load(request.param, **checkpoints.get(request.param, {}))
+        return conformance.load(request.param, **checkpoints.get(request.param, {}))
     except UsageError as error:
         if "needs the package" not in str(error):
             raise
@@ -25,10 +25,10 @@ def denoiser(request, checkpoints) -> Denoiser:
 
 
 def test_the_checks_find_what_there_is_to_find_and_nothing_else(denoiser):
-    name, rows = denoiser.spec.name, check.conformance(denoiser, num=8)
-    failed = {row.check: row for row in rows if row.verdict == check.FAIL}
+    name, rows = denoiser.spec.name, conformance.conformance(denoiser, num=8)
+    failed = {row.check: row for row in rows if row.verdict == conformance.FAIL}
     assert failed.keys() == FAILS.get(name, set()), failed
-    assert (", but removes no more noise than " in check.closing(name, rows)) == (name in DOUBTS)
+    assert (", but removes no more noise than " in conformance.closing(name, rows)) == (name in DOUBTS)
 
 
 def test_spec_and_card_are_strict_json(denoiser):

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from bench import control_scores, data, features, panel, protocol, score
-from bench.report import completed
-from bench.report.entries import CONTROLS, Measured, Number
-from bench.report.parse import measured
+from bench.data import datasets
+from bench.report.results import completed
+from bench.report.results.entries import CONTROLS, Measured, Number
+from bench.report.results.parse import measured
+from bench.scoring import control_scores, control_sets, extractors, measure
+from bench.scoring.rules import rules as scoring_rules
 from denoisers.errors import UsageError
 
 N = 6
@@ -15,29 +17,31 @@ N = 6
 @pytest.fixture
 def rules(against):
     """How images of the embedded digits are scored."""
-    ids = {"second": features.load("lenet-b").id, "versions": score.VERSIONS}
-    return protocol.scoring(against.dataset.id, against.extractor.id, features.judge(), **ids)
+    ids = {"second": extractors.load("lenet-b").id, "versions": measure.VERSIONS}
+    return scoring_rules(against.dataset.id, against.extractor.id, extractors.judge(), **ids)
 
 
 def test_small_runs_measure_the_floor_alone():
     assert control_scores.names(16) == ("held_out",)
     assert control_scores.names(256) == ("held_out",)
-    assert control_scores.names(2000) == tuple(panel.CONTROLS)
+    assert control_scores.names(2000) == tuple(control_sets.CONTROLS)
 
 
 def test_each_set_is_measured_once(against, monkeypatch):
     found = control_scores.measured(against, N, ["held_out", "copies"])
     assert found["copies"]["memorization"]["pixels"]["copy_rate"]["value"] == 1
     assert found["held_out"]["memorization"]["pixels"]["copy_rate"]["value"] == 0
-    monkeypatch.setattr(score, "measure", lambda *args, **kwargs: pytest.fail("not from the cache"))
+    monkeypatch.setattr(measure, "measure", lambda *args, **kwargs: pytest.fail("not from the cache"))
     assert control_scores.measured(against, N, ["copies", "held_out"]) == found
     with pytest.raises(pytest.fail.Exception):
         control_scores.measured(against, N + 1, ["copies"])
 
 
 def test_later_gives_what_would_have_been_measured_with_the_run(against, rules, monkeypatch):
-    monkeypatch.setattr(panel, "CONTROLS", {name: panel.CONTROLS[name] for name in ("held_out", "copies_shifted")})
-    assert control_scores.later(rules, N) == control_scores.measured(against, N, panel.CONTROLS)
+    monkeypatch.setattr(
+        control_sets, "CONTROLS", {name: control_sets.CONTROLS[name] for name in ("held_out", "copies_shifted")}
+    )
+    assert control_scores.later(rules, N) == control_scores.measured(against, N, control_sets.CONTROLS)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +57,7 @@ def test_later_gives_what_would_have_been_measured_with_the_run(against, rules, 
     ],
 )
 def test_sets_that_cannot_be_measured_here_are_left_out_in_words(rules, change, said, monkeypatch):
-    monkeypatch.setattr(data, "download_mnist", lambda root: pytest.fail("a report downloads nothing"))
+    monkeypatch.setattr(datasets, "download_mnist", lambda root: pytest.fail("a report downloads nothing"))
     lines = []
     assert control_scores.later(rules | change, N, say=lines.append) == {}
     assert [said in line for line in lines] == ([] if said is None else [True])

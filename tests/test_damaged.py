@@ -23,8 +23,12 @@ import numpy as np
 import pytest
 import synthetic
 
-from bench import cli, folders, report
-from bench.report import exports, html, parse, plots
+from bench import folders, report
+from bench.cli import app
+from bench.report import exports
+from bench.report.figures import plots
+from bench.report.page import html
+from bench.report.results import parse
 from bench.text import CONTROL, printable
 from denoisers import memory
 
@@ -573,7 +577,7 @@ def test_nor_the_terminal(hostile, capsys):
     text = report.tables(prepared.entries, prepared.absent, prepared.groups)
     assert not CONTROL.search(text)
     assert "\\x1b]0;title\\x07" in text.replace("\n ", "")
-    cli.say("\x1b[2J\u202e")
+    app.say("\x1b[2J\u202e")
     assert capsys.readouterr().err == "\\x1b[2J\\u202e\n"
 
 

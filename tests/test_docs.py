@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from bench import cli
+from bench.cli.entry import app
 from denoisers import schedule
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +88,7 @@ def commands(page):
 
 def parse(words):
     """Read a command line as `bench` does, without carrying it out. Raises typer's usage errors."""
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     with group.make_context("bench", words[1:]) as context:
         name, command, rest = group.resolve_command(context, words[1:])
         command.make_context(name, rest, parent=context)
@@ -96,7 +96,7 @@ def parse(words):
 
 def unknown(text):
     """Calls of bench in the code spans of a text with a command or flag that it has not; values may be missing."""
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app)
     for span in re.findall(r"`bench ([^`\n]+)`", text):
         name, *words = span.split()
         if name.startswith("-"):

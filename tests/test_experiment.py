@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import control_scores, experiment, generate, scoring, trajectory
+from bench import experiment
 from bench.progress import SILENT
-from bench.protocol import Protocol
 from bench.runs import Run
+from bench.sampling import generation, trajectory
+from bench.sampling.plan import SamplingPlan
+from bench.scoring import control_scores, record
 from denoisers.errors import UsageError
 from denoisers.files import TEMPORARY
 
@@ -30,7 +32,7 @@ def resolved(tmp_path_factory):
     torch.set_num_threads(1)
     options = {"dataset_name": "mnist5k", "device": "cpu", "dtype_name": "float32", "batch_size": 8}
     folder = tmp_path_factory.mktemp("resolved")
-    yield experiment.resolve("gaussian", Protocol(num=NUM, steps=STEPS), **options, worker_count="2", out=folder)
+    yield experiment.resolve("gaussian", SamplingPlan(num=NUM, steps=STEPS), **options, worker_count="2", out=folder)
     torch.set_num_threads(threads)
 
 
@@ -59,7 +61,7 @@ def generated(plan, say=lambda line: None):
 def interrupted(plan):
     """The run with all its chunks, and no samples.npz."""
     plan.run.begin(plan.facts)
-    for ids in generate.chunks(NUM, plan.batch_size, STEPS):
+    for ids in generation.chunks(NUM, plan.batch_size, STEPS):
         plan.run.write_chunk(ids, experiment.make_chunk(plan, None, ids))
     return plan.run
 
@@ -73,7 +75,7 @@ def changed(path, **arrays):
 
 def test_chunks_that_fit_are_used(plan, whole, monkeypatch):
     interrupted(plan)
-    monkeypatch.setattr(generate, "generate", None)  # nothing is left to do
+    monkeypatch.setattr(generation, "generate", None)  # nothing is left to do
     said = []
     assert generated(plan, said.append) == whole
     assert said == ["resuming: 24 of 24 images are on disk"]
@@ -109,7 +111,7 @@ def test_a_chunk_of_another_run_does_not_fit(plan, whole, tmp_path):
     run, said = interrupted(plan), []
     other = Run(tmp_path / "gaussian" / "another")
     other.begin(plan.facts)
-    first = next(iter(generate.chunks(NUM, plan.batch_size, STEPS)))
+    first = next(iter(generation.chunks(NUM, plan.batch_size, STEPS)))
     other.write_chunk(first, experiment.make_chunk(plan, None, first))
     shutil.copy(other.chunk_path(first), run.chunk_path(first))
     assert generated(plan, said.append) == whole
@@ -117,7 +119,7 @@ def test_a_chunk_of_another_run_does_not_fit(plan, whole, tmp_path):
 
 
 def test_what_is_in_the_way_is_named_before_anything_is_made(plan, monkeypatch):
-    monkeypatch.setattr(generate, "generate", None)
+    monkeypatch.setattr(generation, "generate", None)
     run = plan.run
     (run.path / "chunks" / "000000-000008.npz" / "mine").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"a file belongs at .*000000-000008\.npz, where there is a folder"):
@@ -181,11 +183,11 @@ class Made:
 
     def __init__(self, monkeypatch):
         self.images, self.scores, self.said = [], 0, []
-        self.generate = generate.generate
-        monkeypatch.setattr(generate, "generate", self.some)
-        monkeypatch.setattr(scoring.score, "score", self.score)
+        self.generate = generation.generate
+        monkeypatch.setattr(generation, "generate", self.some)
+        monkeypatch.setattr(record.score, "score", self.score)
         monkeypatch.setattr(control_scores, "measured", lambda *arguments: {})
-        monkeypatch.setattr(scoring, "circumstances", dict)
+        monkeypatch.setattr(record, "circumstances", dict)
 
     def some(self, denoiser, ids, *arguments, **options):
         self.images += ids
@@ -194,7 +196,7 @@ class Made:
     def score(self, *arguments):
         self.scores += 1
         rows = pd.DataFrame({"id": range(NUM), "nearest": range(NUM), "ratio": 1 / np.arange(1, NUM + 1)})
-        return {part: {} for part in scoring.PARTS}, {"fid": np.arange(3)}, rows
+        return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
     def again(self, plan):
         """Run the same command; (number of images made, times scored, lines)."""
@@ -295,7 +297,7 @@ def test_a_run_json_of_another_count_is_written_again(finished):
 def test_the_files_of_another_count_do_not_fit(finished, tmp_path):
     """All files of a run of 8 images in the folder of one of 24."""
     plan, made, content = finished
-    setting = Protocol(num=8, steps=STEPS)
+    setting = SamplingPlan(num=8, steps=STEPS)
     other = dataclasses.replace(plan, protocol=setting, run=Run(tmp_path / "other"))
     other.run.begin(other.facts)
     experiment.generate_missing(other, pytest.fail, SILENT)
@@ -322,7 +324,7 @@ def test_a_run_of_earlier_versions_is_taken_as_it_is(finished):
 def test_sheets_that_another_version_draws_otherwise_are_drawn_once(finished, monkeypatch):
     plan, made, _ = finished
     (plan.run.path / "grid.png").unlink()
-    monkeypatch.setattr(scoring.figures, "grid", lambda images, file: file.write(b"otherwise"))
+    monkeypatch.setattr(record.figures, "grid", lambda images, file: file.write(b"otherwise"))
     assert made.again(plan)[:2] == NOTHING
     assert (plan.run.path / "grid.png").read_bytes() == b"otherwise"
     assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])

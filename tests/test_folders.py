@@ -2,8 +2,9 @@
 
 import pytest
 
-from bench import folders, report, runs, selection
-from bench.report import studies
+from bench import folders, report, runs
+from bench.report.page import studies
+from bench.scoring import selection
 from denoisers.errors import UsageError
 
 

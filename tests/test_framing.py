@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import denoisers
-from bench import framing
+from denoisers import framing
 from denoisers.base import Spec
 from denoisers.errors import UsageError
 from denoisers.splice import Splice

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import typer
 
-from bench import cli
+from bench.cli.entry import app
 
-COMMANDS = typer.main.get_command(cli.app).commands
+COMMANDS = typer.main.get_command(app).commands
 LINES = 320
 NUMBERS = ["", " ", "x", "nan", "inf", "-inf", "1e400", "٣", "1_0", "0x10", "9" * 30, "9" * 5000, "-1", "1,5", "-0.5"]
 WORDS = ["", " ", "a" * 5000]

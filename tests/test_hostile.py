@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import denoisers
-from bench import data, imported, photographs
+from bench.data import datasets, given, photographs
 from denoisers import memory, reading, weights
 from denoisers.errors import UsageError
 
@@ -364,7 +364,7 @@ def test_images_to_score(name, case, tmp_path, digits, monkeypatch):
     make, said = SCORED[name, case]
     make(tmp_path / name)
     with pytest.raises(UsageError, match=said) as refused:
-        imported.read(tmp_path / name, digits)
+        given.read(tmp_path / name, digits)
     sentence = str(refused.value)
     assert name in sentence
     assert "allow_pickle" not in sentence
@@ -386,7 +386,7 @@ def test_folders_of_images_are_measured_before_they_are_decoded(tmp_path, digits
     for i in range(8):
         (tmp_path / f"{i}.png").write_bytes(png((11_000, 11_000)))
     with pytest.raises(UsageError, match="images of 11000x11000 pixels, expected 28x28"):
-        imported.read(tmp_path, digits)
+        given.read(tmp_path, digits)
     os.mkfifo(tmp_path / "a.png")  # is no file, and not opened
     with pytest.raises(UsageError, match=r"0\.png cannot be read as an image: .*truncated"):
         photographs.read(tmp_path)
@@ -402,7 +402,7 @@ def test_digits_of_gigabytes(tmp_path):
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         holes(50 * 2**30, struct.pack(">4i", 0x803, 60_000, 900, 900))(raw / f"{part}-ubyte")
     with pytest.raises(UsageError, match=r"^--data-dir: .*-ubyte declares 50 GB"):
-        data.load("mnist", tmp_path)
+        datasets.load("mnist", tmp_path)
 
 
 # Cards
@@ -453,7 +453,7 @@ BEGINNINGS = ("loading PyTorch", "training")  # what a command that takes a whil
 @pytest.mark.parametrize("flag", COMMANDS)
 @pytest.mark.usefixtures("cheap")
 def test_sentences_begin_with_the_flag(flag, bench, tmp_path, digits, monkeypatch):
-    monkeypatch.setattr("bench.data.load", lambda *args: digits)
+    monkeypatch.setattr("bench.data.datasets.load", lambda *args: digits)
     path = tmp_path / "hostile" / "x.png"
     path.parent.mkdir()
     path.write_bytes(EPS)
@@ -469,7 +469,7 @@ def test_sentences_begin_with_the_flag(flag, bench, tmp_path, digits, monkeypatc
 
 def test_memory_that_is_not_to_be_had_is_said_in_a_sentence(bench, monkeypatch):
     for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: ...")):
-        monkeypatch.setattr("bench.data.load", lambda *args, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr("bench.data.datasets.load", lambda *args, error=error: (_ for _ in ()).throw(error))
         status, _, err = bench("gauge", "--denoiser", "median", "--num", "5")
         assert (status, err.splitlines()[-1]) == (1, "error: there is not enough free memory for this")
 
@@ -478,7 +478,7 @@ def test_every_command_is_limited_to_the_memory_that_there_is(bench, monkeypatch
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    monkeypatch.setattr("bench.cli.free_memory", lambda: 3 * 2**30)
+    monkeypatch.setattr("bench.cli.entry.free_memory", lambda: 3 * 2**30)
     bench("list")
     limited = resource.getrlimit(resource.RLIMIT_DATA)[0]
     assert abs(limited - kilobytes("VmData") - 3 * 2**30) < 2**29

@@ -16,7 +16,7 @@ from denoisers import registry
 from denoisers.errors import ForeignError
 
 PLUG = """
-from denoisers.controls import Identity
+from denoisers.closed_form import Identity
 {top}
 class Constant(Identity):
     def forward(self, x, sigma):

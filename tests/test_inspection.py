@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import figures, inspection
-from bench.report import pictures
+from bench import sheets
+from bench.data import inspection
+from bench.report.results import pictures
 from denoisers.errors import UsageError
 
 N = 60
@@ -67,7 +68,7 @@ def test_digits_raise_no_doubt(number, digits):
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.rglob("grid.png")), ids=lambda path: path.parents[1].name)
 def test_what_denoisers_made_raises_no_doubt_however_bad_it_is(path, digits):
-    images = figures.images_of(pictures.read_picture(path))
+    images = sheets.images_of(pictures.read_picture(path))
     assert all("copies" in line for line in inspection.inspect(images, digits, ""))  # of `ideal`, and true
     inspection.framed(framed(images), digits, "")
 

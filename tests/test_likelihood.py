@@ -4,23 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from bench import data, likelihood
-from denoisers import controls
+from bench.images import to_float
+from bench.probes import likelihood
+from denoisers import closed_form
 
 
 @pytest.fixture(scope="module")
 def images(digits):
-    return data.to_float(digits.train, digits.pad)
+    return to_float(digits.train, digits.pad)
 
 
 @pytest.fixture(scope="module")
 def bits(digits, images):
     """Total bits per pixel by denoiser, and the whole tables."""
     made = {
-        "histogram": controls.histogram(train=images),
-        "pixels": controls.histogram(train=images, of="pixels"),
-        "gaussian": controls.gaussian(train=images),
-        "identity": controls.identity(),
+        "histogram": closed_form.histogram(train=images),
+        "pixels": closed_form.histogram(train=images, of="pixels"),
+        "gaussian": closed_form.gaussian(train=images),
+        "identity": closed_form.identity(),
     }
     return {
         name: likelihood.likelihood(denoiser, digits, 60).set_index("grey levels") for name, denoiser in made.items()
@@ -29,8 +30,8 @@ def bits(digits, images):
 
 def test_independent_pixels_cost_what_they_cost(digits, images, bits):
     """The integral of the errors is the cross-entropy of the histogram, exactly: Guo, Shamai & Verdu 2005."""
-    held_out = data.to_float(digits.held_out[:60], digits.pad)
-    exact = controls.histogram(train=images).code_length(held_out)[..., 2:30, 2:30].mean().item()
+    held_out = to_float(digits.held_out[:60], digits.pad)
+    exact = closed_form.histogram(train=images).code_length(held_out)[..., 2:30, 2:30].mean().item()
     assert bits["histogram"].loc["all", "bits"] == pytest.approx(exact, rel=0.01)
 
 
@@ -49,7 +50,7 @@ def test_bands_add_up_below_their_bounds(bits):
 
 
 def test_nan_is_named(digits):
-    class Broken(controls.Identity):
+    class Broken(closed_form.Identity):
         def forward(self, x, sigma):
             return torch.full_like(x, float("nan"))
 

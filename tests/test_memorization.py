@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from bench import memorization
-from bench.memorization import Distances
+from bench.scoring import memorization
+from bench.scoring.memorization import Distances
 
 
 def described(d1, d2=None, groups=None, **others):

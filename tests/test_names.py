@@ -6,8 +6,8 @@ import re
 import pytest
 
 from bench import experiment, names
-from bench.protocol import Protocol
-from bench.report import plots
+from bench.report.figures import plots
+from bench.sampling.plan import SamplingPlan
 
 SAMPLER = {"num": 20, "steps": 5, "sampler": "ddpm", "grid": "ddpm", "clip": True, "eta": 1.0, "variance": "posterior"}
 UNET = {
@@ -124,7 +124,7 @@ def test_no_two_are_alike_and_what_all_share_is_in_none():
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_gauged_splice_has_the_name_of_its_run(bench, tmp_path, order):
     options = [("below.weights", "gray-all"), ("below.coupling", "naive")][::order]
-    setting = Protocol(num=6, steps=3)
+    setting = SamplingPlan(num=6, steps=3)
     name = "splice:unet,kbnet@0.4"
     plan = experiment.resolve(name, setting, options=dict(options[::-1]), dataset_name="mnist5k", out=tmp_path)
     given = [word for key, value in options for word in ("--option", f"{key}={value}")]

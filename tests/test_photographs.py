@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import photographs
+from bench.data import photographs
 from denoisers.errors import UsageError
 
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench import report
-from bench.report import exports, plots, style
+from bench.report import exports
+from bench.report.figures import plots, style
 
 ROOT = Path(__file__).parent.parent
 
@@ -142,9 +143,9 @@ def test_whatever_a_user_has_set_the_files_are_the_same_and_the_settings_stay(dr
 DRAWS = """
 import hashlib, os, sys
 from pathlib import Path
-from bench import figures
+from bench import sheets
 before = dict(os.environ), os.getcwd()
-from bench.report import plots, style
+from bench.report.figures import plots, style
 assert (dict(os.environ), os.getcwd()) == before
 assert "matplotlib.pyplot" not in sys.modules
 import matplotlib

@@ -11,11 +11,13 @@ from mac import mac
 from torch import nn
 
 import denoisers
-from bench import data, framing, generate, pretrained, trajectory
+from bench.images import to_float
 from bench.noise import noise
-from bench.sampler import SAMPLERS
-from bench.starts import STARTS
-from denoisers import controls, schedule
+from bench.sampling import generation, trajectory
+from bench.sampling.samplers import SAMPLERS
+from bench.sampling.starts import STARTS
+from bench.scoring import pretrained
+from denoisers import closed_form, framing, schedule
 from denoisers.base import Spec
 from denoisers.precision import Doubles, double
 from denoisers.wrappers import VPDenoiser
@@ -27,7 +29,7 @@ NAMES += ("splice:unet,gaussian@0.4",)
 def images_of(denoiser, device, digits, sampler="ddpm", **changes):
     sigmas = schedule.ddpm_grid(3)
     options = {"seed": 5, "shape": digits.shape, "pad": digits.pad, "member": SAMPLERS[sampler], "clip": True}
-    return generate.generate(denoiser, range(4), sigmas, batch_size=3, device=device, **(options | changes))
+    return generation.generate(denoiser, range(4), sigmas, batch_size=3, device=device, **(options | changes))
 
 
 def same(found, expected):
@@ -72,7 +74,7 @@ def few(digits):
     """A closed form of 40 images, which is fast, and every guess that a run can start from."""
     small = dataclasses.replace(digits, train=digits.train[:40])
     found = {name: make(small, 5) for name, make in STARTS.items()} | {"noise": None}
-    return functools.partial(controls.ideal, train=data.to_float(small.train, small.pad)), found
+    return functools.partial(closed_form.ideal, train=to_float(small.train, small.pad)), found
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

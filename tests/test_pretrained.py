@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from bench import pretrained
+from bench.scoring import pretrained
 from denoisers.errors import UsageError
 
 GOOD = b"the weights"

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from synthetic import entry, measured, metrics
 
-from bench import compare, report
-from bench.report import panel, parse, ranking, table
+from bench import report
+from bench.report import detection, table
+from bench.report.results import parse, ranking
+from bench.scoring import compare
 
 NAMES = (*compare.SCORES, *compare.COPIES)
 
@@ -116,11 +118,11 @@ def test_controls_that_each_statistic_catches():
     copies = measured(fid=4.0, kid=0.0) | {"memorization": {"pixels": {"copy_rate": entry(1.0, low=0.9, high=1)}}}
     blurred = measured(fid=50.0, kid=0.9) | {"memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}}
     content = metrics(controls={"held_out": held_out, "copies": copies, "blurred": blurred})["controls"]
-    found = panel.caught({name: parse.measured(value) for name, value in content.items()})
+    found = detection.caught({name: parse.measured(value) for name, value in content.items()})
     cells = {row["statistic"]: (row["training digits"], row["blurred"]) for _, row in found.iterrows()}
     assert cells == {"copy_rate": ("yes", ""), "fid": ("", "yes"), "kid": ("", "yes")}
-    assert not len(panel.caught({}))
-    assert not len(panel.caught({"held_out": parse.measured(content["held_out"])}))
+    assert not len(detection.caught({}))
+    assert not len(detection.caught({"held_out": parse.measured(content["held_out"])}))
 
 
 def test_a_table_has_the_controls_that_any_of_its_runs_has(make_run, tmp_path):

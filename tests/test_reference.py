@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench import features, files, reference
+from bench import files
+from bench.scoring import extractors, reference
 
 
 @pytest.fixture
@@ -94,10 +95,10 @@ def test_without_a_home_nothing_is_kept(cache, monkeypatch):
 
 def test_a_reference_says_it(cache, digits):
     said = []
-    against = reference.Reference(digits, features.load("pixels"), said.append)
+    against = reference.Reference(digits, extractors.load("pixels"), said.append)
     key = f"cells-{reference.VERSION}-{digits.digest}"
     cells = against.cells
     truncated(cache / f"{key}.npz")
-    again = reference.Reference(digits, features.load("pixels"), said.append).cells
+    again = reference.Reference(digits, extractors.load("pixels"), said.append).cells
     assert np.array_equal(cells, again)
     assert len(said) == 1

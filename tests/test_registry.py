@@ -7,12 +7,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from denoisers import registry
+from denoisers import plugins, registry
 from denoisers.errors import ForeignError, UsageError
 
 
 def plug_in(monkeypatch, name, value):
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint(name, value, group)])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [EntryPoint(name, value, group)])
 
 
 def test_unknown_name_suggests_and_lists():
@@ -21,13 +21,13 @@ def test_unknown_name_suggests_and_lists():
 
 
 def test_a_plug_in_is_listed_and_loaded(monkeypatch):
-    plug_in(monkeypatch, "extra", "denoisers.controls:identity")
+    plug_in(monkeypatch, "extra", "denoisers.closed_form:identity")
     assert "extra" in registry.names()
     assert registry.load("extra").spec.name == "identity"
 
 
 def test_a_built_in_is_not_replaced(monkeypatch):
-    plug_in(monkeypatch, "ideal", "denoisers.controls:identity")
+    plug_in(monkeypatch, "ideal", "denoisers.closed_form:identity")
     assert registry.table()["ideal"] == registry.BUILT_IN["ideal"]
 
 
@@ -41,7 +41,7 @@ def test_a_broken_plug_in_is_listed_and_fails_only_when_asked_for(monkeypatch):
 
 def test_what_is_wrong_with_plug_ins_is_said_without_importing_them(monkeypatch):
     points = [("ideal", "a:b"), ("gone", "no_such_module:load"), ("twice", "json:loads"), ("twice", "json:dumps")]
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint(n, v, group) for n, v in points])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [EntryPoint(n, v, group) for n, v in points])
     said = list(registry.complaints())
     assert len(said) == 3
     assert "'ideal' of an unknown distribution is hidden by the built-in" in said[0]
@@ -52,21 +52,23 @@ def test_what_is_wrong_with_plug_ins_is_said_without_importing_them(monkeypatch)
     assert registry.table()["twice"] == "json:loads"
 
 
-@pytest.mark.parametrize("target", ["denoisers.controls:identity", "denoisers.controls:Identity", "FILE:identity"])
+@pytest.mark.parametrize(
+    "target", ["denoisers.closed_form:identity", "denoisers.closed_form:Identity", "FILE:identity"]
+)
 def test_functions_classes_and_files(target, tmp_path):
-    (tmp_path / "mine.py").write_text("from denoisers.controls import Identity\nidentity = Identity()\n")
+    (tmp_path / "mine.py").write_text("from denoisers.closed_form import Identity\nidentity = Identity()\n")
     assert registry.load(target.replace("FILE", str(tmp_path / "mine.py"))).spec.name == "identity"
 
 
 def test_a_file_is_executed_once_for_each_content(tmp_path):
     path = tmp_path / "counted.py"
-    path.write_text("import denoisers.controls as c\nc.count = getattr(c, 'count', 0) + 1\nx = c.Identity()\n")
+    path.write_text("import denoisers.closed_form as c\nc.count = getattr(c, 'count', 0) + 1\nx = c.Identity()\n")
     for _ in range(3):
         registry.load(f"{path}:x")
-    from denoisers import controls
+    from denoisers import closed_form
 
-    assert controls.count == 1
-    del controls.count
+    assert closed_form.count == 1
+    del closed_form.count
     path.write_text("1 / 0")
     for _ in range(2):
         with pytest.raises(ForeignError, match="ZeroDivisionError"):
@@ -80,18 +82,18 @@ def test_the_source_of_foreign_code_is_recorded(monkeypatch, tmp_path):
     first = registry.source(f"{path}:x")
     path.write_text("x = 2")
     assert registry.source(f"{path}:x") != first
-    package = registry.source("denoisers.controls:identity")
+    package = registry.source("denoisers.closed_form:identity")
     assert len(package["sha256"]) == 64
     assert registry.source("denoisers.classical:tv") == package  # all of the package: modules import one another
     assert len(registry.source("json.decoder:JSONDecoder")["sha256"]) == 64
     assert registry.source("sys:path") == {"sha256": None}  # built into the interpreter: there is no file
     assert registry.source(f"splice:unet,{path}:x@1") == {f"{path}:x": registry.source(f"{path}:x")}
-    plug_in(monkeypatch, "extra", "denoisers.controls:identity")
+    plug_in(monkeypatch, "extra", "denoisers.closed_form:identity")
     assert registry.source("extra") == {"distribution": "an unknown distribution"} | package
 
 
 LOADS = """
-from denoisers.controls import Identity
+from denoisers.closed_form import Identity
 def load(weights="default.pth", width=8, rate=0.5, blind=True, name=None):
     found = Identity()
     found.told = (weights, width, rate, blind, name)
@@ -120,7 +122,7 @@ def test_a_module_that_is_nowhere_is_asked_for(tmp_path):
 
 CALLED = """
 import sys, torch
-from denoisers.controls import Identity
+from denoisers.closed_form import Identity
 called = []
 def ends(): sys.exit(0)
 def fails(): raise RuntimeError("no luck\\nat all")
@@ -149,7 +151,7 @@ def test_what_is_no_load_function_is_refused_before_it_is_called(tmp_path, attri
     (tmp_path / "called.py").write_text(CALLED)
     with pytest.raises(UsageError, match=re.escape(said)):
         registry.load(f"{tmp_path / 'called.py'}:{attribute}")
-    assert not registry.from_file(tmp_path / "called.py").called
+    assert not plugins.from_file(tmp_path / "called.py").called
 
 
 @pytest.mark.parametrize("name", ["builtins:exit", "sys:exit", "torch.nn:Linear", "torch:nn"])

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from synthetic import FACTS, entry, metrics
 
-from bench import figures, report
-from bench.report import board, diagnosis, entries, inline, pictures, table
+from bench import report, sheets
+from bench.report import table
+from bench.report.page import drawings, leaderboard
+from bench.report.results import diagnosis, entries, pictures
 from bench.runs import Run
 
 EVIL = '<script>alert(1)</script>" onload="x'
@@ -393,20 +395,20 @@ def test_sheets_can_be_read_back(rng, tmp_path):
     other = rng.integers(0, 255, (37, 28, 28), dtype=np.uint8)
     ratio = rng.random(37)
     run = Run(tmp_path)
-    run.write("grid.png", lambda file: figures.grid(images, file))
-    run.write("nearest.png", lambda file: figures.nearest(images, other, ratio, file))
+    run.write("grid.png", lambda file: sheets.grid(images, file))
+    run.write("nearest.png", lambda file: sheets.nearest(images, other, ratio, file))
     assert np.array_equal(pictures.drawn(run.path / "grid.png"), images)
     pairs = pictures.pairs(run.path / "nearest.png")
     order = np.argsort(ratio)
     assert np.array_equal(pairs, np.stack([images[order], other[order]], axis=1))
     with pytest.raises(ValueError, match="none of ours"):
-        figures.images_of(np.zeros((61, 70), np.uint8))
+        sheets.images_of(np.zeros((61, 70), np.uint8))
 
 
 def test_strips_keep_the_order_and_stay_in_the_box(rng):
     values = np.sort(rng.normal(scale=[*[1] * 10, *[1e4] * 10]))
     numbers = [entries.Number(value, 1, value - 1, value + 1) for value in values]
-    drawn = inline.strips([*numbers, None, entries.Number(3.0)], unit=1)
+    drawn = drawings.strips([*numbers, None, entries.Number(3.0)], unit=1)
     assert drawn[-2:] == [None, None]
     at = [strip.at for strip in drawn[:-2]]
     assert at == sorted(at)
@@ -415,10 +417,10 @@ def test_strips_keep_the_order_and_stay_in_the_box(rng):
 
 def test_the_trained_band_is_where_its_levels_are():
     trace = pd.DataFrame({"sigma": np.geomspace(100, 0.01, 500), "clipped": np.linspace(0, 1, 500)})
-    (panel,) = inline.panels(trace, (0.0, 1.0))
+    (panel,) = drawings.panels(trace, (0.0, 1.0))
     left, width = panel.band
     assert left == {label: x for x, label in panel.x_ticks}["1"]
-    assert left + width == pytest.approx(inline.WIDTH - 4, abs=0.2)
+    assert left + width == pytest.approx(drawings.WIDTH - 4, abs=0.2)
     assert panel.path.count("L") < 150
 
 
@@ -495,7 +497,7 @@ def test_ranks_are_shown_where_there_are_any(make_run, tmp_path):
     assert "denoiser" in table.printed(frame).columns[0]
     frame["rank"] = ["", "1=", ""]
     assert table.printed(frame).columns[0] == ""
-    assert [row.rank for row in board.rows(frame, {})] == ["", "1=", ""]
+    assert [row.rank for row in leaderboard.rows(frame, {})] == ["", "1=", ""]
 
 
 def test_paths_of_the_machine_stay_on_it(make_run, bench, tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from synthetic import FACTS, entry
 
-from bench import compare, selection
 from bench.runs import Run
+from bench.scoring import compare, selection
 from denoisers.errors import UsageError
 
 

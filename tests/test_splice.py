@@ -9,7 +9,8 @@ import denoisers
 from denoisers import registry
 from denoisers.base import Spec
 from denoisers.errors import UsageError
-from denoisers.splice import Splice, parse
+from denoisers.registry import splice_parts
+from denoisers.splice import Splice
 from denoisers.wrappers import ResidualDenoiser
 
 
@@ -59,7 +60,7 @@ def test_options_and_facts_of_the_parts(load):
 )
 def test_what_is_no_splice_is_refused(name):
     with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
-        parse(name)
+        splice_parts(name)
     with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
         registry.find(name)
 

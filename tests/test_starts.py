@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data import Dataset, to_float
-from bench.starts import STARTS
+from bench.data.datasets import Dataset
+from bench.images import to_float
+from bench.sampling.starts import STARTS
 
 
 @pytest.fixture(scope="module")

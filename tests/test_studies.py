@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report import studies
+from bench.report.page import studies
 
 PAGE = """# The ladder
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench import data, generate, trajectory
-from bench.sampler import SAMPLERS
-from denoisers import controls
+from bench.images import to_float
+from bench.sampling import generation, trajectory
+from bench.sampling.samplers import SAMPLERS
+from denoisers import closed_form
 from denoisers.schedule import ddpm_grid
 
 STEPS = 30
@@ -19,8 +20,8 @@ def images(digits, train):
     """images(sampler)(watch) generates 20 images with the ideal denoiser, 6 at a time."""
 
     def bound(name):
-        return lambda watch, num=20: generate.generate(
-            controls.ideal(train=train),
+        return lambda watch, num=20: generation.generate(
+            closed_form.ideal(train=train),
             range(num),
             ddpm_grid(STEPS),
             seed=3,
@@ -67,7 +68,7 @@ def test_forward_and_backward_have_the_same_noise_level(digits):
     """x of the sampler and the digits under noise are scaled alike: their spread agrees at every level."""
     sigma = torch.tensor(2.0)
     scaled = trajectory.noised(digits, sigma.item(), seed=0)
-    x0 = data.to_float(digits.held_out[: trajectory.DIGITS], digits.pad)
+    x0 = to_float(digits.held_out[: trajectory.DIGITS], digits.pad)
     expected = ((x0.var() + sigma**2) / (1 + sigma**2)).sqrt()
     assert scaled.std() == pytest.approx(expected.item(), rel=0.05)
 

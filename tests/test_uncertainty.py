@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench import uncertainty
-from bench.uncertainty import Estimate, Statistic
+from bench.scoring import uncertainty
+from bench.scoring.uncertainty import Estimate, Statistic
 
 
 @pytest.mark.parametrize(

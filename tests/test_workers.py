@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cli, workers
-from bench.workers import side_by_side
+from bench import cli
+from bench.sampling import workers
+from bench.sampling.workers import side_by_side
 from denoisers import registry
 from denoisers.base import Denoiser, Spec
 

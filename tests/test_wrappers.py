@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench import sampler
+from bench.sampling import samplers
 from denoisers import schedule
 from denoisers.base import Spec
 from denoisers.wrappers import (
@@ -178,8 +178,8 @@ def test_naive_coupling_leaves_noise_even_with_an_oracle(steps, left):
     sigmas = schedule.ddpm_grid(steps)
     denoiser = ResidualDenoiser(Oracle(torch.zeros_like), Spec("oracle", "sample"), coupling="naive")
     unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None]
-    x = sampler.start(unit[:, 0], sigmas[0].item())
-    out = sampler.sample(denoiser, x, sigmas, lambda i: unit[:, i + 1], variance="beta", clip=False)
+    x = samplers.start(unit[:, 0], sigmas[0].item())
+    out = samplers.sample(denoiser, x, sigmas, lambda i: unit[:, i + 1], variance="beta", clip=False)
     assert out.square().sum().sqrt() == pytest.approx(left, abs=0.001)
 
 

@@ -3,8 +3,9 @@
 The files are written by `bench.report.exports`, which is not imported here: it brings matplotlib, and tables do not.
 """
 
-from bench.report.entries import Absent, Entry, groups
+from bench.report.results.collection import collect
+from bench.report.results.damage import Absent
+from bench.report.results.entries import Entry, groups
 from bench.report.table import markdown, summary, tables
-from bench.report.tree import collect
 
 __all__ = ["Absent", "Entry", "collect", "groups", "markdown", "summary", "tables"]

@@ -11,12 +11,16 @@ from urllib.parse import quote
 import pandas as pd
 
 from bench import files
-from bench.report import damage, diagnosis, html, panel, plots, ranking, studies, table
-from bench.report.diagnosis import Finding
-from bench.report.entries import Absent, Entry, Group
-from bench.report.glossary import GLOSSARY
-from bench.report.plots import Curve
-from bench.report.studies import Study
+from bench.report import detection, table
+from bench.report.figures import plots
+from bench.report.figures.plots import Curve
+from bench.report.page import html, studies
+from bench.report.page.glossary import GLOSSARY
+from bench.report.page.studies import Study
+from bench.report.results import damage, diagnosis, ranking
+from bench.report.results.damage import Absent
+from bench.report.results.diagnosis import Finding
+from bench.report.results.entries import Entry, Group
 from bench.text import one_line, printable
 from denoisers.errors import listed
 
@@ -153,8 +157,8 @@ def md(report: Report) -> str:
         shown = table.markdown(table.printed(table.frame(group)).map(escaped))
         pages.append(f"## Protocol {escaped(group.fingerprint)}\n\n{escaped(group.protocol)}\n\n{shown}")
         pages += [escaped(note) for note in group.notes]
-        if len(found := panel.caught(group.controls)):
-            pages.append(f"{panel.TITLE}:\n\n{table.markdown(found.map(escaped).rename(columns=escaped))}")
+        if len(found := detection.caught(group.controls)):
+            pages.append(f"{detection.TITLE}:\n\n{table.markdown(found.map(escaped).rename(columns=escaped))}")
     if not report.groups:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import diagnosis, ranking
-from bench.report.entries import CONTROLS, Absent, Entry, Group, Measured, Number
+from bench.report.results import diagnosis, ranking
+from bench.report.results.damage import Absent
+from bench.report.results.entries import CONTROLS, Entry, Group, Measured, Number
 from bench.text import one_line
 
 TERMINAL = 80  # columns

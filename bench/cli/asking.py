@@ -1,0 +1,166 @@
+"""Commands about denoisers: list, describe, check, gauge."""
+
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from bench.bounds import DIGITS
+from bench.cli import choices
+from bench.cli.app import complain, parse_options, say, terminal, warn
+from bench.cli.flags import (
+    KINDS,
+    DataDir,
+    Dataset,
+    Denoiser,
+    MaxBytes,
+    Name,
+    Options,
+    Weights,
+    argument,
+    flag,
+    number,
+    one_of,
+    place,
+    switch,
+)
+from denoisers.errors import UsageError, concerning
+
+
+def list_(
+    kind: Annotated[str, argument(read=one_of(KINDS), shown="KIND", help=" | ".join(KINDS))] = "denoisers",
+) -> None:
+    """List what there is, by name, with a line on each."""
+    lines = listing(kind)
+    width = max(map(len, lines))
+    for name, note in lines.items():
+        terminal.result(f"{name:<{width}}  {note}".rstrip())
+    if kind == "denoisers":
+        complain()
+
+
+def info(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
+    """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
+    import inspect
+
+    from bench.probes import conformance, contract
+    from denoisers import binding, registry
+
+    complain(name)
+    with concerning("NAME"):
+        registry.find(name)
+    load = registry.load_splice if name.startswith(registry.SPLICE) else registry.loader(name)
+    facts: dict = {"name": name, "source": registry.table().get(name, name), "description": inspect.getdoc(load)}
+    facts |= {"code": registry.source(name) or "built in"}
+    if weights is not None or not binding.needs(load, "weights"):
+        with concerning("NAME"):
+            found = conformance.load(name, weights, **parse_options(option or []))
+        facts |= {"spec": found.spec.to_json(), "band": contract.in_both_units(found.spec), "card": found.card}
+    terminal.result(json.dumps(facts, indent=2))
+
+
+def check(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
+    """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
+    import pandas as pd
+
+    from bench import report
+    from bench.probes import conformance
+    from denoisers import weights as weights_
+
+    complain(name)
+    with concerning("NAME"):
+        found = conformance.load(name, weights, **parse_options(option or []))
+    warn(weights_.warnings(found.card))
+    rows = conformance.conformance(found)
+    table = pd.DataFrame(rows).rename(columns={"check": name})
+    failed = [row for row in rows if row.verdict == conformance.FAIL]
+    terminal.result(report.markdown(table.drop(columns="remedy")))
+    for row in failed:
+        terminal.result(f"\n{row.check}: {row.remedy}")
+    terminal.result(f"\n{conformance.closing(name, rows)}")
+    sys.exit(bool(failed))
+
+
+def gauge(
+    denoiser: Denoiser,
+    weights: Weights = None,
+    option: Options = None,
+    images: Annotated[
+        Path | None,
+        flag("--images", read=place, shown="FOLDER", help="Photographs to restore, instead of digits."),
+    ] = None,
+    figure: Annotated[
+        Path | None, flag("--figure", read=place, shown="PNG", help="To draw noisy | denoised into; with --images.")
+    ] = None,
+    likelihood: Annotated[bool, switch("--likelihood", help="Bits per pixel instead of errors.")] = False,
+    num: Annotated[int, number(DIGITS, "Held-out digits.", "--num")] = 1000,
+    out: Annotated[
+        Path | None, flag("--out", read=place, shown="FOLDER", help="Of runs; keeps the errors for its report.")
+    ] = None,
+    dataset: Dataset = "mnist",
+    data_dir: DataDir = None,
+    max_bytes: MaxBytes = None,
+) -> None:
+    """Measure a denoiser as a denoiser: squared error on held-out digits, or PSNR and SSIM on photographs.
+
+    With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it and level. With
+    --likelihood: the bits that a held-out digit costs under the denoiser, by band of noise, from its errors at 97
+    levels.
+    """
+    import denoisers
+    from bench import machine, report
+    from bench.data import datasets, photographs
+    from bench.probes import denoising as gauge_
+    from bench.probes import likelihood as likelihood_
+    from denoisers import framing
+    from denoisers import weights as weights_
+
+    if likelihood and images is not None:
+        raise UsageError("is of digits; leave out --images", "--likelihood")
+    if likelihood and num < 2:
+        raise UsageError(f"needs --num 2 or more for its standard error; found {num}", "--likelihood")
+    if figure is not None and images is None:
+        raise UsageError("draws photographs; say which: --images FOLDER", "--figure")
+    if out is not None and (likelihood or images is not None):
+        raise UsageError("keeps squared errors on digits; leave out --likelihood and --images", "--out")
+    complain(denoiser)
+    if out is not None:
+        machine.check_writable(out)
+    if figure is not None:
+        machine.check_target(figure, "--figure")
+    with concerning("--denoiser"):
+        denoisers.registry.find(denoiser)
+    with concerning("--images"):
+        photos = photographs.read(images) if images is not None else None
+    digits = functools.cache(lambda: datasets.load(dataset, data_dir))
+    if photos is None:
+        digits().first(num)  # or there are fewer, which is said
+    with concerning("--denoiser"):
+        found = denoisers.load(denoiser, weights, **datasets.ingredients(digits), **parse_options(option or []))
+        lines = (
+            framing.fit(found, digits().train.shape[1:], digits().pad)
+            if photos is None
+            else framing.against(found.spec, framing.largest(photos.values()))
+        )
+    warn([*weights_.warnings(found.card), *lines])
+    advance = terminal.bar.stage("gauging", len(likelihood_.grid()[0]) if likelihood else 0)
+    if likelihood:
+        frame = likelihood_.likelihood(found, digits(), num, advance=advance)
+    else:
+        frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos, images)
+    terminal.result("\n".join(filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])))
+    if out is not None:
+        facts = {"denoiser": denoiser, "weights": found.spec.weights, "options": parse_options(option or [])}
+        terminal.result(gauge_.keep(frame, facts, digits(), num, out))
+        gauge_.bounds(digits(), num, out, say)
+    if figure is not None:
+        gauge_.draw(found, photos, figure)
+        terminal.result(figure)
+
+
+def listing(kind: str) -> dict[str, str]:
+    """Name -> a line on it. Nothing slow is imported."""
+    from denoisers import registry
+
+    return registry.descriptions() if kind == "denoisers" else getattr(choices, kind.upper())

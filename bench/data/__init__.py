@@ -1,0 +1,1 @@
+"""Data: datasets, photographs, and images that were made elsewhere."""

@@ -1,0 +1,125 @@
+"""Images made elsewhere, as uint8: an npz, a folder of PNGs, or a file saved by torch; measured before being read."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import arrays, folders
+from bench.arrays import Declared
+from bench.bounds import LEAST
+from bench.data import image_files, inspection
+from bench.data.datasets import Dataset
+from denoisers import checkpoints
+from denoisers.errors import UsageError
+from denoisers.pickled import Stored
+
+ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
+
+
+def read(path: Path, dataset: Dataset) -> np.ndarray:
+    """Images uint8 (N, H, W) of the dataset's size, N >= 6; with the frame that samplers work on taken off, if there.
+
+    Of the types of `images.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of `images.grey`; or
+    of any mode that `images.read` takes.
+
+    Raises UsageError naming what was found and expected.
+    """
+    if not os.path.exists(path):
+        raise UsageError(f"no file or folder {str(path)[:300]}")
+    height, width = dataset.train.shape[1:]
+    pad = dataset.pad
+    with declared(path) as found:
+        sizes = {(height, width), (height + 2 * pad, width + 2 * pad)}
+        axis = channels(found.shape, path)
+        number, *size = (n for i, n in enumerate(found.shape) if i != axis)
+        if tuple(size) not in sizes:
+            said = f"images of {'x'.join(map(str, size))} pixels"
+            raise UsageError(f"{path} holds {said}, expected {height}x{width}, those of {dataset.name}")
+        if number < LEAST:
+            more = "; a folder of PNGs is read whole" if image_files.is_image(path) else ""
+            raise UsageError(f"{path} holds {number} image{'s' * (number != 1)}; scores need at least {LEAST}{more}")
+        image_files.check_type(found.dtype, str(path))
+        read = as_grey(found.read(), axis, path)
+    if read.shape[1:] != (height, width):
+        inspection.framed(read, dataset, str(path))
+        read = read[:, pad : height + pad, pad : width + pad]
+    return np.ascontiguousarray(read)
+
+
+def as_grey(values: np.ndarray, axis: int | None, path: Path) -> np.ndarray:
+    """Grey levels, uint8 (N, H, W), of an array whose channels are in that axis."""
+    if axis is not None:
+        values = np.moveaxis(values, axis, -1)
+    convert = image_files.levels(image_files.blocks(values), [str(path)])
+    found = (convert(part) for part in image_files.blocks(values))
+    return np.concatenate([part if axis is None else image_files.grey(part, path) for part in found])
+
+
+@contextmanager
+def declared(path: Path) -> Iterator[Declared]:
+    """The one array of images in a file, or of the images of a folder in order of their names."""
+    if path.is_dir() or image_files.is_image(path):
+        yield from_images(path)
+    elif path.suffix in (".npz", ".npy"):
+        with arrays.opened(path) as found:
+            yield found[only(found, path)]()
+    else:
+        with ExitStack() as stack:
+            try:
+                content = stack.enter_context(checkpoints.opened(path))
+            except UsageError as error:
+                expected = f"an .npz with {ARRAY}, a folder of PNGs or a tensor saved by torch"
+                raise UsageError(f"{error.message}; expected {expected}") from None
+            yield from_torch(content)
+
+
+def from_images(path: Path) -> Declared:
+    """Images in files of their own."""
+    found = image_files.paths(path)
+    sizes = sorted({image_files.size(file) for file in found.values()})
+    if len(sizes) > 1:
+        raise UsageError(f"the images in {path} have {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}, expected one")
+    shape = (len(found), *sizes[0])
+    return Declared(shape, np.dtype(np.uint8), lambda: np.stack(list(image_files.read(found, str(path)).values())))
+
+
+def from_torch(content: checkpoints.Content) -> Declared:
+    """A tensor saved by torch, or the only one of a dictionary. Floats that NumPy does not know become float32."""
+    value = content.value if isinstance(content.value, dict) else {ARRAY: content.value}
+    tensors = {str(name): x for name, x in value.items() if isinstance(x, Stored | torch.Tensor)}
+    name = only(tensors, content.path)
+    found, dtype = tensors[name], str(tensors[name].dtype).removeprefix("torch.")
+    known = hasattr(np, dtype)
+
+    def read() -> np.ndarray:
+        tensor = content.read({name: found})[name]
+        return (tensor if known else tensor.float()).numpy()
+
+    return Declared(tuple(found.shape), np.dtype(dtype if known else "float32"), read)
+
+
+def only(names: Mapping[str, Any], path: Path) -> str:
+    """`arr_0`, or the only name there is, beside what a Mac's archiver adds."""
+    shown = [name for name in names if not any(map(folders.hidden, name.split("/")))]
+    if ARRAY in shown:
+        return ARRAY
+    if len(shown) == 1:
+        return shown[0]
+    held = ", ".join(name[:60] for name in shown[:6]) or "no array"
+    raise UsageError(f"{path} holds {held}; expected {ARRAY}, or one array of images")
+
+
+def channels(shape: tuple[int, ...], path: Path) -> int | None:
+    """The axis of the channels, 1 to 4 of them; None if the shape is (N, H, W) already."""
+    if len(shape) == 3:
+        return None
+    axis = next((axis for axis in (3, 1) if len(shape) == 4 and 1 <= shape[axis] <= 4), None)
+    if axis is None:
+        found = str(shape)[:100]
+        raise UsageError(f"{path} holds an array of shape {found}, expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)")
+    return axis

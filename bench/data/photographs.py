@@ -1,0 +1,54 @@
+"""Folders of photographs, in grey levels: what restoration networks are trained on and gauged by."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.data import image_files
+from denoisers.errors import UsageError
+from denoisers.files import variable
+
+
+def read(place: Path) -> dict[str, np.ndarray]:
+    """All images below a folder by their names, in order of these, as uint8 (H, W); or the one in a file.
+
+    Colour is made grey, as papers on grey images do. Raises UsageError if there is none, and for a file that is no
+    image, too large or of a kind that cannot be read as it is meant.
+    """
+    return image_files.read(image_files.paths(place), str(place), colour=True)
+
+
+def folder_of(name: str, root: Path) -> str:
+    """The folder of an image that `read` found below `root`, from there on; the name of `root` if it lies in it."""
+    parent = Path(name).parent.as_posix()
+    return parent if parent != "." else root.resolve().name or str(root.resolve())
+
+
+def natural(data_dir: Path | None) -> Path:
+    """The folder of training photographs, restoration/train, below `data_dir` or $BENCH_DATA.
+
+    Raises UsageError, naming the flag, if it is in neither.
+    """
+    places = [data_dir, variable("BENCH_DATA")]
+    for place in places:
+        if place is not None and (found := place / "restoration" / "train").is_dir():
+            return found
+    raise UsageError(
+        "no natural photographs: expected restoration/train/ below --data-dir or BENCH_DATA; "
+        "any other folder of images will do: --data FOLDER"
+    )
+
+
+def tiles(photos: dict[str, np.ndarray], side: int) -> np.ndarray:
+    """Squares that cover each image, overlapping where they must, uint8 (N, side, side). Smaller images are left out.
+
+    Raises UsageError if no image is large enough.
+    """
+    found = []
+    for image in photos.values():
+        starts = [np.unique(np.linspace(0, n - side, -(-n // side)).round().astype(int)) for n in image.shape]
+        if min(image.shape) >= side:
+            found += [image[y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
+    if not found:
+        raise UsageError(f"training needs images of at least {side} x {side} pixels; all of these are smaller")
+    return np.stack(found)

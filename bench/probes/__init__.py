@@ -1,0 +1,1 @@
+"""Probes: a denoiser asked directly, without sampling."""

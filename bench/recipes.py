@@ -1,0 +1,242 @@
+"""`bench train`: a network from scratch to shipped form, weights and card, resuming where it stopped."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from bench import machine
+from bench.bounds import EPOCHS, TRAINING_SEED, file_name
+from bench.data import datasets, photographs
+from bench.images import to_float
+from bench.probes import denoising
+from bench.scoring import lenet
+from bench.scoring.lenet import train as lenet_train
+from denoisers import kbnet, unet
+from denoisers import weights as weights_
+from denoisers.base import Denoiser
+from denoisers.errors import UsageError, concerning
+from denoisers.kbnet import train as kbnet_train
+from denoisers.training import ENDS, Progress
+from denoisers.unet import train as unet_train
+
+LICENCE = "MIT"
+TILE, PATCH = 96, 48  # pixels: what photographs are cut into, and what of that a network sees at once
+CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)  # std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided
+
+# Grey images, dB at 15 / 25 / 50 grey levels (Zhang et al. 2017 and 2023), for comparison in the cards.
+PUBLISHED = {
+    "DnCNN-S": {"set12": {"15": 32.86, "25": 30.44, "50": 27.18}, "bsd68": {"15": 31.73, "25": 29.23, "50": 26.23}},
+    "KBNet_s": {"set12": {"15": 33.40, "50": 28.04}, "bsd68": {"15": 31.98, "25": 29.54, "50": 26.65}},
+}
+
+Report = Callable[[Progress], None]
+
+
+def train(
+    network: str,
+    *,
+    name: str | None = None,
+    weights: str | None = None,
+    out: Path = Path("weights"),
+    epochs: int | None = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    device: str = "cpu",
+    report: Report = lambda progress: None,
+    **recipe: str | None,
+) -> Path:
+    """Train `network` (`unet`, `kbnet` or `lenet`); returns the path of the safetensors file.
+
+    weights  card or file to start from, instead of random numbers
+    recipe   `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that name
+
+    The checkpoint lies beside it; the same command continues from there after an interruption.
+
+    Raises UsageError about the flag that is wrong, before anything is trained.
+    """
+    if network not in NETWORKS:
+        raise UsageError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK")
+    if epochs is not None:
+        EPOCHS.check(epochs, "--epochs")
+    if name is not None:
+        file_name(name, "--name")
+    TRAINING_SEED.check(seed, "--seed")
+    make, folder, default_name, default_epochs = NETWORKS[network]
+    name, epochs = name or default_name, epochs or default_epochs
+    given = {key: value for key, value in recipe.items() if value is not None}
+    if given and make is not make_kbnet:
+        flags = [f"--{'data' if key == 'source' else key}" for key in given]
+        raise UsageError(f"is for kbnet; {network} has one recipe", " and ".join(flags))
+    path = out / f"{name}.safetensors"
+    machine.check_writable(out)
+    options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
+    card = {
+        "summary": f"{network}, trained by `bench train`",
+        "licence": LICENCE,
+        "source": "trained by this project from the data named here",
+        "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}",
+    }
+    if weights is not None:
+        with concerning("--weights"):
+            options["start"], origin = weights_.load(weights, folder, default_name)
+        card |= {"command": f"{card['command']} --weights {weights}", "started_from": weights_.tag(origin)}
+    if device != "cpu":
+        card["command"] += f" --device {device}"
+    make(path, data_dir, card, options, **given)
+    return path
+
+
+def check_unclaimed(path: Path, command: str) -> None:
+    """Raises UsageError if weights of another origin lie at `path`. A checkpoint beside them says it by its recipe."""
+    card = path.with_suffix(".json")
+    if path.with_suffix(".ckpt").exists() or not path.exists():
+        return
+    made = weights_.read_card(card).get("command") if card.exists() else None
+    if made != command:
+        origin = f"by `{str(made)[:300]}`" if made else "in a way that no card tells"
+        raise UsageError(f"{path} was made {origin}; take another name, or move it away", "--name")
+
+
+def digits(data_dir: Path | None, card: dict[str, Any]) -> datasets.Dataset:
+    """MNIST, noted in `card`."""
+    dataset = datasets.load("mnist", data_dir)
+    card |= {"data": dataset.id, "split": f"train, all {len(dataset.train)} images"}
+    return dataset
+
+
+def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
+    """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
+    check_unclaimed(path, card["command"])
+    dataset = digits(data_dir, card)
+    images = to_float(dataset.train, dataset.pad)
+    net, recipe = unet_train.train(images, path.with_suffix(".ckpt"), **options)
+    card |= {
+        "summary": "U-Net that predicts eps on the linear 1000-step chain, for digits of 32 x 32",
+        "recipe": recipe,
+        "trained_on": machine.device_name(options["device"]),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "sigma_min": ENDS[0],
+        "sigma_max": ENDS[1],
+    }
+    state = {key: value.cpu() for key, value in net.state_dict().items()}
+    weights_.save(path, state, card)
+    weights_.save(path, state, card | on_digits(unet.load(str(path)), dataset))
+
+
+def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any], **given: str) -> None:
+    """Train a small KBNet to remove noise, save it with its noise band and its quality.
+
+    given  `source`: natural, mnist or a folder; `sigma` in grey levels: 25, 0-50 or all; `loss`: l1 or l2
+    """
+    recipe = SHIPPED.get(path.stem, SHIPPED["gray-blind50"]) | given
+    source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
+    if loss not in ("l1", "l2"):
+        raise UsageError(f"unknown {loss!r}; available: l1, l2", "--loss")
+    with concerning("--sigma"):
+        low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
+    card["command"] += f" --data {source} --sigma {sigma} --loss {loss}"
+    check_unclaimed(path, card["command"])
+    with concerning("--data"):
+        images, patch = restoration_images(source, data_dir, card)
+    task = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
+    net, followed = kbnet_train.train(images, path.with_suffix(".ckpt"), **task, **options)
+    what = "digits" if source == "mnist" else "grey photographs"
+    card |= {
+        "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, without being told the level",
+        "recipe": followed,
+        "trained_on": machine.device_name(options["device"]),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "sigma_min": low,
+        "sigma_max": high,
+    }
+    state = {key: value.cpu() for key, value in net.state_dict().items()}
+    weights_.save(path, state, card)
+    trained = kbnet.load(str(path))
+    if source == "mnist":
+        card |= on_digits(trained, digits(data_dir, {}))
+    elif source == "natural":
+        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test") | {"psnr_published": PUBLISHED}
+    weights_.save(path, state, card)
+
+
+def restoration_images(source: str, data_dir: Path | None, card: dict[str, Any]) -> tuple[torch.Tensor, int | None]:
+    """Images (N, 1, H, W) and the side of patches to cut from them (None for digits, which stay whole)."""
+    if source == "mnist":
+        return (to_float(digits(data_dir, card).train, pad=2) + 1) / 2, None
+    folder = photographs.natural(data_dir) if source == "natural" else Path(source)
+    found = photographs.read(folder)
+    tiles = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
+    folders = sorted({photographs.folder_of(name, folder) for name in found})
+    card |= {
+        "data": f"photographs: {', '.join(folders)}; grey",
+        "split": f"all {len(found)} images, {len(tiles)} tiles of {TILE}",
+    }
+    return tiles, PATCH
+
+
+def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
+    """What a card says of the test photographs below `folder`; nothing if there are none.
+
+    psnr, ssim   folder -> noise in grey levels -> dB, or SSIM
+    out_of_band  those of these levels that the denoiser was not trained at, if there are any
+    """
+    if not folder.is_dir():
+        return {}
+    table = denoising.summary(denoiser, photographs.read(folder), folder)
+    table["level"] = table["sigma_255"].map("{:g}".format)
+    said: dict[str, Any] = {}
+    for measure in ("psnr", "ssim"):
+        known = table.dropna(subset=[measure]).groupby("folder")
+        said[measure] = {name: dict(zip(rows["level"], rows[measure], strict=True)) for name, rows in known}
+    return said | outside(table)
+
+
+def on_digits(denoiser: Denoiser, dataset: datasets.Dataset) -> dict[str, Any]:
+    """What a card says of all held-out digits: the squared error x 1e3 at the levels where a digit is decided.
+
+    out_of_band  those of these levels that the denoiser was not trained at, if there are any
+    """
+    errors = denoising.gauge(denoiser, dataset, num=len(dataset.held_out), sigmas=CARD_SIGMAS)
+    errors["level"] = errors["std"].map("std {:g}".format)
+    found = dict(zip(errors["level"], (1e3 * errors["mse"]).round(3), strict=True))
+    return {"held_out_mse_x_1e3": found} | outside(errors)
+
+
+def outside(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The names of the levels in a table of `gauge` at which its denoiser was not trained, for a card."""
+    levels = table.loc[table["out_of_band"], "level"].unique().tolist()
+    return {"out_of_band": levels} if levels else {}
+
+
+def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
+    """Train the classifier, save it with its accuracy on held-out images."""
+    check_unclaimed(path, card["command"])
+    dataset = digits(data_dir, card)
+    labels, held_out_labels = (torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels))
+    net, recipe = lenet_train.train(to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options)
+    net = net.cpu()
+    card |= {
+        "summary": "classifier of digits: features for FID and KID, judge of classes and confidence",
+        "recipe": recipe,
+        "trained_on": machine.device_name(options["device"]),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "held_out_accuracy": round(lenet_train.accuracy(net, to_float(dataset.held_out), held_out_labels), 4),
+    }
+    weights_.save(path, net.state_dict(), card)
+
+
+SHIPPED = {
+    "gray-blind50": {"source": "natural", "sigma": "0-50", "loss": "l1"},
+    "gray25": {"source": "natural", "sigma": "25", "loss": "l1"},
+    "gray-all": {"source": "natural", "sigma": "all", "loss": "l2"},
+    "mnist-all": {"source": "mnist", "sigma": "all", "loss": "l2"},
+    "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
+}
+NETWORKS: dict[str, tuple[Callable[..., None], Path, str, int]] = {
+    "unet": (make_unet, unet.FOLDER, "mnist", 68),
+    "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", 100),
+    "lenet": (make_lenet, lenet.FOLDER, "lenet-a", 8),
+}

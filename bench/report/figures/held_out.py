@@ -1,0 +1,98 @@
+"""What plots show of the data set itself, where it is on this machine: nothing is downloaded for a report.
+
+The points are kept as CSV beside the figures drawn from them, and made again only when a run has changed: most reports
+need neither the data set nor torch, whose imports therefore wait inside the functions.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench import files
+from bench.report.results import rows
+from bench.report.results.entries import Entry
+from denoisers.errors import UsageError
+
+DISTANCES = 500  # held-out digits whose distance to the training set is drawn
+DIGITS = 500  # held-out digits on the map
+MAPPED = 5  # entries on the map
+POINTS = 100  # of each
+EXTRACTOR = "lenet-a"
+REAL = "held-out digits"
+POINTS_KEPT = ("distances.csv", "embedding.csv")  # in the folder of figures
+
+
+def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
+    """d1 of held-out digits, (n,), kept in `path`; None where the data set of `entries` is not here."""
+    named = dataset_name(entries)
+    kept = read(path, ("d1",), ("dataset",))
+    if kept is not None and set(kept["dataset"]) == {named}:
+        return kept["d1"].to_numpy()
+    from bench.data import datasets
+
+    digits = datasets.at_hand(named)
+    if digits is None:
+        return None
+    from bench.scoring.nearest import Index
+    from bench.scoring.reference import flat
+
+    d1 = Index.of(flat(digits.train)).nearest(flat(digits.held_out[:DISTANCES]), 1).distance[:, 0] / 255
+    write(path, pd.DataFrame({"dataset": named, "d1": d1}))
+    return d1
+
+
+def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
+    """A map of held-out digits and of samples of the first entries: columns set, digit, x, y; kept in `path`.
+
+    t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for samples. None where the data set of `entries`
+    is not here, or no entry has images.
+    """
+    shown = [(entry, entry.kept.images) for entry in entries[:MAPPED] if entry.kept.images is not None]
+    newest = max((entry.run.path.stat().st_mtime for entry, _ in shown), default=0)
+    kept = read(path, ("digit", "x", "y"), ("set",))
+    names = {REAL, *(entry.name for entry, _ in shown)}
+    if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
+        return kept
+    if not shown:
+        return None
+    from bench.data import datasets
+
+    digits = datasets.at_hand(dataset_name(entries))
+    if digits is None:
+        return None
+    from sklearn.manifold import TSNE
+
+    from bench.scoring import extractors
+
+    size = digits.held_out.shape[1:]
+    sets = {entry.name: images[:POINTS] for entry, images in shown if images.shape[1:] == size}
+    if not sets:
+        return None
+    sets = {REAL: digits.held_out[:DIGITS]} | sets
+    points = extractors.load(EXTRACTOR).features(np.concatenate(list(sets.values())))
+    x, y = TSNE(init="pca", max_iter=500, random_state=0).fit_transform(points).T
+    names = np.repeat(list(sets), [len(images) for images in sets.values()])
+    labels = np.full(len(names), -1)
+    labels[: len(sets[REAL])] = digits.held_out_labels[:DIGITS]
+    found = pd.DataFrame({"set": names, "digit": labels, "x": x, "y": y})
+    write(path, found)
+    return found
+
+
+def dataset_name(entries: list[Entry]) -> str:
+    """What the runs say they were trained and scored on, name@digest; empty if they do not."""
+    return next((str(entry.facts["dataset"]) for entry in entries if "dataset" in entry.facts), "")
+
+
+def read(path: Path, numbers: tuple[str, ...], words: tuple[str, ...]) -> pd.DataFrame | None:
+    """What was kept; None if there is nothing, or something else."""
+    try:
+        return rows.read(path, numbers, words)
+    except UsageError:
+        return None
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
+    """Keep points. Raises OSError."""
+    files.write(path, lambda file: frame.to_csv(file, index=False, float_format="%.4g"))

@@ -1,0 +1,68 @@
+"""How figures look and where they go: files for papers, and the same inside a page in the page's own colours."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from markupsafe import Markup
+
+from bench import files, sheets
+
+mpl = sheets.matplotlib()
+Axes, Axis, Figure = mpl.axes.Axes, mpl.axis.Axis, mpl.figure.Figure
+
+SIZE = (3.35, 2.5)  # inches: one column of a paper
+MARGINS = {"left": 0.18, "right": 0.97, "bottom": 0.16, "top": 0.96}
+INK = "#010203"  # becomes the page's own text colour
+# Okabe & Ito's colours, shifted so that they can be read on white and on black.
+COLOURS = ("#3b8fd6", "#e0662a", "#2aa37a", "#c877a8", "#d99a1c", "#8a7fe0", "#8c8c8c")
+STYLE = {
+    "font.size": 7,
+    "axes.labelsize": 7,
+    "legend.fontsize": 6,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    **{f"{axis}tick.{kind}.width": width for axis in "xy" for kind, width in (("major", 0.5), ("minor", 0.3))},
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "lines.linewidth": 1.1,
+    "legend.frameon": False,
+    "svg.hashsalt": "bench",  # the same data give the same file
+    "text.parse_math": False,  # a name with a dollar sign is a name
+}
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[None]:
+    """Inside, figures look as they do here, whatever a user has set; then the user's settings are as they were.
+
+    No backend is chosen: a figure that is written to a file is drawn by what draws files of its kind.
+    """
+    shipped = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
+    with mpl.rc_context():
+        mpl.rcParams.update(shipped | STYLE)
+        yield
+
+
+def export(figure: Figure, path: Path) -> str:
+    """PNG at 300 dpi and SVG with its letters as outlines, both on white, as papers are. Returns the SVG."""
+    files.write(path.with_suffix(".png"), lambda file: figure.savefig(file, format="png", dpi=300))
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    files.write(path.with_suffix(".svg"), lambda file: file.write(svg.getvalue().encode()))
+    return svg.getvalue()
+
+
+def inline(svg: str, name: str) -> Markup:
+    """The same inside a page: without its white ground, its ink the page's own text colour, its ids its own."""
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'<g id="patch_2">.*?</g>', "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return Markup(re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg))

@@ -1,0 +1,125 @@
+"""The leaderboard of a page: cells with what is shown, what they sort by, and the interval to draw."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.report import table
+from bench.report.page import drawings
+from bench.report.page.drawings import Strip
+from bench.report.results.entries import Number
+
+
+class Column(NamedTuple):
+    """A column of the leaderboard. `unit` is where the scale of its strips turns logarithmic; None: no strips."""
+
+    key: str
+    title: str
+    help: str
+    text: Callable[[Number], str]
+    unit: float | None = None
+
+
+class Cell(NamedTuple):
+    """What stands in a cell; `sort` is empty where nothing was measured."""
+
+    text: str
+    sort: float | str = ""
+    strip: Strip | None = None
+
+
+class Row(NamedTuple):
+    """A control, run or image set. `key` is that of its card; empty for a control."""
+
+    kind: str
+    key: str
+    rank: str
+    name: str
+    diagnosis: str
+    verdict: str
+    cells: list[Cell]
+
+
+def plain(number: Number) -> str:
+    """Three digits."""
+    return table.short(number.value)
+
+
+def decimals(number: Number) -> str:
+    """Three decimals: shares, and what has their size."""
+    return f"{number.value:.3f}"
+
+
+def share(number: Number) -> str:
+    """In percent, with the interval where there is one."""
+    digits = 0 if number.value in (0, 1) or number.value >= 0.1 else 1
+    text = table.percent(number.value, digits)
+    return text if number.low is None else f"{text} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
+
+
+def whole_percent(number: Number) -> str:
+    """In percent."""
+    return table.percent(number.value)
+
+
+def mebibytes(number: Number) -> str:
+    """Bytes in MiB."""
+    return f"{number.value / 2**20:.0f}"
+
+
+def millions(number: Number) -> str:
+    """A count in millions."""
+    return table.short(number.value / 1e6, 2) if number.value else "0"
+
+
+COLUMNS = (
+    Column("fid", "FID", "Fréchet distance to the training digits; lower is better", plain, 1.0),
+    Column("kid", "KID × 10³", "kernel distance ± standard error; lower is better", table.thousandths, 0.005),
+    Column("precision", "precision", "share of the images that lie among digits", decimals),
+    Column("recall", "recall", "share of the digits that lie among the images", decimals),
+    Column("coverage", "coverage", "share of the digits with an image close by", decimals),
+    Column("confidence", "confidence", "of the classifier, mean", decimals),
+    Column("pixels_copy_rate", "copies", "share with d1/d2 < 1/3, and its 95 % interval", share),
+    Column("noise_std", "noise left", "median std of white noise, grey levels from −1 to 1", decimals),
+    Column("out_of_band", "out of band", "share of the steps at noise levels it was not trained on", whole_percent),
+    Column("unconverged", "unconverged", "share of the images whose sampler ran out of steps", whole_percent),
+    Column("nfe", "NFE", "calls of the denoiser per image", lambda number: table.whole(number.value)),
+    Column("seconds_per_image", "s / image", "wall time", lambda number: table.short(number.value, 2)),
+    Column("peak_memory_bytes", "MiB", "most memory used", mebibytes),
+    Column("parameters", "parameters", "in millions", millions),
+)
+
+
+def columns(frame: pd.DataFrame) -> list[Column]:
+    """The columns in which something stands."""
+    return [column for column in COLUMNS if column.key in frame and frame[column.key].notna().any()]
+
+
+def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:
+    """The rows of a group's frame, in its order.
+
+    words  key of an entry -> (diagnosis, verdict)
+    """
+    drawn = [cells(frame, column) for column in columns(frame)]
+    found = []
+    for place, (_, row) in enumerate(frame.iterrows()):
+        key = row.get("key")
+        key = key if isinstance(key, str) else ""
+        said = words.get(key, ("", ""))
+        found.append(Row(row["kind"], key, row["rank"], row["name"], *said, [column[place] for column in drawn]))
+    return found
+
+
+def cells(frame: pd.DataFrame, column: Column) -> list[Cell]:
+    """One column, with strips on a common scale."""
+    numbers = [table.number_of(row, column.key) for _, row in frame.iterrows()]
+    none = [None] * len(numbers)
+    strips = none if column.unit is None else drawings.strips(numbers, column.unit)
+    pairs = zip(numbers, strips, strict=True)
+    return [
+        Cell("")
+        if number is None
+        else Cell(column.text(number), number.value, strip if number.low is not None else None)
+        for number, strip in pairs
+    ]

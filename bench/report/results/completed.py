@@ -1,0 +1,40 @@
+"""Control sets that a run did not measure, added to what the report reads."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.report.results import damage, parse
+from bench.report.results.damage import Absent
+from bench.report.results.entries import CONTROLS, Entry, Measured
+
+Measure = Callable[[Mapping[str, str], int], dict[str, Any]]  # scoring rules, images -> scores by control set
+
+
+def completed(entries: list[Entry], measure: Measure, absent: list[Absent] | None = None) -> list[Entry]:
+    """The entries with all control sets: those that their files lack are asked of `measure`, once for all alike.
+
+    absent  takes a line for each entry for which they cannot be measured
+    """
+    found: dict[str, dict[str, Measured]] = {}
+    whole = []
+    for entry in entries:
+        whole.append(entry)
+        with damage.noted([] if absent is None else absent, f"{entry.where}, control sets", entry.run.path):
+            whole[-1] = complete(entry, measure, found)
+    return whole
+
+
+def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, Measured]]) -> Entry:
+    """One entry with all control sets.
+
+    found  what has been measured before, by scoring rules and number of images
+    """
+    kid = entry.score("kid")
+    if CONTROLS.keys() <= entry.controls.keys() or kid is None or kid.n is None:
+        return entry
+    alike = json.dumps([entry.scoring, kid.n], sort_keys=True)
+    if alike not in found:
+        found[alike] = {name: parse.measured(scores) for name, scores in measure(entry.scoring, kid.n).items()}
+    return dataclasses.replace(entry, controls=found[alike] | entry.controls)

@@ -1,0 +1,151 @@
+"""What a report is about: sets of images with their numbers, and the groups within which these compare."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+from bench import names
+from bench.report.results.kept import Kept
+from bench.runs import Run
+
+CONTROLS = {
+    "held_out": "held-out digits",
+    "copies": "training digits",
+    "copies_noise_0.05": "training digits, noise 0.05",
+    "copies_noise_0.1": "training digits, noise 0.1",
+    "copies_noise_0.2": "training digits, noise 0.2",
+    "copies_shifted": "training digits, shifted",
+    "midpoints": "midpoints of two digits",
+    "gaussian": "Gaussian model",
+}
+
+
+class Number(NamedTuple):
+    """A score with its conditions; stderr and interval where there is one."""
+
+    value: float
+    stderr: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+class Measured(NamedTuple):
+    """What was measured on one set of images: a run's, or a control's.
+
+    scores        name -> Number
+    memorization  distance (pixels, shifted, guarded, features) -> name -> Number
+    histogram     images per predicted class, 10 of them, or empty
+    """
+
+    scores: dict[str, Number]
+    memorization: dict[str, dict[str, Number]]
+    histogram: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One set of images scored under one protocol: a run, or images that `bench score` was given.
+
+    name      as it stands alone; in a group, as it is told from the others there
+    table     what image sets share with the protocols whose tables they join
+    scoring   how the images were scored, field by field
+    scored    under which circumstances: preprocessing, versions, commit, argv, time; may be empty
+    verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
+    second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
+    seed      of a run; None where images were given
+    where     its folder, relative to that of the report
+    facts     run.json as it is
+    kept      what else is in its folder
+    """
+
+    run: Run
+    where: str
+    key: str  # unique within a report, fit for an HTML id
+    name: str
+    seed: int | None
+    fingerprint: str
+    table: str
+    protocol: str
+    scoring: dict[str, str]
+    scored: dict[str, Any]
+    measured: Measured
+    controls: dict[str, Measured]
+    verdict: dict[str, str]
+    second: dict[str, Any]
+    facts: dict[str, Any]
+    kept: Kept
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a denoiser generated the images here."""
+        return "sampler" in self.facts
+
+    @property
+    def features(self) -> str:
+        """The extractor that the images were scored with, without its digest."""
+        return str(self.scoring.get("features", "?")).split("@", maxsplit=1)[0]
+
+    def score(self, name: str) -> Number | None:
+        """A score, or None where it was not measured."""
+        return self.measured.scores.get(name)
+
+    def band(self) -> tuple[float, float] | None:
+        """The noise levels that the network was trained on, in [-1, 1] units; None where there is no network."""
+        spec = self.facts.get("spec")
+        if not isinstance(spec, dict) or not spec.get("weights"):
+            return None
+        high = spec.get("sigma_max")
+        return float(spec.get("sigma_min") or 0), math.inf if high is None else float(high)
+
+
+class Group(NamedTuple):
+    """Entries whose numbers compare: same data, sampler, number of images, features and reference.
+
+    ranks  key of an entry -> its place, "1" or "2=", where it could be ranked
+    notes  sentences to read with the table
+    """
+
+    fingerprint: str
+    protocol: str
+    entries: list[Entry]
+    controls: dict[str, Measured]
+    ranks: dict[str, str]
+    notes: list[str]
+
+
+def groups(entries: list[Entry]) -> list[Group]:
+    """Entries by protocol, the largest group first; image sets join every protocol that scores as they were scored."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.is_run:
+            found.setdefault(entry.fingerprint, []).append(entry)
+    for entry in entries:
+        if not entry.is_run:
+            hosts = [group for group in found.values() if group[0].is_run and group[0].table == entry.table]
+            for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
+                group.append(entry)
+    ranked = sorted(found.values(), key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)))
+    return [
+        Group(group[0].fingerprint, group[0].protocol, named(group), controls_of(group), {}, []) for group in ranked
+    ]
+
+
+def controls_of(entries: list[Entry]) -> dict[str, Measured]:
+    """The controls of one table: those that any of its entries has, as all were measured with as many images."""
+    found = {name: measured for entry in reversed(entries) for name, measured in entry.controls.items()}
+    return {name: found.pop(name) for name in CONTROLS if name in found} | found
+
+
+def named(entries: list[Entry]) -> list[Entry]:
+    """The entries of one table, under names that tell them apart, from the controls too."""
+    controls = [{"kind": "control", "name": name} for name in CONTROLS.values()]
+    rows, folders = [entry.facts for entry in entries], [entry.where for entry in entries]
+    found = names.distinct(rows + controls, folders + [""] * len(controls))
+    return [dataclasses.replace(entry, name=name) for entry, name in zip(entries, found, strict=False)]
+
+
+def in_order(group: Group) -> list[Entry]:
+    """The entries as tables show them: by rising KID, those without one at the end."""
+    kids = {entry.key: entry.score("kid") for entry in group.entries}
+    return sorted(group.entries, key=lambda entry: math.inf if kids[entry.key] is None else kids[entry.key].value)

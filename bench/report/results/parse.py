@@ -1,0 +1,263 @@
+"""run.json and metrics-<fingerprint>.json to an Entry: everything is checked here, nothing while a page is drawn."""
+
+import re
+from typing import Any
+
+from bench.bounds import BOUNDS
+from bench.names import describe
+from bench.report.results.entries import Entry, Measured, Number
+from bench.report.results.kept import Kept
+from bench.report.results.rows import LARGEST
+from bench.runs import SCHEMA_VERSION, Run
+from bench.scoring.rules import ScoringRules
+from bench.text import one_line
+from denoisers.errors import UsageError
+
+DEEPEST = 16  # levels of lists and objects; ours have 7
+VALUES = 50_000  # in a file; ours have 2 000
+LONGEST = 10_000  # letters of a text, 2 000 of a name
+NAME = 2_000
+SETS = 64  # of scores: controls, distances
+TYPES: dict[str, Any] = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)
+TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged"), float)
+TYPES |= dict.fromkeys(("argv", "warnings"), list) | {"seed": int, "denoiser": str, "name": str}
+SAMPLER = {"num": int, "steps": int, "sampler": str, "grid": str, "start": str, "sigma_max": float, "clip": bool}
+SPEC = {"sigma_min": float, "sigma_max": float}
+SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}  # see scoring.finish
+CALLED = {int: "a whole number, not negative", float: "a number, not negative"}
+# Names of scores become columns beside those that a table has anyway.
+SCORE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+TAKEN = ("fingerprint", "rank", "kind", "name", "diagnosis", "seed", "n", "memorization", "path", "key")
+
+
+def plain(content: dict[str, Any], file: str) -> dict[str, Any]:
+    """The same JSON with every text `printable` and in one line.
+
+    Raises UsageError for more of it, or deeper, longer or larger, than any run has.
+    """
+    count = 0
+
+    def clean(value: Any, depth: int) -> Any:
+        nonlocal count
+        count += 1
+        if depth > DEEPEST:
+            raise UsageError(f"{file} is nested deeper than {DEEPEST} levels")
+        if count > VALUES:
+            raise UsageError(f"{file} has more than {VALUES} values")
+        if isinstance(value, str):
+            if len(value) > LONGEST:
+                raise UsageError(f"{file} has a text of {len(value)} letters, expected {LONGEST} at most")
+            return one_line(value)
+        if isinstance(value, dict):
+            return {clean(key, depth): clean(inner, depth + 1) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [clean(inner, depth + 1) for inner in value]
+        if isinstance(value, int) and abs(value) >= 2**64:
+            raise UsageError(f"{file} has a whole number of {value.bit_length()} bits, expected 64 at most")
+        if isinstance(value, float) and abs(value) > LARGEST:
+            raise UsageError(f"{file} has the number {value:g}, expected {LARGEST:g} at most")
+        return value
+
+    return clean(content, 0)
+
+
+def check_version(content: dict[str, Any], name: str) -> None:
+    """Raise UsageError if a file was written by a later version than this one."""
+    version = content.get("schema_version")
+    if not is_number(version, int):
+        raise UsageError(f"{name} has no schema_version; it was not written by `bench run`")
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{name} has schema_version {version}, this version reads up to {SCHEMA_VERSION}; update bench"
+        )
+
+
+def check_types(facts: dict[str, Any], types: dict[str, Any], file: str) -> None:
+    """Raise UsageError if a field is not of its type; it may be missing or null.
+
+    Numbers are not negative: int for counts, float for any.
+    """
+    for name, kind in types.items():
+        value = facts.get(name)
+        if value is None:
+            continue
+        fits = is_number(value, kind) if kind in CALLED else isinstance(value, kind)
+        if not fits:
+            found = value if isinstance(value, int | float) else type(value).__name__
+            raise UsageError(f"{file} has {found} for {name}, expected {CALLED.get(kind, kind.__name__)}")
+
+
+def is_number(value: Any, kind: type = float) -> bool:
+    """Whether a value is a number and not negative; true and false are none."""
+    kinds = int | float if kind is float else kind
+    return isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+
+
+def check_run(facts: dict[str, Any]) -> None:
+    """`check_types` of run.json, and of what is in it."""
+    check_types(facts, TYPES, "run.json")
+    if facts.get("denoiser") is None and ("denoiser" in facts or facts.get("name") is None):
+        raise UsageError("run.json names no denoiser, and no images")
+    check_types(facts.get("cost") or {}, dict.fromkeys(facts.get("cost") or {}, float), "run.json")
+    sampler, spec = facts.get("sampler"), facts.get("spec") or {}
+    check_types(spec, SPEC, "run.json")
+    low, high = spec.get("sigma_min") or 0, spec.get("sigma_max")
+    if high is not None and not low <= high:
+        raise UsageError(f"run.json has trained noise levels from {low} to {high}")
+    if "sampler" in facts:
+        check_types(sampler or {}, SAMPLER, "run.json")
+        for name in ("num", "steps", "sampler", "grid"):
+            if (sampler or {}).get(name) is None:
+                raise UsageError(f"run.json does not say the {name} of its sampler")
+        if "sigma_max" in sampler and sampler["sigma_max"] is None:
+            raise UsageError("run.json has no number for sigma_max")
+
+
+def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry, dict[str, Any]]:
+    """A run, or image set, under one scoring protocol, without the `Kept` files; and the scores as JSON.
+
+    name   of the file with the scores
+    where  see `Entry`
+
+    Raises UsageError, or whatever else code does that meets something else than it expects.
+    """
+    content = plain(run.read_json(name), name)
+    check_version(content, name)
+    check_run(facts)
+    check_types(content, SCORED, name)
+    rules = ScoringRules.from_json(content, name)
+    called = describe(facts)
+    if len(called) > NAME:
+        raise UsageError(f"run.json gives a name of {len(called)} letters, expected {NAME} at most")
+    entry = Entry(
+        run=run,
+        where=where,
+        key="",
+        name=called,
+        seed=facts.get("seed"),
+        fingerprint=rules.fingerprint,
+        table=rules.table,
+        protocol=protocol(facts, rules.scoring),
+        scoring=rules.scoring,
+        scored={key: content[key] for key in SCORED if content.get(key)},
+        measured=measured(content),
+        controls={key: measured(value) for key, value in sets(content, "controls").items()},
+        verdict=verdict(content),
+        second=second(content),
+        facts=facts,
+        kept=Kept(),
+    )
+    if not entry.measured.scores:
+        raise UsageError(f"{name} holds no scores")
+    return entry, content
+
+
+def sets(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Objects by their names, in one of the fields; none if that is null. Raises UsageError."""
+    found = content.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or len(found) > SETS:
+        raise UsageError(f"{type(found).__name__} for {name}, expected an object of {SETS} at most")
+    for key, value in found.items():
+        if not isinstance(value, dict) or len(key) > 100:
+            raise UsageError(f"{type(value).__name__} for {key[:40]} in {name}, expected an object")
+    return found
+
+
+def verdict(content: dict[str, Any]) -> dict[str, str]:
+    """Memorization in words; empty where nothing was said. Raises UsageError."""
+    found = content.get("verdict")
+    if not found:
+        return {}
+    words = ("memorization", "because")
+    if not isinstance(found, dict) or not all(isinstance(found.get(word), str) for word in words):
+        raise UsageError("a verdict without memorization and because")
+    return {word: found[word] for word in words}
+
+
+def second(content: dict[str, Any]) -> dict[str, Any]:
+    """Scores in a second feature space, and its name. Raises UsageError."""
+    found = content.get("second")
+    if not found:
+        return {}
+    if not isinstance(found, dict) or not isinstance(found.get("features"), str):
+        raise UsageError("second scores without the name of their features")
+    return {"features": found["features"]} | numbers({key: v for key, v in found.items() if key != "features"})
+
+
+def measured(content: dict[str, Any]) -> Measured:
+    """The numbers of a run or a control; whatever is null is left out. Raises UsageError."""
+    memorization = {kind: numbers(values) for kind, values in sets(content, "memorization").items()}
+    for kind in memorization:
+        check_name(kind)
+    histogram = content.get("class_histogram") or []
+    if not isinstance(histogram, list) or not all(is_number(count, int) for count in histogram):
+        raise UsageError("a class_histogram that is no list of counts")
+    return Measured(numbers(content.get("scores") or {}), memorization, histogram)
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError for what no score is called."""
+    if not SCORE.fullmatch(name) or name in TAKEN:
+        raise UsageError(f"a score called {name[:40]!r}, which none is")
+
+
+def numbers(entries: dict[str, Any]) -> dict[str, Number]:
+    """Name -> Number for those that are numbers. Raises UsageError."""
+    if not isinstance(entries, dict):
+        raise UsageError(f"{type(entries).__name__} for scores, expected an object")
+    for name in entries:
+        check_name(name)
+    return {name: found for name, entry in entries.items() if (found := number(entry, name)) is not None}
+
+
+def number(entry: Any, name: str) -> Number | None:
+    """{"value", "stderr", "ci95", "n"} as a Number; None where nothing was measured. Raises UsageError."""
+    if entry is None:
+        return None
+    if not isinstance(entry, dict):
+        raise UsageError(f"{type(entry).__name__} for {name}, expected an object with its value")
+    value, stderr, interval, n = (entry.get(key) for key in ("value", "stderr", "ci95", "n"))
+    if value is None:
+        return None
+    if interval is None:
+        interval = [None, None]
+    if not isinstance(interval, list) or len(interval) != 2 or sum(end is None for end in interval) == 1:
+        raise UsageError(f"{name} has an interval that is no pair of numbers")
+    if not all(isinstance(part, int | float | None) and not isinstance(part, bool) for part in (value, *interval)):
+        raise UsageError(f"{name} has something else than numbers")
+    if not (stderr is None or is_number(stderr)) or not (n is None or (is_number(n, int) and n <= BOUNDS["num"].high)):
+        raise UsageError(f"{name} has a standard error or a number of images that cannot be")
+    low, high = (None if end is None else float(end) for end in interval)
+    return Number(float(value), None if stderr is None else float(stderr), low, high, n)
+
+
+def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:
+    """What the entries of a table share, in words."""
+    data, features = (re.sub("@[0-9a-f]+", "", str(scoring.get(key, "?"))) for key in ("dataset", "features"))
+    if "sampler" not in facts:
+        return f"{data}, images that were given, features {features}"
+    sampler = facts["sampler"]
+    return (
+        f"{data}, {sampler['num']} images, {sampler['steps']} steps, {describe_sampler(sampler)} "
+        f"on the {sampler['grid']} grid, {describe_start(sampler)}features {features}"
+    )
+
+
+def describe_sampler(sampler: dict[str, Any]) -> str:
+    """Name and settings, as in "ddpm (eta 1)". A sampler's own settings are the fractions among its facts."""
+    own = {key: value for key, value in sampler.items() if isinstance(value, float) and key != "sigma_max"}
+    settings = ", ".join(f"{key} {value:g}" for key, value in own.items())
+    return f"{sampler['sampler']} ({settings})" if settings else str(sampler["sampler"])
+
+
+def describe_start(sampler: dict[str, Any]) -> str:
+    """What is unusual about a protocol, in words; empty if nothing is."""
+    words = []
+    if "start" in sampler or "sigma_max" in sampler:
+        level = f" at sigma {sampler['sigma_max']:g}" if "sigma_max" in sampler else ""
+        words.append(f"started from {sampler.get('start', 'noise')}{level}")
+    if not sampler.get("clip", True):
+        words.append("not clipped")
+    return "".join(f"{word}, " for word in words)

@@ -1,0 +1,99 @@
+"""The images of a run, read back from what it left on disk, as small PNGs for a page."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bench import arrays, sheets
+from bench.data import image_files
+from denoisers.errors import UsageError
+
+ARRAY = "arr_0"  # of samples.npz
+LOOKED_AT = 256  # images; as many as grid.png shows
+WIDEST = 512  # pixels of an image
+PIXELS = 2**24  # of a sheet; the largest of ours have a twentieth of it
+
+
+class Look(NamedTuple):
+    """What can be measured on the images themselves, over at most LOOKED_AT of them.
+
+    contrast  median over the images of the standard deviation of their pixels, in [0, 1]
+    white     share of the pixels that are full white (250 to 255)
+    """
+
+    contrast: float
+    white: float
+    n: int
+
+
+def stored(path: Path) -> np.ndarray:
+    """The first images of samples.npz, uint8 (n, H, W). Raises UsageError."""
+    with arrays.opened(path) as found:
+        if ARRAY not in found:
+            raise UsageError(f"{path} holds no array {ARRAY}")
+        declared = found[ARRAY]()
+        shape, dtype = declared.shape, declared.dtype
+        if dtype != np.uint8 or len(shape) != 4 or not all(shape) or max(shape[1:3]) > WIDEST:
+            raise UsageError(f"{path} holds {dtype} {shape}, expected uint8 images (N, H, W, 1)")
+        return declared.first(LOOKED_AT)[..., 0]
+
+
+def drawn(path: Path) -> np.ndarray:
+    """The first images, uint8 (n, H, W), from the sheet of them. Raises UsageError."""
+    return tiles(path, sheets.images_of)
+
+
+def pairs(path: Path) -> np.ndarray:
+    """The pairs of sample and nearest training image, uint8 (n, 2, H, W), from the sheet of them. Raises UsageError."""
+    return tiles(path, sheets.pairs_of)
+
+
+def tiles(path: Path, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What is on a sheet, at least one tile. Raises UsageError."""
+    try:
+        found = cut(read_picture(path))
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+    if not len(found):
+        raise UsageError(f"{path} has no images on it")
+    return found
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture that a run or a study left, uint8 (H, W). Raises UsageError."""
+    height, width = image_files.size(path)
+    if height * width > PIXELS:
+        raise UsageError(f"{path} has {width} x {height} pixels, expected {PIXELS} at most")
+    (found,) = image_files.read({path.name: path}, str(path), colour=True).values()
+    return found
+
+
+def look(images: np.ndarray) -> Look:
+    """Measure uint8 images (n, H, W)."""
+    # One by one, as floats take eight times the memory.
+    contrast = np.median([image.std() / 255 for image in images])
+    return Look(float(contrast), float((images >= 250).mean()), len(images))
+
+
+def sheet(images: np.ndarray, columns: int, gap: int = 1, levels: int = 256) -> str:
+    """uint8 images (n, H, W) side by side, one screen pixel each, as a data URI; between them is transparent.
+
+    levels  grey levels kept: 16 halve the size of what is noise anyway
+    """
+    page = sheets.tiled(images, columns, gap)
+    drawn = Image.fromarray(page[: page.shape[0] - gap, : page.shape[1] - gap])
+    return data_uri(drawn.quantize(levels) if levels < 256 else drawn)
+
+
+def data_uri(image: Image.Image) -> str:
+    """A PNG inside a URL."""
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

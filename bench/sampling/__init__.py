@@ -1,0 +1,1 @@
+"""Sampling: from a plan and a denoiser to images."""

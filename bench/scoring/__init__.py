@@ -1,0 +1,1 @@
+"""Scoring: from images to numbers, each beside its control."""

@@ -1,0 +1,198 @@
+"""Memorization: statistics of the distances from images to the training set, each beside those of held-out images.
+
+Every set is described by its distances in one space: pixels, pixels under small shifts, median-filtered pixels, or
+features. A number here means nothing without its control.
+"""
+
+import dataclasses
+
+import numpy as np
+from einops import rearrange
+from scipy.ndimage import median_filter
+from scipy.stats import rankdata
+
+from bench.scoring.uncertainty import Estimate, Rate, Statistic, rate
+
+COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
+RELATIVE = 0.5  # alpha of Carlini et al. 2023 (arXiv 2301.13188)
+AROUND = 50  # neighbours whose mean distance stands for the density there, as in Carlini et al.
+REACH = 2  # pixels that a copy may be shifted by
+LEAST = 5  # images of a class on both sides that `auc` needs
+CELL_SHARE = 20  # images a cell needs at least: tau |G| in the code of Meehan et al.
+RARE_COPIES, RARE_EXCESS = 0.001, 0.01  # lower bounds above which the verdict is "memorizing"
+
+
+@dataclasses.dataclass(frozen=True)
+class Distances:
+    """Of N images to the training set, in one space.
+
+    d1, d2  float64 (N,), to the two nearest training images
+    index   int64 (N,), the nearest training image; None where it is not known
+    around  float64 (N,), mean distance to the nearest 50; None where it was not measured
+    lonely  float64 (N,), from the nearest training image to its own nearest training image; None where not measured
+    groups  int64 (N,), predicted class of each image; distances depend on it
+    cells   int64 (N,), the cell of a partition of the training set that each lies in; None outside pixel space
+    """
+
+    d1: np.ndarray
+    d2: np.ndarray
+    groups: np.ndarray
+    index: np.ndarray | None = None
+    around: np.ndarray | None = None
+    lonely: np.ndarray | None = None
+    cells: np.ndarray | None = None
+
+    def part(self, chosen: slice) -> "Distances":
+        """Of some of the images."""
+        return Distances(**{name: None if x is None else x[chosen] for name, x in vars(self).items()})
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """d1 / d2 in [0, 1]; 0 where both are 0, an exact copy of a training image that occurs twice."""
+        return np.divide(self.d1, self.d2, out=np.zeros_like(self.d1), where=self.d2 > 0)
+
+    @property
+    def copies(self) -> np.ndarray:
+        """bool (N,): far nearer to one training image than to any other, d1 / d2 < 1/3."""
+        return self.ratio < COPY_RATIO
+
+
+def shifted(images: np.ndarray, reach: int = REACH) -> np.ndarray:
+    """uint8 (N, H, W) to (N, (2 reach + 1)^2, H W): all shifts by up to `reach` pixels; what enters is black."""
+    _, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
+    views = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    return rearrange(views, "n down right h w -> n (down right) (h w)")
+
+
+def guarded(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W) under a 3 x 3 median: a little noise added to copies hides them, and this takes it away."""
+    return median_filter(images, size=(1, 3, 3), mode="constant")
+
+
+def auc(found: Distances, null: Distances) -> Estimate | None:
+    """P(d1 of an image < d1 of a held-out one of its class), weighted by the held-out classes; 0.5 if they are alike.
+
+    Above 0.5: nearer to the training set than held-out images are. Ties count half. Standard error: DeLong et al. 1988,
+    summed over classes. None where no class has LEAST images on both sides.
+    """
+    weights, values, variances = [], [], []
+    for group in np.unique(null.groups):
+        ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
+        if min(len(ours), len(theirs)) < LEAST:
+            continue
+        below = 1 - midranks(ours, theirs) / len(theirs)  # per image: share of held-out ones that are farther
+        above = midranks(theirs, ours) / len(ours)
+        weights.append(len(theirs))
+        values.append(below.mean())
+        least = 1 / (2 * min(len(ours), len(theirs))) ** 2  # of a complete separation, which is not certain either
+        variances.append(max(least, below.var(ddof=1) / len(ours) + above.var(ddof=1) / len(theirs)))
+    if not weights:
+        return None
+    share = np.array(weights) / np.sum(weights)
+    return Estimate(float(share @ values), float(np.sqrt(np.square(share) @ variances)))
+
+
+def midranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """How many of `among` are below each value, equal ones counting half."""
+    ordered = np.sort(among)
+    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
+
+
+def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
+    """Share of images with d1 below the `share`-quantile of held-out ones of their class, less `share`.
+
+    0 if they are alike. The error joins that of the share with that of the quantile, whose true level among m held-out
+    images has variance share (1 - share) / (m + 2). None where no class has 1 / share held-out images to tell it from.
+    """
+    hits = n = 0
+    level = 0.0
+    for group in np.unique(found.groups):
+        ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
+        if (len(theirs) + 1) * share < 1:
+            continue
+        limit = np.quantile(theirs, share, method="weibull")  # below which a new image falls with probability `share`
+        hits, n = hits + int((ours < limit).sum()), n + len(ours)
+        level += len(ours) ** 2 * share * (1 - share) / (len(theirs) + 2)
+    if n == 0:
+        return None
+    part = rate(hits, n)
+    own = (part.high - part.low) / (2 * 1.96)
+    return Estimate(part.value - share, float(np.hypot(own, np.sqrt(level) / n)))
+
+
+def ct(found: Distances, null: Distances) -> float | None:
+    """C_T of Meehan et al. 2020 (arXiv 2004.05675): far below 0 if images copy, far above if they underfit.
+
+    Per cell the Z-score of the Mann-Whitney U of d1 against held-out d1, averaged over cells with at least CELL_SHARE
+    images, weighted by the held-out share. Under the null it has a standard deviation of at most 1.
+    """
+    weights, scores = [], []
+    for cell in np.unique(null.cells):
+        ours, theirs = found.d1[found.cells == cell], null.d1[null.cells == cell]
+        if len(ours) < CELL_SHARE or len(theirs) < CELL_SHARE:
+            continue
+        n, m = len(ours), len(theirs)
+        u = rankdata(np.concatenate([ours, theirs]))[:n].sum() - n * (n + 1) / 2
+        weights.append(m)
+        scores.append((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
+    return float(np.average(scores, weights=weights)) if weights else None
+
+
+def statistics(found: Distances, null: Distances | None) -> dict[str, Rate | Estimate | float | None]:
+    """Every statistic that these distances allow, by name; those against held-out images only if there are any.
+
+    copy_rate      share with d1 / d2 < 1/3
+    relative       share nearer than half the mean distance to the 50 nearest (Carlini et al. 2023)
+    authpct        share farther from their nearest training image than that is from its own (Alaa et al. 2022,
+                   arXiv 2102.08921); 2/3 of honest digits, so what counts is authpct_excess, less that of the null
+    excess_1, _5   see `excess`; auc, see `auc`; ct, see `ct`
+    d1_median      median distance to the training set
+    """
+    n = len(found.d1)
+    values: dict[str, Rate | Estimate | float | None] = {"copy_rate": rate(int(found.copies.sum()), n)}
+    if found.around is not None:
+        values["relative"] = rate(int((found.d1 < RELATIVE * found.around).sum()), n)
+    if found.lonely is not None:
+        values["authpct"] = rate(int((found.lonely < found.d1).sum()), n)
+    if null is not None:
+        if found.lonely is not None:
+            own, honest = (Statistic.mean(part.lonely < part.d1).estimate for part in (found, null))
+            values["authpct_excess"] = Estimate(own.value - honest.value, float(np.hypot(own.stderr, honest.stderr)))
+        values |= {"excess_1": excess(found, null, 0.01), "excess_5": excess(found, null, 0.05)}
+        values["auc"] = auc(found, null)
+        if found.cells is not None:
+            values["ct"] = ct(found, null)
+    values["d1_median"] = float(np.median(found.d1))
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dict[str, str]:
+    """What the statistics of all spaces amount to: "memorizing", or "no evidence" of it; never "novel".
+
+    Memorizing if a copy rate is above 0.1 % or an excess at the 1 % quantile above 1 %, both for certain (95 %). An
+    excess does not count where the images as a whole are surely farther than held-out ones: faint textures that are no
+    digits may be near to thin digits.
+    Features are left out: images more typical than held-out ones are near to training images there without copying.
+    """
+    reasons = []
+    for space, values in spaces.items():
+        copied, near = values["copy_rate"], values.get("excess_1")
+        if space == "features":
+            continue
+        if copied.low > RARE_COPIES:
+            reasons.append(f"{copied.value:.2%} of the images are copies ({space}, surely over {copied.low:.2%})")
+        farther = "auc" in values and values["auc"].ci95[1] < 0.5
+        if near is not None and near.ci95[0] > RARE_EXCESS and not farther:
+            reasons.append(
+                f"{near.value + 0.01:.1%} are nearer to the training set than 99 % of held-out images of their class "
+                f"({space})"
+            )
+    if reasons:
+        return {"memorization": "memorizing", "because": "; ".join(reasons)}
+    because = f"copies are not surely above {RARE_COPIES:.1%}"
+    if "excess_1" in spaces["pixels"]:
+        because += f", nor images nearer than 99 % of held-out ones surely above {0.01 + RARE_EXCESS:.0%}"
+    else:
+        because += "; there are too few held-out images to tell which are uncommonly near"
+    return {"memorization": "no evidence", "because": because}

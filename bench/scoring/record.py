@@ -1,0 +1,232 @@
+"""From images to a scored run on disk: those that a run has generated, and those made elsewhere."""
+
+import hashlib
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from bench import files, machine, runs, sheets
+from bench.bounds import LEAST
+from bench.data import datasets, given, inspection
+from bench.data.datasets import Dataset
+from bench.files import Say
+from bench.images import noise_std, to_float
+from bench.progress import SILENT, Progress
+from bench.runs import SCHEMA_VERSION, Run, attempt, stored
+from bench.scoring import control_scores, durations, extractors, measure
+from bench.scoring.extractors import Extractor
+from bench.scoring.reference import Reference
+from bench.scoring.rules import ScoringRules
+from denoisers import reading
+from denoisers.errors import UsageError, concerning
+from denoisers.weights import sha256
+
+PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")  # of metrics-<fingerprint>.json
+SHEETS = ("grid.png", "nearest.png")
+BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")  # what is written before it, for the same fingerprint
+
+
+def kept_scores(run: Run, samples: str, rules: ScoringRules, say: Say) -> dict[str, Any] | None:
+    """The scores of the images with that digest by these `rules`; None if they must be made, or made again.
+
+    They may have been scored otherwise. A line says what is there and does not fit.
+    """
+    name = rules.file
+    if not (run.path / name).exists():
+        return None
+    try:
+        scores = run.read_sealed_json(name)
+        reason = misfit(run, scores, {"schema_version": SCHEMA_VERSION, **rules.to_json(), "samples": samples})
+    except UsageError as error:
+        reason = files.why(error, run.path / name)
+    if reason:
+        say(f"{run.path / name} does not fit ({reason}); scored again")
+        return None
+    return scores
+
+
+def misfit(run: Run, scores: dict[str, Any], expected: dict[str, Any]) -> str:
+    """What scores have that those of the run would not, in words; nothing if all is well."""
+    if absent := [key for key in (*PARTS, *expected, "files") if key not in scores]:
+        return f"it holds no {', '.join(absent)}"
+    for key, value in expected.items():
+        if scores[key] != value:
+            return f"it is of another {key.replace('_', ' ')}" if key != "samples" else "it is of other images"
+    for name in (part.format(expected["fingerprint"]) for part in BESIDE):
+        if not is_written(run, name, scores["files"]):
+            return f"{name} is not there, or not the file that was written with it"
+    return ""
+
+
+def is_written(run: Run, name: str, digests: dict[str, str]) -> bool:
+    """Whether a file of the run is the one with its digest."""
+    path = run.path / name
+    return path.is_file() and digests.get(name) == sha256(path)
+
+
+def circumstances() -> dict[str, Any]:
+    """With what the images are scored, by which command, and when; those of the generation are in run.json."""
+    return {
+        "versions": machine.versions(),
+        "commit": machine.commit(),
+        "argv": sys.argv[1:],
+        "scored": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def finish(
+    run: Run,
+    samples: dict[str, np.ndarray],
+    dataset: Dataset,
+    extractor: Extractor,
+    rules: ScoringRules,
+    say: Say,
+    progress: Progress = SILENT,
+) -> bool:
+    """Score the images of `samples.npz`, write the sheets, and `metrics-<fingerprint>.json` last; whether it was made.
+
+    What is there and as it was written stays: the sheets alone are drawn again where they alone are not. Whatever
+    belongs to this scoring is in files of its fingerprint; all others are the same for every scoring.
+
+    """
+    whole = kept_scores(run, files.digest(samples), rules, say)
+    before = None if whole is None else whole["files"]
+    if whole is None:
+        whole = scored(run, samples, dataset, extractor, rules, say, progress)
+    mark = rules.fingerprint
+    drawn = draw_sheets(run, samples["arr_0"][..., 0], dataset, mark, before, say)
+    if run.read_json("run.json").get("status") != "finished":
+        run.update(status="finished")
+    if before is None or before != before | drawn:
+        run.write_sealed_json(rules.file, whole | {"files": whole["files"] | drawn})
+    return before is None
+
+
+def scored(
+    run: Run,
+    samples: dict[str, np.ndarray],
+    dataset: Dataset,
+    extractor: Extractor,
+    rules: ScoringRules,
+    say: Say,
+    progress: Progress,
+) -> dict[str, Any]:
+    """All numbers of the images, with the digests of what is written beside them: see `finish`."""
+    images = samples["arr_0"][..., 0]
+    second = extractors.load(extractors.second(extractor.name))
+    against, other = Reference(dataset, extractor, say), Reference(dataset, second, say)
+    advance = progress.stage("reference", 3)
+    for ask in (lambda: against.arrays, lambda: against.null, lambda: other.arrays):
+        ask()  # what is not kept from before is made now
+        advance(1)
+    controls = control_scores.measured(against, len(images), control_scores.names(len(images)), say, progress)
+    advance = progress.stage("scoring", measure.WORK)
+    scores, replicates, rows = measure.score(images, samples["noise_std"], against, other, controls, advance)
+    table, npz = (part.format(rules.fingerprint) for part in BESIDE)
+    run.write(table, lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
+    run.write_npz(npz, **{name: values.astype("f4") for name, values in replicates.items()})
+    of = {"samples": files.digest(samples), "files": {name: sha256(run.path / name) for name in (table, npz)}}
+    return {"schema_version": SCHEMA_VERSION, **rules.to_json(), **of, **circumstances(), **scores}
+
+
+def draw_sheets(
+    run: Run, images: np.ndarray, dataset: Dataset, mark: str, digests: dict[str, str] | None, say: Say
+) -> dict[str, str]:
+    """The samples, and each beside its nearest training image, drawn unless they are there; digests of both files.
+
+    images   uint8 (N, H, W), whose scores are filed under `mark`
+    digests  of the files that were written with them; None if these are new
+    """
+
+    def pairs(file: BinaryIO) -> None:
+        rows = pd.read_csv(run.path / BESIDE[0].format(mark))
+        sheets.nearest(images, dataset.train[rows["nearest"]], rows["ratio"].to_numpy(), file)
+
+    for name, draw in {"grid.png": lambda file: sheets.grid(images, file), "nearest.png": pairs}.items():
+        if digests is None or not is_written(run, name, digests):
+            if digests is not None:
+                say(f"{run.path / name} is not there, or not as it was written; drawn again")
+            run.write(name, draw)
+    return {name: sha256(run.path / name) for name in SHEETS}
+
+
+def score_path(
+    path: Path,
+    *,
+    name: str | None = None,
+    num: int | None = None,
+    dataset_name: str = "mnist",
+    data_dir: Path | None = None,
+    extractor_name: str = "lenet-a",
+    extractor_weights: Path | None = None,
+    device: str = "auto",
+    out: Path = Path("results"),
+    say: Say = lambda line: None,
+    progress: Progress = SILENT,
+) -> tuple[Run, str]:
+    """Score images made elsewhere (see `given.read`) into a run folder; at once if that has been done.
+
+    Returns the run and the fingerprint that its scores are filed under.
+
+    name  in tables and paths; the file's own by default
+    num   the first so many images; all by default
+
+    Raises UsageError about the flag that is wrong.
+    """
+    extractor = extractors.load(extractor_name, extractor_weights, machine.choose_device(device))
+    machine.check_writable(out)
+    dataset = datasets.load(dataset_name, data_dir)
+    with concerning("PATH"):
+        images = given.read(path, dataset)
+    if num is not None and not LEAST <= num <= len(images):
+        raise UsageError(f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
+    images = images[:num]
+    with concerning("PATH"):
+        doubts = inspection.inspect(images, dataset, str(path))
+    for line in doubts:
+        say(f"warning: {path}: {line}")
+    facts = {
+        "kind": "images",
+        "name": name or path.stem,
+        "source": path.name,
+        "digest": hashlib.sha256(images.tobytes()).hexdigest()[:16],
+        "num": len(images),
+        "dataset": dataset.id,
+        "warnings": doubts,
+    }
+    rules = ScoringRules.of(dataset, extractor, len(images), None)
+    short = runs.fingerprint([facts["digest"], dataset.id])  # nearest.png shows images of the dataset
+    run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}", out)
+    with run.alone(say):
+        run.sweep()
+        mending = files.Told(say)
+        samples = stored(images, noise_std(to_float(images, dataset.pad)).numpy())
+        restore(run, facts, samples, mending)
+        if not run.complete:
+            progress.expect(durations.expected(dataset, extractor, len(images)))
+        made = finish(run, samples, dataset, extractor, rules, mending, progress)
+        if not (made or mending.anything):
+            say(f"complete: {run.path}")
+        return run, rules.fingerprint
+
+
+def restore(run: Run, facts: dict[str, Any], samples: dict[str, np.ndarray], say: Say) -> None:
+    """Write `run.json` and `samples.npz` of images made elsewhere, unless they are there; scores stay.
+
+    The same images may have come from another file: where from stays as it was written first.
+    """
+    whole = run.begun(facts) | {"samples": files.digest(samples)}
+    found, why = attempt(run.path / "run.json", reading.json_object)
+    fixed = whole.keys() - {"status", "source", "warnings"}
+    if not why and any(found.get(key) != whole[key] for key in fixed):
+        why = "it is not as it was written"
+    if why:
+        if (run.path / "run.json").exists():
+            say(f"{run.path / 'run.json'} does not fit ({why}); written again")
+        run.write_json("run.json", whole)
+    if run.read_images(samples["arr_0"].shape[:3], whole["samples"], say) is None:
+        run.write_npz("samples.npz", **samples)

@@ -1,0 +1,242 @@
+"""What images are scored against: a dataset seen through an extractor, cached by the digests of what it depends on."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from bench import files
+from bench.data.datasets import Dataset
+from bench.files import Say
+from bench.scoring import extractors, fid_kid, memorization, nearest
+from bench.scoring.extractors import Extractor
+from bench.scoring.fid_kid import KidReference, Moments
+from bench.scoring.memorization import AROUND, Distances
+from bench.scoring.nearest import Index
+from bench.scoring.prdc import Balls
+from denoisers.errors import UsageError
+from denoisers.weights import home
+
+VERSION = 1  # raise it when `Reference.null` changes
+BALLS = 10_000  # training images that precision, recall, density and coverage are taken to, at most
+CELLS, CELL_DIRECTIONS = 3, 64  # of C_T, as in the code of Meehan et al.
+SEED = 20261120
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """The training set as the target of quality, the held-out set as the null of memorization.
+
+    Everything is made when first asked for; what takes more than seconds is kept in $BENCH_HOME/cache.
+    """
+
+    dataset: Dataset
+    extractor: Extractor
+    say: Say = lambda line: None  # gets a line about what is kept and cannot be used
+
+    @property
+    def key(self) -> str:
+        """Of the cache: what all that follows from both depends on."""
+        return f"{self.dataset.digest}-{files.slug(self.extractor.name)}-{self.extractor.digest}"
+
+    @property
+    def arrays_key(self) -> str:
+        """Of the features and of their half of KID."""
+        return f"reference-{fid_kid.VERSION}-{self.key}"
+
+    @property
+    def null_key(self) -> str:
+        """Of the distances of held-out images."""
+        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{extractors.judge().replace('@', '-')}"
+
+    @functools.cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Features of the training set, (M, d), and their half of KID."""
+
+        def compute() -> dict[str, np.ndarray]:
+            raw = self.extractor.features(self.dataset.train)
+            return {"raw": raw, **vars(KidReference.of(raw, standardised=self.extractor.standardised))}
+
+        return cached(self.arrays_key, compute, self.say)
+
+    @property
+    def features(self) -> np.ndarray:
+        """Of the training set, float32 (M, d)."""
+        return self.arrays["raw"]
+
+    @functools.cached_property
+    def kid(self) -> KidReference:
+        """For `metrics.kid`."""
+        return KidReference(**{name: value for name, value in self.arrays.items() if name != "raw"})
+
+    @functools.cached_property
+    def moments(self) -> Moments:
+        """For `metrics.fid`."""
+        return Moments.of(self.features)
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - a reference lives as long as the command
+    def balls(self, n: int) -> Balls:
+        """For `manifold.overlap`: as many training images as are scored, at most BALLS, drawn once for all."""
+        order = np.random.default_rng(SEED).permutation(len(self.features))
+        return Balls.of(self.features[order[: min(n, BALLS)]])
+
+    @functools.cached_property
+    def pixels(self) -> Index:
+        """Of the training images, in grey levels."""
+        return Index.of(flat(self.dataset.train))
+
+    @functools.cached_property
+    def guarded(self) -> Index:
+        """Of the training images under the noise guard."""
+        return Index.of(flat(memorization.guarded(self.dataset.train)))
+
+    @functools.cached_property
+    def in_features(self) -> Index:
+        """Of the training images, in features."""
+        return Index.of(self.features)
+
+    @functools.cached_property
+    def directions(self) -> Index:
+        """Of the training images, in features of length 1."""
+        return Index.of(unit(self.features))
+
+    @functools.cached_property
+    def cells(self) -> np.ndarray:
+        """Centres of the partition of the training images that C_T averages over, grey levels (CELLS, H W)."""
+
+        def compute() -> dict[str, np.ndarray]:
+            x = flat(self.dataset.train).astype(np.float32)
+            mean = x.mean(0)
+            basis = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1].astype(np.float32)
+            found = KMeans(CELLS, n_init=3, random_state=0).fit((x - mean) @ basis)
+            return {"basis": basis, "mean": mean, "centres": found.cluster_centers_}
+
+        kept = cached(f"cells-{VERSION}-{self.dataset.digest}", compute, self.say)
+        return kept["mean"] + kept["centres"] @ kept["basis"].T
+
+    @functools.cached_property
+    def null(self) -> dict[str, Distances]:
+        """The distances of all held-out images, by space; shifts are left out, for what they cost."""
+
+        def compute() -> dict[str, np.ndarray]:
+            found = self.distances(self.dataset.held_out, shifts=False)
+            return {
+                f"{space}.{name}": value
+                for space, distances in found.items()
+                for name, value in vars(distances).items()
+                if value is not None
+            }
+
+        kept = cached(self.null_key, compute, self.say)
+        spaces: dict[str, dict[str, np.ndarray]] = {}
+        for name, value in kept.items():
+            space, field = name.split(".")
+            spaces.setdefault(space, {})[field] = value
+        return {space: Distances(**fields) for space, fields in spaces.items()}
+
+    def distances(
+        self,
+        images: np.ndarray,
+        *,
+        classes: np.ndarray | None = None,
+        found: np.ndarray | None = None,
+        shifts: bool = True,
+    ) -> dict[str, Distances]:
+        """Of uint8 images (N, H, W) to the training set, by space; pixels in [0, 1].
+
+        classes, found  predicted classes and features of the images, where they are known
+        """
+        groups = extractors.classify(images).argmax(1) if classes is None else classes
+        found = self.extractor.features(images) if found is None else found
+        pixels = self.pixels.nearest(flat(images), min(AROUND, len(self.dataset.train)))
+        spaces = {
+            "pixels": Distances(
+                *(pixels.distance[:, :2].T / 255),
+                groups,
+                index=pixels.index[:, 0],
+                around=pixels.distance.mean(1) / 255,
+                lonely=loneliness(self.pixels, pixels.index[:, 0]) / 255,
+                cells=np.square(flat(images)[:, None] - self.cells).sum(2).argmin(1),
+            )
+        }
+        if shifts:
+            near = self.pixels.nearest(memorization.shifted(images), 2)
+            spaces["shifted"] = Distances(*(near.distance.T / 255), groups, index=near.index[:, 0])
+        near = self.guarded.nearest(flat(memorization.guarded(images)), 2)
+        spaces["guarded"] = Distances(*(near.distance.T / 255), groups, index=near.index[:, 0])
+        near = self.in_features.nearest(found, 2)
+        lonely = loneliness(self.in_features, near.index[:, 0])
+        spaces["features"] = Distances(*near.distance.T, groups, index=near.index[:, 0], lonely=lonely)
+        return spaces
+
+    def cosine(self, found: np.ndarray) -> np.ndarray:
+        """The smallest cosine distance of features (N, d) to those of a training image, (N,): for MiFID."""
+        return np.square(self.directions.nearest(unit(found), 1).distance[:, 0]) / 2
+
+
+def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
+    """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
+    points, places = np.unique(own, return_inverse=True)
+    return index.nearest((index.points[points] + index.shift).numpy(), 1, own=points).distance[places, 0]
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """(N, H, W) to (N, H W)."""
+    return images.reshape(len(images), -1)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1; those of length 0 as they are."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1)
+
+
+def cached(
+    key: str, compute: Callable[[], dict[str, np.ndarray]], say: Say = lambda line: None
+) -> dict[str, np.ndarray]:
+    """The arrays stored under `key` in $BENCH_HOME/cache; computed and stored if missing, or if others are there.
+
+    A cache that cannot be written costs time, never the run, and a line for each process: what is computed is computed
+    once in it.
+    """
+    if key in UNKEPT:
+        return UNKEPT[key]
+    place, arrays = home(), None
+    folder = place / "cache" if place else None
+    if folder:
+        with contextlib.suppress(UsageError, OSError):  # something is in the way, which is said below
+            arrays = files.read_back(folder / f"{key}.npz", say, name=key)
+    if arrays is None:
+        arrays = compute()
+        if reason := unwritten(folder, key, arrays):
+            UNKEPT[key] = arrays
+            if folder not in COMPLAINED:
+                COMPLAINED.add(folder)
+                what = f"what would be kept in {folder or 'a cache'} is computed each time"
+                say(f"{reason}; {what} (BENCH_HOME chooses another place)")
+    return arrays
+
+
+def is_kept(key: str) -> bool:
+    """Whether something is stored under `key`; what it is, is found when it is read."""
+    place = home()
+    return key in UNKEPT or bool(place and (place / "cache" / f"{key}.npz").is_file())
+
+
+UNKEPT: dict[str, dict[str, np.ndarray]] = {}  # what this process has computed and could not keep
+COMPLAINED: set[Path | None] = set()  # folders of which that has been said
+
+
+def unwritten(folder: Path | None, key: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Store arrays in the cache, or say why not."""
+    if folder is None:
+        return f"{files.whoami()} has no home directory"
+    try:
+        files.write_sealed(folder / f"{key}.npz", key, arrays, folder.parent)
+    except (OSError, UsageError) as error:
+        return str(error)
+    return ""

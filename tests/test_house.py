@@ -1,0 +1,96 @@
+"""Which rooms may know which: the arrows that docs/design.md draws, held to the imports in the code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WINGS = ("data", "sampling", "scoring", "probes", "studies", "report", "cli")
+# The ground: it imports nothing of a wing. `images` is numpy and torch; `machine` asks denoisers.base for a dtype.
+GROUND = ("arrays", "bounds", "files", "folders", "images", "machine", "names", "noise", "progress", "runs", "sheets")
+GROUND += ("text",)
+# Of denoisers, what reading, checking and failing need, whoever does it.
+COMMON = ("bounds", "checkpoints", "errors", "files", "layouts", "memory", "pickled", "precision", "reading", "weights")
+
+
+def modules():
+    """Module -> its path, for all of the product's code."""
+    paths = [path for name in ("bench", "denoisers") for path in sorted((ROOT / name).rglob("*.py"))]
+    names = (path.relative_to(ROOT).with_suffix("").parts for path in paths)
+    return {
+        ".".join(parts[:-1] if parts[-1] == "__init__" else parts): path
+        for parts, path in zip(names, paths, strict=True)
+    }
+
+
+MODULES = modules()
+
+
+def imports(module, lazily=True):
+    """The modules of ours that one imports; those inside its functions only where `lazily`."""
+    tree = ast.parse(MODULES[module].read_text())
+    nodes = ast.walk(tree) if lazily else tree.body
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {whole if whole in MODULES else node.module for whole in named.values()}
+    return {name for name in found & MODULES.keys() if name != module}
+
+
+def room(module):
+    """The wing of a module, `ground`, or what stands alone: experiment, recipes, denoisers, denoisers' common."""
+    package, *rest = module.split(".")
+    if package == "denoisers":
+        return "common" if rest and rest[0] in COMMON else "denoisers"
+    if not rest or rest[0] == "__main__":
+        return "door"
+    return "ground" if rest[0] in GROUND else rest[0]
+
+
+ARROWS = sorted({(room(a), room(b), a, b) for a in MODULES for b in imports(a) if room(a) != room(b)})
+NEVER = {
+    "scoring": ("sampling", "probes"),
+    "sampling": ("scoring", "probes"),
+    "probes": ("sampling", "scoring"),
+    "report": ("sampling", "probes", "denoisers", "experiment"),
+    "ground": (*WINGS, "experiment", "recipes"),
+    "denoisers": (*WINGS, "ground", "experiment", "recipes", "door"),
+    "common": (*WINGS, "ground", "experiment", "recipes", "door", "denoisers"),
+}
+
+
+@pytest.mark.parametrize("wing", NEVER)
+def test_a_wing_knows_nothing_of_those_it_must_not(wing):
+    assert [f"{a} -> {b}" for start, end, a, b in ARROWS if start == wing and end in NEVER[wing]] == []
+
+
+def test_nobody_knows_the_command_line():
+    assert {a for start, end, a, _ in ARROWS if end == "cli"} <= {"bench.__main__"}
+
+
+def test_samplers_know_nothing_of_bench():
+    assert {name for name in imports("bench.sampling.samplers") if room(name) != "common"} == set()
+
+
+def test_no_module_is_part_of_a_circle():
+    """Of imports at the top or in functions: whoever is begun with, all it reaches is without it."""
+    known = {module: {name for name in imports(module) if not MODULES[name].match("__init__.py")} for module in MODULES}
+
+    def reached(start):
+        found, left = set(), [start]
+        while left:
+            new = known[left.pop()] - found
+            found |= new
+            left += new
+        return found
+
+    assert [module for module in MODULES if module in reached(module)] == []
+
+
+def test_every_room_says_what_it_is_for():
+    for wing in WINGS:
+        assert ast.get_docstring(ast.parse((ROOT / "bench" / wing / "__init__.py").read_text()))
