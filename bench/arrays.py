@@ -14,15 +14,16 @@ from denoisers import reading
 from denoisers.errors import UsageError, said
 
 DIRECTORY = 2**20  # bytes of the directory of an archive of arrays, which has a few
-CHECKED = 2**28  # bytes of an array that are unpacked to see whether they are whole, where fewer are asked for
+# Bytes of an array that are unpacked to see whether they are whole, where fewer are asked for.
+CHECKED = 2**28
 
 
 class Declared(NamedTuple):
     """An array that has not been read yet, which is done while the file is open.
 
     read   all of it
-    first  its first so many rows, of a file of NumPy's; the others are looked through, if there are not too many, as
-           checksums are at the end
+    first  its first so many rows, of a file of NumPy's; the others are looked through, if there are
+           not too many, as checksums are at the end
     """
 
     shape: tuple[int, ...]
@@ -41,12 +42,18 @@ def size(array: Declared) -> int:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Mapping[str, Look]]:
-    """The arrays of an npz by their names, or the one of an npy as "". Raises UsageError for what is neither."""
+    """The arrays of an npz by their names, or the one of an npy as "".
+
+    Raises UsageError for what is neither.
+    """
     with reading.opened(path) as file:
         if file.read(2) == b"PK":
             with reading.zipped(file, path, DIRECTORY) as archive:
                 names = archive.namelist()
-                yield {name.removesuffix(".npy"): functools.partial(member, archive, name, path) for name in names}
+                yield {
+                    name.removesuffix(".npy"): functools.partial(member, archive, name, path)
+                    for name in names
+                }
         else:
             file.seek(0)
             yield {"": lambda: declared(file, path)}
@@ -60,7 +67,8 @@ def member(archive: zipfile.ZipFile, name: str, path: Path) -> Declared:
             return read(declared(file, path))
 
     return again(lambda found: found)._replace(
-        read=lambda: again(lambda found: found.read()), first=lambda count: again(lambda found: found.first(count))
+        read=lambda: again(lambda found: found.read()),
+        first=lambda count: again(lambda found: found.first(count)),
     )
 
 
@@ -68,10 +76,16 @@ def declared(file: Any, path: Path) -> Declared:
     """What an array in the form of an npy says of itself at its beginning."""
     with readable(path):
         version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, fortran, dtype = header(file)
         if dtype.hasobject:
-            raise UsageError(f"{path} holds objects of Python's, which are not loaded; expected numbers")
+            raise UsageError(
+                f"{path} holds objects of Python's, which are not loaded; expected numbers"
+            )
         if min(shape, default=0) < 0:
             raise ValueError(f"an array of shape {shape}")
     bytes_ = math.prod(shape) * dtype.itemsize
@@ -79,7 +93,11 @@ def declared(file: Any, path: Path) -> Declared:
     def read() -> np.ndarray:
         reading.hold(bytes_, f"{path}, with an array of {dtype},")
         with readable(path):
-            flat = np.frombuffer(reading.exactly(file, bytes_), dtype) if bytes_ else np.empty(0, dtype)
+            flat = (
+                np.frombuffer(reading.exactly(file, bytes_), dtype)
+                if bytes_
+                else np.empty(0, dtype)
+            )
             return flat.reshape(shape, order="F" if fortran else "C")
 
     def first(count: int) -> np.ndarray:
@@ -104,5 +122,9 @@ def readable(path: Path) -> Iterator[None]:
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # headers and archives fail in many ways
-        reason = str(error).splitlines()[0] if isinstance(error, ValueError) and str(error) else said(error)
+        reason = (
+            str(error).splitlines()[0]
+            if isinstance(error, ValueError) and str(error)
+            else said(error)
+        )
         raise UsageError(f"{path} cannot be read as arrays: {reason[:200]}") from None

@@ -18,7 +18,8 @@ BOUNDS = {
     "h0": Bound(0, 1, fraction=True, above=True),
     "sigma-max": LEVEL._replace(above=True),
 }
-WORK = Bound(1, 10**10)  # images times steps of a run: months, where a thousand of them take a second
+# Images times steps of a run: months, where a thousand of them take a second.
+WORK = Bound(1, 10**10)
 EPOCHS = Bound(1, 100_000)
 TRAINING_SEED = Bound(0, 2**31 - 1)  # shifted by 32 bits, it seeds each step
 DIGITS = Bound(1, 10_000_000)  # of a gauge; the data set has fewer
@@ -26,8 +27,13 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def file_name(text: str, about: str = "") -> str:
-    """A name of files, out of which no path leads anywhere. Raises UsageError about that flag for anything else."""
+    """A name of files, out of which no path leads anywhere.
+
+    Raises UsageError about that flag for anything else.
+    """
     if not NAME.fullmatch(text):
         found = f"found {text[:100]!r}"
-        raise UsageError(f"must be a name of letters, digits, '.', '_' and '-', not a path; {found}", about)
+        raise UsageError(
+            f"must be a name of letters, digits, '.', '_' and '-', not a path; {found}", about
+        )
     return text

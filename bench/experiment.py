@@ -93,7 +93,9 @@ def resolve(
     machine.check_writable(out)
     dataset = datasets.load(dataset_name, data_dir)
     if setting.start == "held-out" and setting.num > len(dataset.held_out):
-        raise UsageError(f"held-out has {len(dataset.held_out)} digits; found --num {setting.num}", "--start")
+        raise UsageError(
+            f"held-out has {len(dataset.held_out)} digits; found --num {setting.num}", "--start"
+        )
     with concerning("--denoiser"):
         found = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
     if ":" in setting.sampler:
@@ -116,13 +118,21 @@ def resolve(
     source = denoisers.registry.source(name)
     count = workers.choose(worker_count, device, foreign=bool(source))
     if source:  # code that is not ours, and need not say what its weights are
-        given = {key: value for key, value in {"weights": weights, **options}.items() if value is not None}
-        images |= {"source": source, "arguments": {key: weights_.content(value) for key, value in given.items()}}
+        given = {
+            key: value
+            for key, value in {"weights": weights, **options}.items()
+            if value is not None
+        }
+        images |= {
+            "source": source,
+            "arguments": {key: weights_.content(value) for key, value in given.items()},
+        }
     facts = images | {
         "spec": found.spec.to_json(),
         "card": found.card,
         "warnings": [*weights_.warnings(found.card), *framed],
-        "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist()) / setting.steps,
+        "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist())
+        / setting.steps,
         "nfe": setting.steps,
         "parameters": sum(p.numel() for p in found.parameters()),
         "device": machine.device_name(device),
@@ -137,7 +147,9 @@ def resolve(
     run = Run(out / files.slug(name) / run_id, within or out)
     size = min(size, setting.num)
     rules = ScoringRules.of(dataset, extractor, setting.num, setting.to_json())
-    return Plan(found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run)
+    return Plan(
+        found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run
+    )
 
 
 def execute(
@@ -154,8 +166,9 @@ def execute(
     say       gets lines about what is going on
     progress  is told of each stage; sampling is counted in image-steps
 
-    Raises UsageError (`overwrite` is `never`, or something is in the way of a file); FloatingPointError, MemoryError,
-    ChildProcessError or ForeignError when the denoiser fails on the way. Finished chunks are kept.
+    Raises UsageError (`overwrite` is `never`, or something is in the way of a file);
+    FloatingPointError, MemoryError, ChildProcessError or ForeignError when the denoiser fails on
+    the way. Finished chunks are kept.
     """
     run = plan.run
     if overwrite == "never" and run.path.exists():
@@ -176,7 +189,9 @@ def execute(
                 run.update(status="failed", error=str(error))
                 raise
         write_trajectory(plan, mending, progress)
-        made |= record.finish(run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress)
+        made |= record.finish(
+            run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress
+        )
         if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run
@@ -185,7 +200,8 @@ def execute(
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
     """Generate the images of which no chunk is on disk, join all of them into `samples.npz` and `trace.csv`.
 
-    The cost is kept in `run.json`: seconds on the clock; seconds in the denoiser, added up over the workers; workers.
+    The cost is kept in `run.json`: seconds on the clock; seconds in the denoiser, added up over the
+    workers; workers.
     """
     run, num, steps = plan.run, plan.sampling.num, plan.sampling.steps
     size = plan.dataset.train.shape[1:]
@@ -208,22 +224,33 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     ) as found:
         for ids, chunk in found:
             now = time.perf_counter()
-            chunk["cost"][0], last = now - last, now  # since the one before: they add up to the time on the clock
+            # Since the one before: they add up to the time on the clock.
+            chunk["cost"][0], last = now - last, now
             run.write_chunk(ids, chunk)
             stored[ids] = chunk
     chunks = [stored[ids] for ids in sorted(stored, key=lambda ids: ids.start)]
-    images, noise_std = (np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std"))
+    images, noise_std = (
+        np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std")
+    )
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
     table = generation.trace_table(trace)
     outside = [not plan.denoiser.spec.in_band(sigma / images) for images, sigma, *_ in trace]
     seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
-    cost = {"seconds": seconds, "seconds_per_image": seconds / num, "seconds_in_denoiser": inside, "workers": count}
+    cost = {
+        "seconds": seconds,
+        "seconds_per_image": seconds / num,
+        "seconds_in_denoiser": inside,
+        "workers": count,
+    }
     if len(trace):  # one that never calls back leaves the share of the grid, as the run began
         run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
-    run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())  # before scores add theirs
+    # Before scores add theirs.
+    run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())
     late = int(sum(chunk["unconverged"] for chunk in chunks))
-    run.update(unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.sampling)])
+    run.update(
+        unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.sampling)]
+    )
     text = table.to_csv(index_label="step", float_format="%.6g", lineterminator="\n")
     samples = run.write_samples(images, noise_std, text)
     run.clear_chunks()
@@ -243,7 +270,11 @@ def unconverged(count: int, num: int, setting: SamplingPlan) -> list[str]:
 
 def start_guess(plan: Plan) -> Guess | None:
     """What the images begin from under noise; None for pure noise."""
-    return None if plan.sampling.start == "noise" else STARTS[plan.sampling.start](plan.dataset, plan.seed)
+    return (
+        None
+        if plan.sampling.start == "noise"
+        else STARTS[plan.sampling.start](plan.dataset, plan.seed)
+    )
 
 
 def make_chunk(
@@ -253,7 +284,10 @@ def make_chunk(
     advance: Callable[[int], None] = lambda images: None,
     watch: Callable[[Step], None] = lambda step: None,
 ) -> dict[str, np.ndarray]:
-    """The images `ids`, with trace and cost. Raises MemoryError, naming the flag, if a batch is too large."""
+    """The images `ids`, with trace and cost.
+
+    Raises MemoryError, naming the flag, if a batch is too large.
+    """
     make = functools.partial(
         generation.generate,
         plan.denoiser,
@@ -286,5 +320,7 @@ def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:
     progress.stage("trajectories")
     ids, guess = range(min(trajectory.IDS, plan.sampling.num)), start_guess(plan)
     again = functools.partial(make_chunk, plan, guess, ids)
-    found = trajectory.record(lambda watch: again(watch=watch), plan.dataset, plan.sampling.steps, plan.seed)
+    found = trajectory.record(
+        lambda watch: again(watch=watch), plan.dataset, plan.sampling.steps, plan.seed
+    )
     run.write_sealed(name, found)

@@ -12,7 +12,18 @@ import numpy as np
 from bench import arrays as arrays_
 from denoisers import reading
 from denoisers.errors import UsageError, said
-from denoisers.files import alone, check_links, followed, make_folder, naming, remove, sweep, temporary, whoami, write
+from denoisers.files import (
+    alone,
+    check_links,
+    followed,
+    make_folder,
+    naming,
+    remove,
+    sweep,
+    temporary,
+    whoami,
+    write,
+)
 
 # Beside what is defined here:
 __all__ = [
@@ -29,7 +40,8 @@ __all__ = [
 ]
 
 SEAL = "seal"  # the array that holds the digest of the others
-Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]  # dtype and shape of each array, or all of its values
+# Dtype and shape of each array, or all of its values.
+Layout = Mapping[str, tuple[str, tuple[int, ...]] | np.ndarray]
 Say = Callable[[str], None]
 OTHER = "its seal is of other content, or of another name"
 
@@ -64,8 +76,13 @@ def unpacked(path: Path) -> dict[str, np.ndarray]:
         return {name: look().read() for name, look in found.items()}
 
 
-def write_sealed(path: Path, name: str, arrays: Mapping[str, np.ndarray], within: Path | None = None) -> None:
-    """Arrays with a digest of them and of `name`, which says what they are: see `read_back`. `within` as of `write`."""
+def write_sealed(
+    path: Path, name: str, arrays: Mapping[str, np.ndarray], within: Path | None = None
+) -> None:
+    """Arrays with a digest of them and of `name`, which says what they are: see `read_back`.
+
+    `within` as of `write`.
+    """
     write_npz(path, within, **arrays, **{SEAL: np.array(digest(arrays, name))})
 
 
@@ -87,7 +104,8 @@ def read_back(
         raise UsageError(f"a file belongs at {path}, where there is a folder; move it away")
     arrays: dict[str, np.ndarray] = {}
     try:
-        reason = "" if layout is None else misfit(declared(path), layout)  # before anything is unpacked
+        # Before anything is unpacked.
+        reason = "" if layout is None else misfit(declared(path), layout)
         if not reason:
             arrays = unpacked(path)
             seal = arrays.pop(SEAL, None)
@@ -118,9 +136,13 @@ def misfit(found: Mapping[str, Any], layout: Layout) -> str:
     if found.keys() != layout.keys():
         return f"it holds {', '.join(sorted(found)) or 'nothing'}, expected {', '.join(sorted(layout))}"
     for key, expected in layout.items():
-        dtype, shape = (expected.dtype, expected.shape) if isinstance(expected, np.ndarray) else expected
+        dtype, shape = (
+            (expected.dtype, expected.shape) if isinstance(expected, np.ndarray) else expected
+        )
         if (found[key].dtype, found[key].shape) != (np.dtype(dtype), shape):
-            return f"{key} {found[key].dtype} {found[key].shape}, expected {np.dtype(dtype)} {shape}"
+            return (
+                f"{key} {found[key].dtype} {found[key].shape}, expected {np.dtype(dtype)} {shape}"
+            )
     return ""
 
 
@@ -128,7 +150,9 @@ def unexpected(arrays: Mapping[str, np.ndarray], layout: Layout, *, finite: bool
     """Which values are not as expected, in words; nothing if all are."""
     for key, expected in layout.items():
         if isinstance(expected, np.ndarray) and not np.array_equal(arrays[key], expected):
-            return f"{key} {arrays[key][0]}..{arrays[key][-1]}, expected {expected[0]}..{expected[-1]}"
+            return (
+                f"{key} {arrays[key][0]}..{arrays[key][-1]}, expected {expected[0]}..{expected[-1]}"
+            )
         if finite and arrays[key].dtype.kind == "f" and not np.isfinite(arrays[key]).all():
             return f"{key} has values that are not finite"
     return ""
@@ -152,13 +176,19 @@ def broken(seal: np.ndarray | None, expected: str) -> str:
 
 
 def sealed_json(name: str, content: Mapping[str, Any]) -> bytes:
-    """An object as strict JSON, with a digest of it and of `name`: see `json_back`. NaN raises ValueError."""
+    """An object as strict JSON, with a digest of it and of `name`: see `json_back`.
+
+    NaN raises ValueError.
+    """
     text = json.dumps({**content, SEAL: digest_json(name, content)}, indent=2, allow_nan=False)
     return f"{text}\n".encode()
 
 
 def json_back(path: Path, name: str) -> dict[str, Any]:
-    """What `sealed_json` made of an object. Raises UsageError, naming the file, if it is not that."""
+    """What `sealed_json` made of an object.
+
+    Raises UsageError, naming the file, if it is not that.
+    """
     content = reading.json_object(path)
     seal = content.pop(SEAL, None)
     if seal != digest_json(name, content):

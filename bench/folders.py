@@ -8,7 +8,15 @@ from denoisers.errors import UsageError
 
 # What file managers, archivers and storage boxes put into folders. Names that begin with a dot are left out as well:
 # copies of notebooks (.ipynb_checkpoints), what a Mac puts beside files (._x.png, .DS_Store), what is half-written.
-LEFT = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found")
+LEFT = (
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+)
 
 
 def hidden(name: str) -> bool:
@@ -22,8 +30,9 @@ Lost = Callable[[Path, str], None]  # a folder that cannot be read, and why
 def files(folder: Path, *, whole: bool = False, lost: Lost | None = None) -> list[Path]:
     """Everything below a folder that is no folder, in the order of the paths, but what is `hidden` below it.
 
-    Links to folders are followed, and no folder is visited twice: one that lies below `folder` counts under its own
-    name, one that holds `folder` does not count. What links to files lead to, or whether to any, is not looked at.
+    Links to folders are followed, and no folder is visited twice: one that lies below `folder`
+    counts under its own name, one that holds `folder` does not count. What links to files lead to,
+    or whether to any, is not looked at.
 
     whole  raise UsageError for a folder that cannot be read, which is left out otherwise
     lost   is told of each that is left out
@@ -42,7 +51,10 @@ def files(folder: Path, *, whole: bool = False, lost: Lost | None = None) -> lis
                 continue
             seen.add(known)
             with os.scandir(place) as entries:
-                shown = sorted((entry for entry in entries if not hidden(entry.name)), key=lambda entry: entry.name)
+                shown = sorted(
+                    (entry for entry in entries if not hidden(entry.name)),
+                    key=lambda entry: entry.name,
+                )
         except OSError as error:
             if whole:
                 raise UsageError(f"{place} cannot be read: {error.strerror or error}") from None

@@ -22,8 +22,9 @@ def to_uint8(x: Tensor, pad: int = 0) -> np.ndarray:
 def noise_std(x: Tensor) -> Tensor:
     """Standard deviation of the white noise in images (B, C, H, W), without knowing them: float32 (B,).
 
-    Median of the absolute diagonal Haar coefficients over 0.6745 (Donoho & Johnstone 1994, section 4.2): edges are rare
-    enough not to move a median, and flat areas have no coefficients but the noise's.
+    Median of the absolute diagonal Haar coefficients over 0.6745 (Donoho & Johnstone 1994, section
+    4.2): edges are rare enough not to move a median, and flat areas have no coefficients but the
+    noise's.
     """
     coefficients = x[..., 0::2, 0::2] - x[..., 0::2, 1::2] - x[..., 1::2, 0::2] + x[..., 1::2, 1::2]
     return (coefficients / 2).abs().flatten(1).median(1).values / 0.6745

@@ -43,12 +43,21 @@ def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
 
 def choose_device(name: str) -> str:
     """`auto` is the first of cuda, mps and cpu that is there."""
-    there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    there = (
+        ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    )
     kind, _, index = (there[0] if name == "auto" else name).partition(":")
     count = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, 1)
-    numbered = index.isascii() and index.isdecimal() and str(int(index[:9])) == index and int(index) < count
+    numbered = (
+        index.isascii()
+        and index.isdecimal()
+        and str(int(index[:9])) == index
+        and int(index) < count
+    )
     if kind not in there or (":" in name and not numbered):
-        raise UsageError(f"no device {name[:40]!r} on this machine; available: {', '.join(there)}", "--device")
+        raise UsageError(
+            f"no device {name[:40]!r} on this machine; available: {', '.join(there)}", "--device"
+        )
     if kind == "cpu":
         return kind
     memory.lift_limit()
@@ -56,7 +65,10 @@ def choose_device(name: str) -> str:
 
 
 def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
-    """`auto` is bfloat16 for networks where the processor has instructions for it. Closed forms stay float32."""
+    """`auto` is bfloat16 for networks where the processor has instructions for it.
+
+    Closed forms stay float32.
+    """
     if name not in ("auto", "float32", "bfloat16"):
         raise UsageError(f"unknown dtype {name!r}; available: auto, float32, bfloat16", "--dtype")
     if name == "float32" or not denoiser.spec.weights:
@@ -78,14 +90,20 @@ def check_writable(folder: Path, about: str = "--out") -> None:
         there = next(place for place in (folder, *folder.absolute().parents) if is_there(place))
         for name in folder.absolute().relative_to(there.absolute()).parts:
             is_there(there / name)  # not; but it may be no name that a file can have
-        with tempfile.TemporaryFile(dir=there) as probe:  # under a name of its own, as others may try at the same time
+        # Under a name of its own, as others may try at the same time.
+        with tempfile.TemporaryFile(dir=there) as probe:
             probe.write(b"\0")
     except OSError as error:
-        raise UsageError(f"cannot write into {folder}: {error.strerror}; choose another", about) from None
+        raise UsageError(
+            f"cannot write into {folder}: {error.strerror}; choose another", about
+        ) from None
 
 
 def is_there(place: Path) -> bool:
-    """Whether something lies in a place, a link that leads nowhere too. Raises OSError for what can be no place."""
+    """Whether something lies in a place, a link that leads nowhere too.
+
+    Raises OSError for what can be no place.
+    """
     try:
         place.lstat()
     except FileNotFoundError:
@@ -112,7 +130,8 @@ def versions() -> dict[str, str]:
 def commit() -> str | None:
     """The commit of the checkout that holds this very file, with `-dirty` if more than results were changed; else None.
 
-    An environment or a copy below another project's checkout is outside of that: its commit has no such file.
+    An environment or a copy below another project's checkout is outside of that: its commit has no
+    such file.
     """
     if shutil.which("git") is None:
         return None
@@ -120,35 +139,52 @@ def commit() -> str | None:
         if not git("ls-tree", "HEAD", "--", f"bench/{Path(__file__).name}"):
             return None
         found = git("rev-parse", "--short=12", "HEAD")
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+        changed = git(
+            "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results"
+        )
     except (OSError, subprocess.SubprocessError):  # a checkout that does not answer says nothing
         return None
     return found + "-dirty" * bool(changed)
 
 
 def git(*words: str) -> str:
-    """What git says in the checkout that this code lies in. It leaves no lock if it is killed, and no daemon.
+    """What git says in the checkout that this code lies in.
 
-    Whatever would direct it to another checkout, as in a hook, is left out. Raises SubprocessError or OSError.
+    It leaves no lock if it is killed, and no daemon.
+
+    Whatever would direct it to another checkout, as in a hook, is left out. Raises SubprocessError
+    or OSError.
     """
     root = Path(__file__).resolve().parents[1]  # git does not look beyond links
     alone = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": GIT_SECONDS}
-    return subprocess.run(["git", *alone, *words], check=True, env=environment, **options).stdout.strip()
+    options = {
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+        "timeout": GIT_SECONDS,
+    }
+    return subprocess.run(
+        ["git", *alone, *words], check=True, env=environment, **options
+    ).stdout.strip()
 
 
 def peak_memory() -> int:
     """Largest resident size so far, in bytes, of this process or, if larger, of one that it has waited for."""
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def keep_freed_memory() -> None:
-    """Make this process use freed memory again instead of handing it back. Without glibc nothing is done.
+    """Make this process use freed memory again instead of handing it back.
 
-    Each step of a sampler asks for what the last one freed, and the kernel fills every page with zeros before it gives
-    it out again: up to a fifth of the time of a small network.
+    Without glibc nothing is done.
+
+    Each step of a sampler asks for what the last one freed, and the kernel fills every page with
+    zeros before it gives it out again: up to a fifth of the time of a small network.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):

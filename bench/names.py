@@ -1,7 +1,7 @@
 """What runs, image sets and curves are called wherever people read it: tables, pages, plots, comparisons.
 
-A name says what the images come from. Rows of one table that would be called the same are told apart by whatever they
-differ in, and by that alone.
+A name says what the images come from. Rows of one table that would be called the same are told
+apart by whatever they differ in, and by that alone.
 """
 
 import json
@@ -34,13 +34,20 @@ def describe(facts: Facts) -> str:
         for key, value in sorted((facts.get("options") or {}).items())
         if not (key.rpartition(".")[2] == "weights" and Path(str(value)).stem in weights.split(","))
     }
-    return " ".join([str(facts["denoiser"]), *filter(None, [weights]), *(f"{k}={v}" for k, v in options.items())])
+    return " ".join(
+        [
+            str(facts["denoiser"]),
+            *filter(None, [weights]),
+            *(f"{k}={v}" for k, v in options.items()),
+        ]
+    )
 
 
 def distinct(rows: Sequence[Facts], folders: Sequence[str] = ()) -> list[str]:
     """The names of the rows of one table, no two of them alike.
 
-    folders  of the rows, if they have any: part of the name where nothing that decides the images differs
+    folders  of the rows, if they have any: part of the name where nothing that decides the images
+             differs
     """
     details: list[list[str]] = [[] for _ in rows]
 
@@ -55,7 +62,11 @@ def distinct(rows: Sequence[Facts], folders: Sequence[str] = ()) -> list[str]:
 
     for fields in (("kind",), MADE):
         tell_apart(lambda same, fields=fields: differences([rows[place] for place in same], fields))
-    tell_apart(lambda same: elsewhere([rows[i] for i in same], [folders[i] for i in same] if folders else []))
+    tell_apart(
+        lambda same: elsewhere(
+            [rows[i] for i in same], [folders[i] for i in same] if folders else []
+        )
+    )
     while alike(names()):
         tell_apart(lambda same: [[str(place + 1)] for place in range(len(same))])
     return names()
@@ -73,18 +84,27 @@ def elsewhere(rows: Sequence[Facts], folders: Sequence[str]) -> list[list[str]]:
     """What tells the same images apart that were made twice: the machine, and the folder."""
     found = differences([{**(row.get("cost") or {}), **row} for row in rows], MACHINE)
     return [
-        words + [place] * bool(place) for words, place in zip(found, apart(folders or [""] * len(rows)), strict=True)
+        words + [place] * bool(place)
+        for words, place in zip(found, apart(folders or [""] * len(rows)), strict=True)
     ]
 
 
-def differences(rows: Sequence[Facts], fields: Sequence[str], apart_from: Sequence[str] = ()) -> list[list[str]]:
+def differences(
+    rows: Sequence[Facts], fields: Sequence[str], apart_from: Sequence[str] = ()
+) -> list[list[str]]:
     """For each row, in words, the facts in `fields` that are not the same in all rows; `apart_from` are paths."""
     flat = [dict(leaves({name: row.get(name) for name in fields})) for row in rows]
-    keys = [key for key in dict.fromkeys(key for row in flat for key in row) if key not in (*IMPLIED, *apart_from)]
+    keys = [
+        key
+        for key in dict.fromkeys(key for row in flat for key in row)
+        if key not in (*IMPLIED, *apart_from)
+    ]
     found = {key: [json.dumps(row.get(key), default=str) for row in flat] for key in keys}
     differing = [key for key in keys if len(set(found[key])) > 1]
     differing.sort(key=lambda key: fields.index(key.split(".")[0]))
-    return [[in_words(key, row[key]) for key in differing if row.get(key) is not None] for row in flat]
+    return [
+        [in_words(key, row[key]) for key in differing if row.get(key) is not None] for row in flat
+    ]
 
 
 def leaves(facts: Facts, under: str = "") -> Iterator[tuple[str, Any]]:
@@ -107,7 +127,13 @@ def in_words(path: str, value: Any) -> str:
         return WORDS[path](text)
     if field == "options":
         return f"{key}={text}"
-    return f"code {text}" if last == "sha256" else text if field == "source" else f"{last.replace('_', ' ')} {text}"
+    return (
+        f"code {text}"
+        if last == "sha256"
+        else text
+        if field == "source"
+        else f"{last.replace('_', ' ')} {text}"
+    )
 
 
 WORDS: dict[str, Callable[[str], str]] = {

@@ -1,10 +1,10 @@
 """z = noise(seed, ids, step): Gaussian noise as a pure function of the image, the step and the pixel; and its measure.
 
-There is no generator to advance, so the noise of image i is the same whatever is drawn with it, before it or on which
-device. The bits come from Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), a
-counter-based generator: key = seed, counter = (block of four pixels, step, id). Box-Muller runs in float64 and is
-rounded to float32, so that the last digit of a vectorised logarithm cannot show. For a device without float64 it runs
-on the CPU.
+There is no generator to advance, so the noise of image i is the same whatever is drawn with it,
+before it or on which device. The bits come from Philox4x32-10 (Salmon et al. 2011, "Parallel random
+numbers: as easy as 1, 2, 3"), a counter-based generator: key = seed, counter = (block of four
+pixels, step, id). Box-Muller runs in float64 and is rounded to float32, so that the last digit of a
+vectorised logarithm cannot show. For a device without float64 it runs on the CPU.
 """
 
 import math
@@ -61,7 +61,8 @@ def philox(counter: list[Tensor], key: tuple[int, int]) -> list[Tensor]:
 def multiply(word: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     """High and low 32 bits of word * factor, both below 2^32.
 
-    The product is below 2^64: int64 wraps into the sign, but the bits are right, and the mask drops the sign.
+    The product is below 2^64: int64 wraps into the sign, but the bits are right, and the mask drops
+    the sign.
     """
     product = word * factor
     return (product >> 32) & WORD, product & WORD

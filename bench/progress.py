@@ -1,7 +1,8 @@
 """What a person at the terminal sees: results on standard output; above one bar, on standard error, all that is said.
 
-The library tells a `Progress` what it does; a `Bar` shows it. Nothing slow is imported, since the first line of a
-command is about what is slow to import. There is no thread, as workers are forked, and the cursor is never hidden.
+The library tells a `Progress` what it does; a `Bar` shows it. Nothing slow is imported, since the
+first line of a command is about what is slow to import. There is no thread, as workers are forked,
+and the cursor is never hidden.
 """
 
 import contextlib
@@ -22,7 +23,10 @@ ERASE = "\r\x1b[K"
 
 
 class Progress:
-    """What is told while work is done: stages, which may belong to parts of a series. This one shows nothing."""
+    """What is told while work is done: stages, which may belong to parts of a series.
+
+    This one shows nothing.
+    """
 
     def stage(self, name: str, total: int = 0, done: int = 0) -> Advance:
         """A stage begins, of `total` steps (0: nobody knows) of which `done` are there; the answer takes advances."""
@@ -98,7 +102,9 @@ class Bar(Progress):
             return f"{said} ..."
         if left is not None:
             elapsed = self.clock() - self.began
-            self.fraction = max(self.fraction, elapsed / (elapsed + left) if elapsed + left else 0.0)
+            self.fraction = max(
+                self.fraction, elapsed / (elapsed + left) if elapsed + left else 0.0
+            )
         filled = "#" * int(WIDTH * self.fraction)
         remaining = "" if left is None else f", {duration(left)} left"
         return f"{said} [{filled:-<{WIDTH}}] {self.fraction:.0%}{remaining}"
@@ -127,7 +133,9 @@ class Bar(Progress):
     def summary(self) -> str:
         """How long each stage took, as the last one ends."""
         self.leave()
-        spent = [f"{name} {duration(seconds)}" for name, seconds in self.took.items() if seconds >= 0.5]
+        spent = [
+            f"{name} {duration(seconds)}" for name, seconds in self.took.items() if seconds >= 0.5
+        ]
         return f"took {duration(self.clock() - self.began)}: {', '.join(spent)}"
 
 
@@ -136,7 +144,8 @@ class Series:
 
     def __init__(self) -> None:
         self.label, self.share, self.begun = "", 1.0, 0.0
-        self.before, self.made, self.seconds = 0.0, 0.0, 0.0  # shares gone by, and made here; in how long
+        # Shares gone by, and made here; in how long.
+        self.before, self.made, self.seconds = 0.0, 0.0, 0.0
         self.worked = False
 
     def turn(self, name: str, share: float, now: float) -> None:
@@ -174,7 +183,10 @@ class Above:
 
 
 class Terminal:
-    """Where results, lines and progress go. Results go to standard output, and nothing else does."""
+    """Where results, lines and progress go.
+
+    Results go to standard output, and nothing else does.
+    """
 
     def __init__(self) -> None:
         self.bar: Bar | Progress = SILENT
@@ -192,7 +204,8 @@ class Terminal:
     def working(self, first: str) -> Iterator[None]:
         """A command works, and begins with the stage `first`, if that is not empty.
 
-        What others print, as a denoiser or its library may, is said on standard error, above the bar.
+        What others print, as a denoiser or its library may, is said on standard error, above the
+        bar.
         """
         bar = self.bar = Bar(sys.stderr)
         self.out, above = sys.stdout, Above(sys.stderr, bar)

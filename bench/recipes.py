@@ -23,13 +23,21 @@ from denoisers.training import ENDS, Progress
 from denoisers.unet import train as unet_train
 
 LICENCE = "MIT"
-TILE, PATCH = 96, 48  # pixels: what photographs are cut into, and what of that a network sees at once
-CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)  # std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided
+# Pixels: what photographs are cut into, and what of that a network sees at once.
+TILE, PATCH = 96, 48
+# Std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided.
+CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)
 
 # Grey images, dB at 15 / 25 / 50 grey levels (Zhang et al. 2017 and 2023), for comparison in the cards.
 PUBLISHED = {
-    "DnCNN-S": {"set12": {"15": 32.86, "25": 30.44, "50": 27.18}, "bsd68": {"15": 31.73, "25": 29.23, "50": 26.23}},
-    "KBNet_s": {"set12": {"15": 33.40, "50": 28.04}, "bsd68": {"15": 31.98, "25": 29.54, "50": 26.65}},
+    "DnCNN-S": {
+        "set12": {"15": 32.86, "25": 30.44, "50": 27.18},
+        "bsd68": {"15": 31.73, "25": 29.23, "50": 26.23},
+    },
+    "KBNet_s": {
+        "set12": {"15": 33.40, "50": 28.04},
+        "bsd68": {"15": 31.98, "25": 29.54, "50": 26.65},
+    },
 }
 
 Report = Callable[[Progress], None]
@@ -51,14 +59,17 @@ def train(
     """Train `network` (`unet`, `kbnet` or `lenet`); returns the path of the safetensors file.
 
     weights  card or file to start from, instead of random numbers
-    recipe   `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that name
+    recipe   `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that
+             name
 
     The checkpoint lies beside it; the same command continues from there after an interruption.
 
     Raises UsageError about the flag that is wrong, before anything is trained.
     """
     if network not in NETWORKS:
-        raise UsageError(f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK")
+        raise UsageError(
+            f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK"
+        )
     if epochs is not None:
         EPOCHS.check(epochs, "--epochs")
     if name is not None:
@@ -82,7 +93,10 @@ def train(
     if weights is not None:
         with concerning("--weights"):
             options["start"], origin = weights_.load(weights, folder, default_name)
-        card |= {"command": f"{card['command']} --weights {weights}", "started_from": weights_.tag(origin)}
+        card |= {
+            "command": f"{card['command']} --weights {weights}",
+            "started_from": weights_.tag(origin),
+        }
     if device != "cpu":
         card["command"] += f" --device {device}"
     make(path, data_dir, card, options, **given)
@@ -90,7 +104,10 @@ def train(
 
 
 def check_unclaimed(path: Path, command: str) -> None:
-    """Raises UsageError if weights of another origin lie at `path`. A checkpoint beside them says it by its recipe."""
+    """Raises UsageError if weights of another origin lie at `path`.
+
+    A checkpoint beside them says it by its recipe.
+    """
     card = path.with_suffix(".json")
     if path.with_suffix(".ckpt").exists() or not path.exists():
         return
@@ -107,7 +124,9 @@ def digits(data_dir: Path | None, card: dict[str, Any]) -> datasets.Dataset:
     return dataset
 
 
-def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
+def make_unet(
+    path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]
+) -> None:
     """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
     check_unclaimed(path, card["command"])
     dataset = digits(data_dir, card)
@@ -126,10 +145,13 @@ def make_unet(path: Path, data_dir: Path | None, card: dict[str, Any], options: 
     weights_.save(path, state, card | on_digits(unet.load(str(path)), dataset))
 
 
-def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any], **given: str) -> None:
+def make_kbnet(
+    path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any], **given: str
+) -> None:
     """Train a small KBNet to remove noise, save it with its noise band and its quality.
 
-    given  `source`: natural, mnist or a folder; `sigma` in grey levels: 25, 0-50 or all; `loss`: l1 or l2
+    given  `source`: natural, mnist or a folder; `sigma` in grey levels: 25, 0-50 or all; `loss`: l1
+           or l2
     """
     recipe = SHIPPED.get(path.stem, SHIPPED["gray-blind50"]) | given
     source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
@@ -158,11 +180,15 @@ def make_kbnet(path: Path, data_dir: Path | None, card: dict[str, Any], options:
     if source == "mnist":
         card |= on_digits(trained, digits(data_dir, {}))
     elif source == "natural":
-        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test") | {"psnr_published": PUBLISHED}
+        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test") | {
+            "psnr_published": PUBLISHED
+        }
     weights_.save(path, state, card)
 
 
-def restoration_images(source: str, data_dir: Path | None, card: dict[str, Any]) -> tuple[torch.Tensor, int | None]:
+def restoration_images(
+    source: str, data_dir: Path | None, card: dict[str, Any]
+) -> tuple[torch.Tensor, int | None]:
     """Images (N, 1, H, W) and the side of patches to cut from them (None for digits, which stay whole)."""
     if source == "mnist":
         return (to_float(digits(data_dir, card).train, pad=2) + 1) / 2, None
@@ -190,7 +216,9 @@ def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for measure in ("psnr", "ssim"):
         known = table.dropna(subset=[measure]).groupby("folder")
-        said[measure] = {name: dict(zip(rows["level"], rows[measure], strict=True)) for name, rows in known}
+        said[measure] = {
+            name: dict(zip(rows["level"], rows[measure], strict=True)) for name, rows in known
+        }
     return said | outside(table)
 
 
@@ -211,19 +239,27 @@ def outside(table: pd.DataFrame) -> dict[str, list[str]]:
     return {"out_of_band": levels} if levels else {}
 
 
-def make_lenet(path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]) -> None:
+def make_lenet(
+    path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]
+) -> None:
     """Train the classifier, save it with its accuracy on held-out images."""
     check_unclaimed(path, card["command"])
     dataset = digits(data_dir, card)
-    labels, held_out_labels = (torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels))
-    net, recipe = lenet_train.train(to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options)
+    labels, held_out_labels = (
+        torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels)
+    )
+    net, recipe = lenet_train.train(
+        to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options
+    )
     net = net.cpu()
     card |= {
         "summary": "classifier of digits: features for FID and KID, judge of classes and confidence",
         "recipe": recipe,
         "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
-        "held_out_accuracy": round(lenet_train.accuracy(net, to_float(dataset.held_out), held_out_labels), 4),
+        "held_out_accuracy": round(
+            lenet_train.accuracy(net, to_float(dataset.held_out), held_out_labels), 4
+        ),
     }
     weights_.save(path, net.state_dict(), card)
 

@@ -1,7 +1,8 @@
 """A run on disk: created, resumed, finished, read back, and put right where it is not as it was written.
 
-What made the images is known twice: `generation.json` holds all of `run.json` and `trace.csv`, each of which restores
-the other. Images have their digest there, arrays and scores a seal, sheets and tables their digest in the scores.
+What made the images is known twice: `generation.json` holds all of `run.json` and `trace.csv`, each
+of which restores the other. Images have their digest there, arrays and scores a seal, sheets and
+tables their digest in the scores.
 """
 
 import contextlib
@@ -32,7 +33,8 @@ Read = Callable[[Path], dict[str, Any]]
 class Run:
     """The folder of one run.
 
-    within  the folder that the user named, `path` or one above it: no link below it is followed in writing
+    within  the folder that the user named, `path` or one above it: no link below it is followed in
+            writing
     """
 
     path: Path
@@ -75,7 +77,8 @@ class Run:
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Create the folder and write `run.json` with status `started`; older numbers go, as they would look final.
 
-        Raises OSError if the place cannot be written, UsageError for a file where a folder belongs, or the reverse.
+        Raises OSError if the place cannot be written, UsageError for a file where a folder belongs,
+        or the reverse.
         """
         files.make_folder(self.path / "chunks", self.root)
         for name in (*self.metrics, GENERATION):
@@ -93,7 +96,10 @@ class Run:
         return whole
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the run. Raises UsageError, naming the file, if it is not readable or no object."""
+        """A JSON file of the run.
+
+        Raises UsageError, naming the file, if it is not readable or no object.
+        """
         return reading.json_object(self.path / name)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -139,14 +145,19 @@ class Run:
         """Keep the images `ids` until all are there, sealed as those of this run."""
         self.write_sealed(f"chunks/{self.chunk_path(ids).name}", arrays)
 
-    def read_chunks(self, num: int, layout: Callable[[range], Layout], say: Say) -> dict[range, dict[str, np.ndarray]]:
+    def read_chunks(
+        self, num: int, layout: Callable[[range], Layout], say: Say
+    ) -> dict[range, dict[str, np.ndarray]]:
         """What `write_chunk` kept of the images 0 .. num - 1, in their order; of images that are kept twice one.
 
-        layout  of the chunk of some ids. A line for each that is something else, or in another layout
+        layout  of the chunk of some ids. A line for each that is something else, or in another
+                layout
         """
         kept: dict[range, dict[str, np.ndarray]] = {}
         end = 0
-        for ids in sorted(map(chunk_ids, self.path.glob("chunks/*.npz")), key=lambda ids: (ids.start, ids.stop)):
+        for ids in sorted(
+            map(chunk_ids, self.path.glob("chunks/*.npz")), key=lambda ids: (ids.start, ids.stop)
+        ):
             if end <= ids.start < ids.stop <= num:
                 path = self.chunk_path(ids)
                 chunk = files.read_back(path, say, name=self.seal(path.name), layout=layout(ids))
@@ -164,7 +175,9 @@ class Run:
         with contextlib.suppress(OSError):  # something else is in it, or it is not there
             folder.rmdir()
 
-    def write_samples(self, images: np.ndarray, noise_std: np.ndarray, trace: str) -> dict[str, np.ndarray]:
+    def write_samples(
+        self, images: np.ndarray, noise_std: np.ndarray, trace: str
+    ) -> dict[str, np.ndarray]:
         """`samples.npz`, last, after all that must be known to believe it and to restore the others.
 
         images     uint8 (N, H, W)
@@ -172,7 +185,9 @@ class Run:
         trace      the text of `trace.csv`
         """
         samples = stored(images, noise_std)
-        facts = self.update(samples=files.digest(samples), trace=hashlib.sha256(trace.encode()).hexdigest())
+        facts = self.update(
+            samples=files.digest(samples), trace=hashlib.sha256(trace.encode()).hexdigest()
+        )
         self.keep(facts, trace)
         self.write("trace.csv", lambda file: file.write(trace.encode()))
         self.write_npz("samples.npz", **samples)
@@ -181,22 +196,31 @@ class Run:
     def read_samples(self, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarray] | None:
         """What `write_samples` wrote, images of this shape (N, H, W); None if they must be made, or made again.
 
-        `run.json`, `trace.csv` and `generation.json` are put right. A line says what is not used, or is written again.
+        `run.json`, `trace.csv` and `generation.json` are put right. A line says what is not used,
+        or is written again.
         """
         facts = self.mended(say)
         if facts is None:
             return None
         return self.read_images(shape, facts.get("samples"), say)
 
-    def read_images(self, shape: tuple[int, int, int], digest: str | None, say: Say) -> dict[str, np.ndarray] | None:
+    def read_images(
+        self, shape: tuple[int, int, int], digest: str | None, say: Say
+    ) -> dict[str, np.ndarray] | None:
         """`samples.npz`, if it holds images of this shape (N, H, W) and has that digest; else None, and said.
 
         digest  of `stored`; None if it is not known, as of runs of earlier versions
         """
-        layout = {"arr_0": ("uint8", (*shape, 1)), "ids": np.arange(shape[0]), "noise_std": ("float32", shape[:1])}
+        layout = {
+            "arr_0": ("uint8", (*shape, 1)),
+            "ids": np.arange(shape[0]),
+            "noise_std": ("float32", shape[:1]),
+        }
         samples = files.read_back(self.path / "samples.npz", say, layout=layout)
         if samples is not None and digest not in (None, files.digest(samples)):
-            say(f"{self.path / 'samples.npz'} does not fit (not the images that run.json says); made again")
+            say(
+                f"{self.path / 'samples.npz'} does not fit (not the images that run.json says); made again"
+            )
             return None
         return samples
 
@@ -213,7 +237,9 @@ class Run:
         if lost:
             return facts if self.adopted(facts, lost, say) else None
         if why or lasting(facts) != lasting(kept["facts"]):
-            say(f"{self.path / 'run.json'} does not fit ({why or 'not as it was written'}); written again")
+            say(
+                f"{self.path / 'run.json'} does not fit ({why or 'not as it was written'}); written again"
+            )
             self.write_json("run.json", kept["facts"])
         if self.trace() != kept["trace"]:
             say(f"{self.path / 'trace.csv'} does not fit (not as it was written); written again")
@@ -227,7 +253,9 @@ class Run:
         trace = self.trace()
         digest = None if trace is None else hashlib.sha256(trace.encode()).hexdigest()
         if digest is None or digest != facts.get("trace", digest):  # earlier versions did not say
-            say(f"{self.path / 'trace.csv'} does not fit, nor {GENERATION} ({lost}); the run is made again")
+            say(
+                f"{self.path / 'trace.csv'} does not fit, nor {GENERATION} ({lost}); the run is made again"
+            )
             return False
         say(f"{self.path / GENERATION} does not fit ({lost}); written again")
         self.keep(facts, trace)
@@ -235,7 +263,9 @@ class Run:
 
     def keep(self, facts: dict[str, Any], trace: str) -> None:
         """Write `generation.json`: what `run.json` says once the images are there, and the text of `trace.csv`."""
-        begun = {key: value for key, value in facts.items() if key != "error"} | {"status": "started"}
+        begun = {key: value for key, value in facts.items() if key != "error"} | {
+            "status": "started"
+        }
         self.write_sealed_json(GENERATION, {"facts": begun, "trace": trace})
 
     def trace(self) -> str | None:
@@ -275,7 +305,9 @@ FILES = (  # the last to be written is the first to go
 
 def fingerprint(facts: Any) -> str:
     """Eight hexadecimal digits of the sha256 of `facts` as canonical JSON."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()[
+        :8
+    ]
 
 
 def stored(images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
@@ -307,7 +339,8 @@ def lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
 def find(folder: Path) -> list[Run]:
     """All runs below `folder`, in the order of their paths: every folder that holds a `run.json`.
 
-    The runs of a study, below a folder that holds a `study.json`, are rows of its table and left out here.
+    The runs of a study, below a folder that holds a `study.json`, are rows of its table and left
+    out here.
     """
     below = folders.files(folder)
     studies = {path.parent for path in below if path.name == "study.json"} - {folder}

@@ -39,7 +39,9 @@ def matplotlib() -> ModuleType:
 def unset() -> Iterator[None]:
     """Inside, matplotlib is told no backend, and finds its own matplotlibrc, first looked for in the current folder."""
     shipped = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
-    before = {name: os.environ.pop(name) for name in ("MPLBACKEND", "MPLCONFIGDIR") if name in os.environ}
+    before = {
+        name: os.environ.pop(name) for name in ("MPLBACKEND", "MPLCONFIGDIR") if name in os.environ
+    }
     if "MPLCONFIGDIR" in before:  # which holds what it knows of fonts, and may be relative
         os.environ["MPLCONFIGDIR"] = os.path.abspath(os.path.expanduser(before["MPLCONFIGDIR"]))
     try:
@@ -51,8 +53,12 @@ def unset() -> Iterator[None]:
 
 def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
     """The first 16 rows of uint8 images (N, H, W), in the order of their ids, as PNG."""
-    drawn = repeat(images[: columns * columns], "n h w -> n (h scale) (w across)", scale=SCALE, across=SCALE)
-    sheet = np.pad(tiled(drawn, columns, GAP, BACKGROUND), ((GAP, 0), (GAP, 0)), constant_values=BACKGROUND)
+    drawn = repeat(
+        images[: columns * columns], "n h w -> n (h scale) (w across)", scale=SCALE, across=SCALE
+    )
+    sheet = np.pad(
+        tiled(drawn, columns, GAP, BACKGROUND), ((GAP, 0), (GAP, 0)), constant_values=BACKGROUND
+    )
     Image.fromarray(sheet).save(file, format="PNG")
 
 
@@ -80,12 +86,16 @@ def pairs_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
     wide = 2 * side * SCALE + 1
     found = tiles(sheet, (side * SCALE, wide), (side * SCALE + CAPTION + GAP, wide - 1 + 3 * GAP))
     # One pixel of frame is between the two: after every second was taken, column `side`.
-    return found if not len(found) else np.stack([found[:, :, :side], found[:, :, side + 1 :]], axis=1)
+    return (
+        found if not len(found) else np.stack([found[:, :, :side], found[:, :, side + 1 :]], axis=1)
+    )
 
 
 def tiles(sheet: np.ndarray, size: tuple[int, int], pitch: tuple[int, int]) -> np.ndarray:
     """Every SCALE-th pixel of the tiles of a sheet, uint8 (n, H, W), up to the first that was left empty."""
-    rows, columns = ((length - GAP) // step for length, step in zip(sheet.shape, pitch, strict=True))
+    rows, columns = (
+        (length - GAP) // step for length, step in zip(sheet.shape, pitch, strict=True)
+    )
     if rows < 1 or columns < 1 or sheet.shape != (rows * pitch[0] + GAP, columns * pitch[1] + GAP):
         raise ValueError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} pixels is none of ours")
     tile = "(rows h) (columns w) -> (rows columns) h w"
@@ -94,15 +104,20 @@ def tiles(sheet: np.ndarray, size: tuple[int, int], pitch: tuple[int, int]) -> n
     return found[drawn, ::SCALE, ::SCALE]
 
 
-def nearest(images: np.ndarray, neighbours: np.ndarray, ratio: np.ndarray, file: BinaryIO, columns: int = 8) -> None:
+def nearest(
+    images: np.ndarray, neighbours: np.ndarray, ratio: np.ndarray, file: BinaryIO, columns: int = 8
+) -> None:
     """Pairs sample | nearest training image, by rising d1/d2: what looks most like a copy comes first. PNG.
 
-    images, neighbours  uint8 (N, H, W); ratio (N,). The first 64 pairs are drawn, each above its ratio.
+    images, neighbours  uint8 (N, H, W); ratio (N,). The first 64 pairs are drawn, each above its
+                        ratio.
     """
     order = np.argsort(ratio, kind="stable")[: columns * 8]
     height, width = images.shape[1] * SCALE + CAPTION + GAP, images.shape[2] * SCALE * 2 + 3 * GAP
     rows = -(-len(order) // columns)
-    sheet = Image.new("L", (min(columns, len(order)) * width + GAP, rows * height + GAP), BACKGROUND)
+    sheet = Image.new(
+        "L", (min(columns, len(order)) * width + GAP, rows * height + GAP), BACKGROUND
+    )
     draw = ImageDraw.Draw(sheet)
     for place, i in enumerate(order):
         left, top = place % columns * width + GAP, place // columns * height + GAP
@@ -127,14 +142,18 @@ def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: 
 
 def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
     """uint8 (H, W), every pixel drawn scale x scale."""
-    return Image.fromarray(image).resize((image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST)
+    return Image.fromarray(image).resize(
+        (image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST
+    )
 
 
 def strips(rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290) -> None:
     """One row of uint8 images (N, H, W) per label, the label in front. PNG."""
     height, width = (side * SCALE + GAP for side in rows[0][1].shape[1:])
     sheet = Image.new(
-        "L", (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP), BACKGROUND
+        "L",
+        (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP),
+        BACKGROUND,
     )
     draw = ImageDraw.Draw(sheet)
     for row, (text, images) in enumerate(rows):

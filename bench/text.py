@@ -25,4 +25,10 @@ def one_line(text: str, most: int | None = None) -> str:
 
 def numbered(code: int) -> str:
     """A character by its number, as Python writes it."""
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )

@@ -2,7 +2,8 @@
 
 make bench    (or: python benchmarks/kbnet.py)
 
-Each network has a process of its own and they are called in turns, so that a slow minute of the machine is everyone's.
+Each network has a process of its own and they are called in turns, so that a slow minute of the
+machine is everyone's.
 """
 
 import gc
@@ -32,13 +33,21 @@ def load(name: str, threads: int, parent: int) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     ours = KBNet().eval()
-    net = ours if name == "ours" else ModelLoader().load_from_state_dict(ours.state_dict()).model.eval()
+    net = (
+        ours
+        if name == "ours"
+        else ModelLoader().load_from_state_dict(ours.state_dict()).model.eval()
+    )
     loaded.append(net.to(memory_format=torch.channels_last))
 
 
 def memory(field: str) -> float:
     """VmRSS (now) or VmHWM (peak) of this process in GB; Linux only."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith(field)
+    )
     return int(line.split()[1]) / 1e6
 
 
@@ -57,7 +66,10 @@ def call(dtype: torch.dtype, shape: tuple[int, ...]) -> tuple[float, float, Tens
 
 def compare(shape: tuple[int, ...], pools: dict[tuple[str, torch.dtype], Pool]) -> list[str]:
     """A line of the table for each network."""
-    rounds = [{key: pool.apply(call, (key[1], shape)) for key, pool in pools.items()} for _ in range(ROUNDS + 1)]
+    rounds = [
+        {key: pool.apply(call, (key[1], shape)) for key, pool in pools.items()}
+        for _ in range(ROUNDS + 1)
+    ]
     first, warm = next(iter(pools)), rounds[1:]
     lines = []
     for key in pools:
@@ -76,7 +88,11 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     dtypes = [torch.float32, torch.bfloat16] if bfloat16_is_fast("cpu") else [torch.float32]
     keys = [("spandrel", torch.float32), *(("ours", dtype) for dtype in dtypes)]
-    print("| images | threads | network | images/s | ratio | peak memory | difference |\n" + "| --- " * 7 + "|")
+    print(
+        "| images | threads | network | images/s | ratio | peak memory | difference |\n"
+        + "| --- " * 7
+        + "|"
+    )
     for threads in sorted({1, torch.get_num_threads()}):
         pools = {key: context.Pool(1, load, (key[0], threads, os.getpid())) for key in keys}
         for case, shape in CASES.items():

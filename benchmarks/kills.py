@@ -1,10 +1,12 @@
 """Runs that are killed, and what they leave: who still lives, which files, and what the same command makes of it.
 
-python benchmarks/kills.py [AIMED RANDOM STOPPED]    20, 20 and 5 by default, half a minute for each; Linux only
+python benchmarks/kills.py [AIMED RANDOM STOPPED]    20, 20 and 5 by default, half a minute for
+                                                     each; Linux only
 
-An aimed kill strikes while a worker sends a large chunk: the parent is stopped, so that nobody reads, until a worker
-waits in the pipe, and then killed. A random one strikes anywhere between the start and the end of the run. A stopped
-parent is killed 15 seconds later, whatever its workers have come to.
+An aimed kill strikes while a worker sends a large chunk: the parent is stopped, so that nobody
+reads, until a worker waits in the pipe, and then killed. A random one strikes anywhere between the
+start and the end of the run. A stopped parent is killed 15 seconds later, whatever its workers have
+come to.
 """
 
 import os
@@ -19,7 +21,19 @@ from pathlib import Path
 from denoisers.files import TEMPORARY
 
 # Chunks of more than a pipe holds.
-RUN = ("run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "900", "--steps", "3", "--batch-size", "128")
+RUN = (
+    "run",
+    "--denoiser",
+    "unet",
+    "--dataset",
+    "mnist5k",
+    "--num",
+    "900",
+    "--steps",
+    "3",
+    "--batch-size",
+    "128",
+)
 SECONDS = 2  # that whoever is left may take to end
 STOPPED = 15  # seconds that a parent is stopped before it is killed
 PATIENCE = 300  # seconds for what has to come sooner or later
@@ -27,8 +41,21 @@ PATIENCE = 300  # seconds for what has to come sooner or later
 
 def start(home: Path) -> subprocess.Popen[bytes]:
     """The run, in a session of its own, by which all processes that it starts can be found."""
-    command = [sys.executable, "-m", "bench", *RUN, "--workers", "2", "--out", str(home / "results")]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        *RUN,
+        "--workers",
+        "2",
+        "--out",
+        str(home / "results"),
+    ]
+    quiet = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "stdin": subprocess.DEVNULL,
+    }
     variables = os.environ | {"BENCH_HOME": str(home / "home"), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=variables, start_new_session=True, **quiet)
 
@@ -46,7 +73,9 @@ def living(session: int) -> list[int]:
     return found
 
 
-def wait_for(condition: object, process: subprocess.Popen[bytes], seconds: float = PATIENCE) -> bool:
+def wait_for(
+    condition: object, process: subprocess.Popen[bytes], seconds: float = PATIENCE
+) -> bool:
     """Whether something becomes true before the run ends and the time is over."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -90,7 +119,11 @@ def stop(process: subprocess.Popen[bytes], dice: random.Random) -> bool:
 
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files below a folder."""
-    return [path for path in folder.rglob("*") if TEMPORARY.fullmatch(path.name) or path.suffix == ".tmp"]
+    return [
+        path
+        for path in folder.rglob("*")
+        if TEMPORARY.fullmatch(path.name) or path.suffix == ".tmp"
+    ]
 
 
 def main(aimed: int, anywhere: int, stopped: int) -> int:
@@ -100,7 +133,8 @@ def main(aimed: int, anywhere: int, stopped: int) -> int:
         home = Path(temporary)
         results = home / "results"
         began = time.monotonic()
-        for _ in range(2):  # the second one as all that follow, with what the first one has measured
+        # The second one as all that follow, with what the first one has measured.
+        for _ in range(2):
             subprocess.run(["rm", "-rf", str(results)], check=True)
             began = time.monotonic()
             if start(home).wait(PATIENCE):
@@ -109,7 +143,8 @@ def main(aimed: int, anywhere: int, stopped: int) -> int:
         whole = next(results.rglob("samples.npz")).read_bytes()
         print(f"{took:.0f} s for a run that nobody kills", flush=True)
         print(
-            "| kill | moment | alive after 2 s | half-written, before and after the resume | same bytes |", flush=True
+            "| kill | moment | alive after 2 s | half-written, before and after the resume | same bytes |",
+            flush=True,
         )
         print("| --- " * 5 + "|", flush=True)
         for number in range(aimed + anywhere + stopped):
@@ -134,7 +169,10 @@ def main(aimed: int, anywhere: int, stopped: int) -> int:
             after_ = leftovers(home)
             same = not failed and next(results.rglob("samples.npz")).read_bytes() == whole
             bad += bool(alive or after_ or not same or moment == "MISSED")
-            print(f"| {number + 1} | {moment} | {len(alive)} | {len(before)}, {len(after_)} | {same} |", flush=True)
+            print(
+                f"| {number + 1} | {moment} | {len(alive)} | {len(before)}, {len(after_)} | {same} |",
+                flush=True,
+            )
     print(f"{number + 1 - bad} of {number + 1} kills left nobody, no file, and the same bytes")
     return bool(bad)
 

@@ -31,12 +31,23 @@ def main(steps: int, num: int) -> None:
         flush=True,
     )
     for (grid, make), (name, member) in itertools.product(GRIDS.items(), MEMBERS.items()):
-        options = {"seed": 0, "shape": dataset.shape, "pad": dataset.pad, "member": member, "clip": True}
-        images = generate(denoiser, range(num), make(steps), batch_size=128, dtype=dtype, **options).images
+        options = {
+            "seed": 0,
+            "shape": dataset.shape,
+            "pad": dataset.pad,
+            "member": member,
+            "clip": True,
+        }
+        images = generate(
+            denoiser, range(num), make(steps), batch_size=128, dtype=dtype, **options
+        ).images
         found = extractor.features(images)
         kid = fid_kid.kid(reference.kid, found)
         fid = fid_kid.fid(reference.moments, found)
-        print(f"| {grid} | {name} | {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f} | {fid:.2f} |", flush=True)
+        print(
+            f"| {grid} | {name} | {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f} | {fid:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

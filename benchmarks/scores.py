@@ -36,11 +36,20 @@ def main(num: int) -> None:
     dataset = datasets.load("mnist")
     against = Reference(dataset, extractors.load("lenet-a"))
     queries = flat(dataset.held_out)
-    ours = timed("index, and 2 neighbours of 10000 among 60000", lambda: against.pixels.nearest(queries, 2))
+    ours = timed(
+        "index, and 2 neighbours of 10000 among 60000", lambda: against.pixels.nearest(queries, 2)
+    )
     timed("50 neighbours of 10000 among 60000", lambda: against.pixels.nearest(queries, 50))
-    brute = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(flat(dataset.train).astype(np.float32))
-    theirs = timed(f"scikit-learn, brute force, {FEW} queries", lambda: brute.kneighbors(queries[:FEW].astype("f4")))
-    print(f"ours is {theirs * len(queries) / FEW / ours:.1f} times as fast as scikit-learn's, its time scaled up")
+    brute = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(
+        flat(dataset.train).astype(np.float32)
+    )
+    theirs = timed(
+        f"scikit-learn, brute force, {FEW} queries",
+        lambda: brute.kneighbors(queries[:FEW].astype("f4")),
+    )
+    print(
+        f"ours is {theirs * len(queries) / FEW / ours:.1f} times as fast as scikit-learn's, its time scaled up"
+    )
     found = against.extractor.features(dataset.held_out)
     _ = against.kid, against.moments, against.balls(len(found))
 
@@ -55,7 +64,10 @@ def main(num: int) -> None:
     left = noise_std(to_float(images, dataset.pad)).numpy()
     _ = second.kid, second.moments, against.null
     controls = control_scores.measured(against, num, control_scores.names(num))
-    timed(f"all scores of {num} images", lambda: measure.score(images, left, against, second, controls))
+    timed(
+        f"all scores of {num} images",
+        lambda: measure.score(images, left, against, second, controls),
+    )
 
 
 if __name__ == "__main__":

@@ -54,12 +54,19 @@ def run() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for _ in range(2):  # the first one warms up
             chunk = generate(
-                denoiser, range(2 * BATCH), schedule.ddpm_grid(STEPS), batch_size=BATCH, dtype=dtype, **options
+                denoiser,
+                range(2 * BATCH),
+                schedule.ddpm_grid(STEPS),
+                batch_size=BATCH,
+                dtype=dtype,
+                **options,
             )
         seconds, inside = chunk.cost
         name = str(dtype).removeprefix("torch.")
         rate = 2 * BATCH * STEPS / seconds
-        print(f"run,  {name:<25} {rate:8.0f} images x steps/s   {1 - inside / seconds:5.1%} outside the network")
+        print(
+            f"run,  {name:<25} {rate:8.0f} images x steps/s   {1 - inside / seconds:5.1%} outside the network"
+        )
 
 
 def random_numbers() -> None:
@@ -67,7 +74,9 @@ def random_numbers() -> None:
     ids = torch.arange(BATCH)
     ours = median_seconds(lambda: noise(0, ids, 1, (1, 32, 32)))
     torchs = median_seconds(lambda: torch.randn(BATCH, 1, 32, 32))
-    print(f"noise of {BATCH} images: {1e3 * ours:.1f} ms, torch.randn {1e3 * torchs:.1f} ms   {ours / torchs:5.2f} x")
+    print(
+        f"noise of {BATCH} images: {1e3 * ours:.1f} ms, torch.randn {1e3 * torchs:.1f} ms   {ours / torchs:5.2f} x"
+    )
 
 
 def start_up() -> None:
@@ -75,7 +84,9 @@ def start_up() -> None:
     plain = median_seconds(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
     for arguments in (["--help"], ["list"]):
         command = [sys.executable, "-m", "bench", *arguments]
-        took = median_seconds(lambda command=command: subprocess.run(command, check=True, capture_output=True))
+        took = median_seconds(
+            lambda command=command: subprocess.run(command, check=True, capture_output=True)
+        )
         print(f"bench {' '.join(arguments):<8} {took:.2f} s   python itself {plain:.2f} s")
 
 

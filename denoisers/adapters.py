@@ -17,7 +17,8 @@ from denoisers.base import Spec
 from denoisers.errors import UsageError
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
-OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")  # not f(image) -> image; spandrel wraps their call
+# Not f(image) -> image; spandrel wraps their call.
+OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")
 
 
 def extra(package: str, why: str) -> Any:
@@ -27,7 +28,9 @@ def extra(package: str, why: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package.split(".", maxsplit=1)[0]:
             raise
-        raise UsageError(f"{why} needs the package {package}: pip install 'denoiser-bench[{why}]'") from None
+        raise UsageError(
+            f"{why} needs the package {package}: pip install 'denoiser-bench[{why}]'"
+        ) from None
 
 
 class NoiseMap(nn.Module):
@@ -51,8 +54,8 @@ def load_spandrel(
     coupling   how the network is called: see `wrappers.COUPLINGS`
     size       of the images that it was trained on, if it matters: 28, 28x20 (rows first) or any
 
-    The network itself is used, not spandrel's descriptor, which clamps what comes out and feeds networks with a noise
-    map 15/255, whatever the noise is.
+    The network itself is used, not spandrel's descriptor, which clamps what comes out and feeds
+    networks with a noise map 15/255, whatever the noise is.
 
     Raises UsageError (no spandrel, no file, not a restoration network).
     """
@@ -60,9 +63,13 @@ def load_spandrel(
     found = recognised(state, weights)
     what = f"{weights}, which spandrel takes for {found.architecture.name},"
     if found.architecture.id in OTHER_CALLS:
-        raise UsageError(f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)")
+        raise UsageError(
+            f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)"
+        )
     if found.scale != 1 or found.purpose != "Restoration":
-        raise UsageError(f"{what} has purpose {found.purpose} and scale {found.scale}; expected Restoration, scale 1")
+        raise UsageError(
+            f"{what} has purpose {found.purpose} and scale {found.scale}; expected Restoration, scale 1"
+        )
     if found.input_channels not in (1, 3) or found.input_channels != found.output_channels:
         raise UsageError(
             f"{what} would map {found.input_channels} channels to {found.output_channels}; expected 1 or 3 of both. "
@@ -120,23 +127,34 @@ class FirstChannels(nn.Module):
 def load_diffusers(weights: str, size: str | None = None) -> VPDenoiser:
     """A folder with an unconditional UNet2DModel and its scheduler, as a pipeline's `save_pretrained` writes it.
 
-    size       of the images that it was trained on, if it is not its `sample_size`: 28, 28x20 (rows first) or any
+    size       of the images that it was trained on, if it is not its `sample_size`: 28, 28x20 (rows
+               first) or any
 
-    Beta schedule and prediction type (epsilon, sample or v_prediction) are the scheduler's. What else it does to the
-    estimate of x0 is the sampler's here, and noted in the card's `warnings`.
+    Beta schedule and prediction type (epsilon, sample or v_prediction) are the scheduler's. What
+    else it does to the estimate of x0 is the sampler's here, and noted in the card's `warnings`.
 
     Raises UsageError (no diffusers, no such folder, another network, no VP chain).
     """
     folder = Path(weights)
-    unet, scheduler = part(folder, "unet", "config.json"), part(folder, "scheduler", "scheduler_config.json")
+    unet, scheduler = (
+        part(folder, "unet", "config.json"),
+        part(folder, "scheduler", "scheduler_config.json"),
+    )
     config = reading.json_object(unet / "config.json")
     chain = reading.json_object(scheduler / "scheduler_config.json")
     net, abar = unconditional(config, unet), chain_of_scheduler(chain, scheduler)
     path = weights_file(unet)
     state = weights_.read_state(path)
     weights_.load_into(net, current(state, net), str(path))
-    digest = hashlib.sha256(json.dumps([config, chain], sort_keys=True).encode() + path.read_bytes())
-    card = {"name": folder.resolve().name, "sha256": digest.hexdigest(), "unet": config, "scheduler": chain}
+    digest = hashlib.sha256(
+        json.dumps([config, chain], sort_keys=True).encode() + path.read_bytes()
+    )
+    card = {
+        "name": folder.resolve().name,
+        "sha256": digest.hexdigest(),
+        "unet": config,
+        "scheduler": chain,
+    }
     card |= {"read_from": path.name}
     if warnings := [*of_variant(path), *of_clipping(chain)]:
         card["warnings"] = warnings
@@ -154,7 +172,10 @@ def load_diffusers(weights: str, size: str | None = None) -> VPDenoiser:
 
 
 def unconditional(config: dict[str, Any], folder: Path) -> Any:
-    """The UNet2DModel that a config describes, without weights. Raises UsageError for any other network."""
+    """The UNet2DModel that a config describes, without weights.
+
+    Raises UsageError for any other network.
+    """
     diffusers = extra("diffusers", "diffusers")
     name = str(config.get("_class_name"))[:100]
     if name != "UNet2DModel":
@@ -183,21 +204,37 @@ def chain_of_scheduler(chain: dict[str, Any], folder: Path) -> Tensor:
     """abar of each step of a scheduler. Raises UsageError if it has no chain with betas."""
     diffusers = extra("diffusers", "diffusers")
     steps = chain.get("num_train_timesteps", 1000)
-    if not (chain.get("beta_schedule") or chain.get("trained_betas")) or steps not in range(2, 100_001):
+    if not (chain.get("beta_schedule") or chain.get("trained_betas")) or steps not in range(
+        2, 100_001
+    ):
         raise UsageError(
             f"{folder} holds a {str(chain.get('_class_name'))[:100]}; expected a scheduler of a VP chain with betas, "
             "of 2..100000 steps"
         )
     with reading.building(str(folder)):
-        return diffusers.DDPMScheduler(**{key: chain[key] for key in CHAIN if key in chain}).alphas_cumprod
+        return diffusers.DDPMScheduler(
+            **{key: chain[key] for key in CHAIN if key in chain}
+        ).alphas_cumprod
 
 
-CHAIN = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+CHAIN = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
 
 
 def weights_file(folder: Path) -> Path:
-    """The file of weights in a folder of diffusers': the plain one, or the only variant. Raises UsageError."""
-    found = [path for path in sorted(folder.glob(f"{STEM}*")) if path.suffix in (".safetensors", ".bin")]
+    """The file of weights in a folder of diffusers': the plain one, or the only variant.
+
+    Raises UsageError.
+    """
+    found = [
+        path for path in sorted(folder.glob(f"{STEM}*")) if path.suffix in (".safetensors", ".bin")
+    ]
     found.sort(key=lambda path: (path.stem != STEM, path.suffix == ".bin"))
     if found and (found[0].stem == STEM or len({path.stem for path in found}) == 1):
         return found[0]
@@ -207,7 +244,9 @@ def weights_file(folder: Path) -> Path:
             f"{folder} holds its weights in {len(found)} parts ({names}); save them in one: "
             "net.save_pretrained(FOLDER, max_shard_size='100GB')"
         )
-    raise UsageError(f"{folder} holds no {STEM}.safetensors or .bin; it has {names or 'no weights'}")
+    raise UsageError(
+        f"{folder} holds no {STEM}.safetensors or .bin; it has {names or 'no weights'}"
+    )
 
 
 STEM = "diffusion_pytorch_model"
@@ -217,21 +256,32 @@ def current(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     """`state` with today's names of attention layers, where it has those from before diffusers 0.14."""
     if any(".proj_attn." in key for key in net.state_dict()):
         return state
-    for old, new in {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}.items():
+    for old, new in {
+        ".query.": ".to_q.",
+        ".key.": ".to_k.",
+        ".value.": ".to_v.",
+        ".proj_attn.": ".to_out.0.",
+    }.items():
         state = {key.replace(old, new): value for key, value in state.items()}
     return state
 
 
 def of_variant(path: Path) -> list[str]:
     """What to say of a file of weights that is not the plain one."""
-    return [f"{path.name} was read, a variant; {STEM} itself is not there"] if path.stem != STEM else []
+    return (
+        [f"{path.name} was read, a variant; {STEM} itself is not there"]
+        if path.stem != STEM
+        else []
+    )
 
 
 def of_clipping(chain: dict[str, Any]) -> list[str]:
     """What to say of a scheduler that does something else to the estimate of x0 than a clamp to [-1, 1]."""
     here = "here the sampler clamps it to [-1, 1] (--clip) or leaves it (--no-clip)"
     if chain.get("thresholding"):
-        return [f"its scheduler rescales the estimate of x0 by its own quantile (thresholding); {here}"]
+        return [
+            f"its scheduler rescales the estimate of x0 by its own quantile (thresholding); {here}"
+        ]
     if chain.get("clip_sample") and chain.get("clip_sample_range", 1) != 1:
         return [
             f"its scheduler clamps the estimate of x0 to +-{chain['clip_sample_range']} (clip_sample_range); {here}"
@@ -242,8 +292,14 @@ def of_clipping(chain: dict[str, Any]) -> list[str]:
 
 
 def part(folder: Path, name: str, file: str) -> Path:
-    """The subfolder `name` of a pipeline's folder, or the folder itself. Raises UsageError without `file`."""
+    """The subfolder `name` of a pipeline's folder, or the folder itself.
+
+    Raises UsageError without `file`.
+    """
     for place in (folder / name, folder):
         if (place / file).is_file():
             return place
-    raise UsageError(f"no {file} in {folder} or {folder / name}; expected a folder that diffusers saved", "--weights")
+    raise UsageError(
+        f"no {file} in {folder} or {folder / name}; expected a folder that diffusers saved",
+        "--weights",
+    )

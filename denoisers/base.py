@@ -12,7 +12,9 @@ from denoisers.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a network expects. Wrappers act on it and `run.json` records it; the sampler never reads it.
+    """What a network expects.
+
+    Wrappers act on it and `run.json` records it; the sampler never reads it.
 
     Raises UsageError for facts that cannot be.
     """
@@ -26,15 +28,22 @@ class Spec:
     sigma_max: float = math.inf
     blind: bool = True  # the network is not told the noise level
     weights: str = ""  # "<card>@<first 8 digits of the sha256>"; empty for closed forms
-    size: tuple[int, int] | None = None  # (H, W) of the images it was trained on; wrappers crop and pad; None: any
+    # (H, W) of the images it was trained on; wrappers crop and pad; None: any.
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.in_channels < 1 or self.multiple_of < 1:
-            raise UsageError(f"{self.name}: in_channels and multiple_of must be at least 1; found {self}")
+            raise UsageError(
+                f"{self.name}: in_channels and multiple_of must be at least 1; found {self}"
+            )
         if self.size is not None and not is_size(self.size):
-            raise UsageError(f"{self.name}: size must be (H, W) in pixels, or None for any; found {self.size!r}")
+            raise UsageError(
+                f"{self.name}: size must be (H, W) in pixels, or None for any; found {self.size!r}"
+            )
         if not self.value_range[0] < self.value_range[1]:
-            raise UsageError(f"{self.name}: value_range must be (black, white); found {self.value_range}")
+            raise UsageError(
+                f"{self.name}: value_range must be (black, white); found {self.value_range}"
+            )
         if not 0 <= self.sigma_min <= self.sigma_max or math.isinf(self.sigma_min):
             raise UsageError(
                 f"{self.name}: expected 0 <= sigma_min <= sigma_max, for images in [-1, 1] (grey levels / 127.5); "
@@ -58,7 +67,11 @@ class Spec:
 
 def is_size(size: Any) -> bool:
     """Whether `size` is a pair of positive whole numbers."""
-    return isinstance(size, tuple) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
+    return (
+        isinstance(size, tuple)
+        and len(size) == 2
+        and all(isinstance(side, int) and side > 0 for side in size)
+    )
 
 
 class Denoiser(nn.Module, abc.ABC):

@@ -17,17 +17,24 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
 def load_function(name: str, found: Any) -> "Callable[..., Denoiser]":
     """`found`, if it can be meant as one: a function, a class of denoisers; or what returns it, if it is a Denoiser.
 
-    Nothing is called to find out. Raises UsageError for anything else: a value, a network, a builtin, another class.
+    Nothing is called to find out. Raises UsageError for anything else: a value, a network, a
+    builtin, another class.
     """
     from denoisers.base import Denoiser
 
     if isinstance(found, Denoiser):
         return lambda: found
     expected = "expected a function load(weights=None, **options) -> Denoiser, or a Denoiser"
-    whole = inspect.isfunction(inspect.unwrap(found, stop=inspect.isfunction)) if callable(found) else False
+    whole = (
+        inspect.isfunction(inspect.unwrap(found, stop=inspect.isfunction))
+        if callable(found)
+        else False
+    )
     fits = whole or inspect.ismethod(found) or isinstance(found, functools.partial)
     if not fits and not (inspect.isclass(found) and issubclass(found, Denoiser)):
-        kind = f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
+        kind = (
+            f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
+        )
         raise UsageError(f"denoiser {name} is {kind}; {expected}; see docs/bring-your-own.md")
     return found
 
@@ -47,7 +54,10 @@ def bind(
     data: "dict[str, Callable[[], Tensor] | None]",
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """The keywords to call a load function with. Raises UsageError, naming the flag, for what does not fit it."""
+    """The keywords to call a load function with.
+
+    Raises UsageError, naming the flag, for what does not fit it.
+    """
     parameters = inspect.signature(make).parameters
     arguments = dict(options)
     for key in data.keys() & parameters:
@@ -58,7 +68,8 @@ def bind(
         accepted = [key for key in parameters if key not in ("train", "labels", "weights")]
         for key in options.keys() - set(accepted):
             raise UsageError(
-                f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'}", "--option"
+                f"denoiser {name!r} has no option {key!r}; it has: {', '.join(accepted) or 'none'}",
+                "--option",
             )
     if weights is not None and "weights" not in parameters:
         raise UsageError(f"denoiser {name!r} takes none", "--weights")
@@ -68,10 +79,14 @@ def bind(
             raise UsageError(f"denoiser {name!r} needs them: {about}", "--weights")
         arguments |= {} if weights is None else {"weights": weights}
     asked = [
-        key for key, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
     if missing := [key for key in asked if key not in arguments]:
-        raise UsageError(f"denoiser {name!r} needs {', '.join(missing)}: --option {missing[0]}=...", "--option")
+        raise UsageError(
+            f"denoiser {name!r} needs {', '.join(missing)}: --option {missing[0]}=...", "--option"
+        )
     return {key: typed(name, key, value, parameters.get(key)) for key, value in arguments.items()}
 
 

@@ -26,12 +26,16 @@ class Bound(NamedTuple):
         return value
 
     def parse(self, text: str, about: str = "") -> float:
-        """The number that a command line writes as `text`, in digits of ASCII. Raises UsageError about that flag."""
+        """The number that a command line writes as `text`, in digits of ASCII.
+
+        Raises UsageError about that flag.
+        """
         pattern = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?" if self.fraction else r"[+-]?\d+"
         if not re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE):
             kind = "a number" if self.fraction else "a whole number"
             raise UsageError(f"must be {kind} in {self}; found {text[:40]!r}", about)
-        if len(text) > 300:  # longer than any that is taken; int() refuses some of them in words of its own
+        # Longer than any that is taken; int() refuses some of them in words of its own.
+        if len(text) > 300:
             raise UsageError(f"must lie in {self}; found {len(text)} digits", about)
         return self.check(float(text) if self.fraction else int(text), about)
 
@@ -55,7 +59,9 @@ def option(key: str, bound: Bound, text: str, else_: str = "") -> int | float:
     try:
         return bound.parse(text)
     except UsageError as error:
-        raise UsageError(f"{key} {error.message.replace('must be ', f'must be {else_}', 1)}", "--option") from None
+        raise UsageError(
+            f"{key} {error.message.replace('must be ', f'must be {else_}', 1)}", "--option"
+        ) from None
 
 
 def grey_levels(text: str) -> tuple[float, float]:
@@ -66,5 +72,7 @@ def grey_levels(text: str) -> tuple[float, float]:
     except UsageError:
         ends = (0.0, 0.0)
     if not 0 < ends[1] >= ends[0]:
-        raise UsageError(f"must be a grey level or a range such as 0-50, in {GREY} and above 0; found {text[:100]!r}")
+        raise UsageError(
+            f"must be a grey level or a range such as 0-50, in {GREY} and above 0; found {text[:100]!r}"
+        )
     return ends

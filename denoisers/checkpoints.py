@@ -85,17 +85,25 @@ def opened(path: Path) -> Iterator[Content]:
                 yield from_archive(archive, path)
         elif start.startswith(b"\x80"):
             yield from_legacy(file, path)
-        elif start[8:9] == b"{" and start[6:8] == b"\0\0":  # after the length of that in eight bytes
+        elif (
+            start[8:9] == b"{" and start[6:8] == b"\0\0"
+        ):  # after the length of that in eight bytes
             yield from_safetensors(file, path)
         else:
-            raise unreadable(path, f"it is {kind(start)}neither a checkpoint of PyTorch's nor a safetensors file")
+            raise unreadable(
+                path, f"it is {kind(start)}neither a checkpoint of PyTorch's nor a safetensors file"
+            )
 
 
 def kind(start: bytes) -> str:
     """What else a file may be, by what it begins with, in words that end in a comma; nothing if that is unknown."""
     if start[257:262] == b"ustar":
         return "a tar archive, as PyTorch wrote before 0.1.10, "
-    kinds = {b"\x89HDF": "HDF5, as Keras writes it, ", b"\x93NUMPY": "an array of NumPy's, ", b"\x1f\x8b": "gzipped, "}
+    kinds = {
+        b"\x89HDF": "HDF5, as Keras writes it, ",
+        b"\x93NUMPY": "an array of NumPy's, ",
+        b"\x1f\x8b": "gzipped, ",
+    }
     return next((kind for magic, kind in kinds.items() if start.startswith(magic)), "")
 
 
@@ -119,7 +127,10 @@ def from_archive(archive: zipfile.ZipFile, path: Path) -> Content:
 
     with readable(path):
         if f"{root}byteorder" in names and beginning("byteorder", 3) != b"lit":
-            raise unreadable(path, "its bytes are in the order of another kind of machine; save it again on this kind")
+            raise unreadable(
+                path,
+                "its bytes are in the order of another kind of machine; save it again on this kind",
+            )
         size = archive.getinfo(found[0]).file_size
         if size > reading.DESCRIPTION:
             raise ValueError(f"{reading.in_units(size)} to describe its tensors")
@@ -132,7 +143,9 @@ def from_legacy(file: BinaryIO, path: Path) -> Content:
     start = io.BytesIO(file.read(reading.DESCRIPTION))
     with readable(path):
         if follow(start)[0] != MAGIC:
-            raise unreadable(path, "it is a pickle that torch.save did not write; its objects are not loaded")
+            raise unreadable(
+                path, "it is a pickle that torch.save did not write; its objects are not loaded"
+            )
         follow(start), follow(start)  # version, sizes of integers
         value, storages = follow(start)
         order, _ = follow(start)
@@ -143,7 +156,9 @@ def from_legacy(file: BinaryIO, path: Path) -> Content:
         file.seek(places[storage.key])
         count = int.from_bytes(reading.exactly(file, 8), "little")
         if count * storage.dtype.itemsize != storage.size:
-            raise ValueError(f"{count} elements where {storage.size // storage.dtype.itemsize} belong")
+            raise ValueError(
+                f"{count} elements where {storage.size // storage.dtype.itemsize} belong"
+            )
         return reading.exactly(file, storage.size)
 
     return Content(path, value, data)

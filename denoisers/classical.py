@@ -1,7 +1,7 @@
 """Restoration without learning: median, bilateral, total variation, non-local means, BM3D, each by its noise level.
 
-None of them knows digits. They keep the mean of an image at every noise level, which a generative prior must not.
-scikit-image comes with the extra `classical`, bm3d with the extra `bm3d`.
+None of them knows digits. They keep the mean of an image at every noise level, which a generative
+prior must not. scikit-image comes with the extra `classical`, bm3d with the extra `bm3d`.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,9 @@ def median(largest: str = "9") -> Median:
 def tv() -> Classical:
     """Total variation: Chambolle 2004, "An algorithm for total variation minimization", with weight sigma."""
     restoration = extra("skimage.restoration", "classical")
-    return Classical("tv", lambda image, sigma: restoration.denoise_tv_chambolle(image, weight=sigma))
+    return Classical(
+        "tv", lambda image, sigma: restoration.denoise_tv_chambolle(image, weight=sigma)
+    )
 
 
 def nlm() -> Classical:
@@ -77,7 +79,10 @@ def nlm() -> Classical:
     restoration = extra("skimage.restoration", "classical")
     fixed = {"patch_size": 5, "patch_distance": 6, "fast_mode": True}
     return Classical(
-        "nlm", lambda image, sigma: restoration.denoise_nl_means(image, h=0.8 * sigma, sigma=sigma, **fixed)
+        "nlm",
+        lambda image, sigma: restoration.denoise_nl_means(
+            image, h=0.8 * sigma, sigma=sigma, **fixed
+        ),
     )
 
 
@@ -87,7 +92,9 @@ def bilateral() -> Classical:
 
     def restore(image: np.ndarray, sigma: float) -> np.ndarray:
         low = image.min()  # it refuses negative grey levels, and does not depend on their origin
-        return low + restoration.denoise_bilateral(image - low, sigma_color=2 * sigma, sigma_spatial=2, mode="edge")
+        return low + restoration.denoise_bilateral(
+            image - low, sigma_color=2 * sigma, sigma_spatial=2, mode="edge"
+        )
 
     return Classical("bilateral", restore)
 

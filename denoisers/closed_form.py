@@ -1,7 +1,10 @@
-"""Closed-form denoisers. They calibrate the bench: what it must say of them is known before it runs.
+"""Closed-form denoisers.
 
-`ideal` memorises (every alarm must ring), `gaussian` knows mean and covariance only (no alarm, poor samples), `gmm`
-lies between the two; `histogram` knows each pixel by itself, `mean` and `one-image` know one image, `identity` nothing.
+They calibrate the bench: what it must say of them is known before it runs.
+
+`ideal` memorises (every alarm must ring), `gaussian` knows mean and covariance only (no alarm, poor
+samples), `gmm` lies between the two; `histogram` knows each pixel by itself, `mean` and `one-image`
+know one image, `identity` nothing.
 """
 
 import math
@@ -18,8 +21,9 @@ from denoisers.precision import Doubles, double
 class Ideal(Denoiser):
     """E[x0 | x] when x0 is one of the training images with equal chance; sampling it returns training images.
 
-    sum_i w_i x_i with w = softmax_i(-|x - x_i|^2 / 2 sigma^2). Pixels that are the same in all training images add
-    the same to every exponent, so they are left out of the distances (a third of MNIST's 1024).
+    sum_i w_i x_i with w = softmax_i(-|x - x_i|^2 / 2 sigma^2). Pixels that are the same in all
+    training images add the same to every exponent, so they are left out of the distances (a third
+    of MNIST's 1024).
     """
 
     def __init__(self, train: Tensor) -> None:
@@ -28,7 +32,8 @@ class Ideal(Denoiser):
         points = train.flatten(1)
         self.register_buffer("mean", points.mean(0))
         self.register_buffer("varying", (points != points[0]).any(0).nonzero()[:, 0])
-        self.register_buffer("points", (points - self.mean)[:, self.varying].contiguous())  # centred: less cancellation
+        # Centred: less cancellation.
+        self.register_buffer("points", (points - self.mean)[:, self.varying].contiguous())
         self.register_buffer("half_norms", self.points.square().sum(1) / 2)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -59,14 +64,16 @@ class Gaussian(Denoiser):
     def sample(self, z: Tensor) -> Tensor:
         """Images of the model itself, mu + V diag(sqrt(l)) z, from z ~ N(0, I) (B, C, H, W)."""
         mu, variances, basis = self.model.like(z)
-        return (mu + (flat(z, self.spec.name, len(mu)) * variances.sqrt()) @ basis.T).reshape(z.shape)
+        return (mu + (flat(z, self.spec.name, len(mu)) * variances.sqrt()) @ basis.T).reshape(
+            z.shape
+        )
 
 
 class Mixture(Denoiser):
     """E[x0 | x] when x0 is drawn from a mixture of Gaussians: sum_k r_k(x) Wiener_k(x).
 
-    r_k is proportional to pi_k N(x; mu_k, cov_k + sigma^2 I). Components are the groups of training images in `groups`
-    int64 (N,), each with its own mean and covariance.
+    r_k is proportional to pi_k N(x; mu_k, cov_k + sigma^2 I). Components are the groups of training
+    images in `groups` int64 (N,), each with its own mean and covariance.
     """
 
     def __init__(self, train: Tensor, groups: Tensor) -> None:
@@ -74,16 +81,26 @@ class Mixture(Denoiser):
         self.spec = Spec("gmm", "sample", blind=False)
         kinds = groups.unique()
         parts = [train[groups == kind].flatten(1).double() for kind in kinds]
-        eigen = [torch.linalg.eigh((part - part.mean(0)).T @ (part - part.mean(0)) / len(part)) for part in parts]
+        eigen = [
+            torch.linalg.eigh((part - part.mean(0)).T @ (part - part.mean(0)) / len(part))
+            for part in parts
+        ]
         self.register_buffer("means", torch.stack([part.mean(0) for part in parts]).float())
         self.register_buffer("bases", torch.stack([basis.float() for _, basis in eigen]))
         variances = torch.stack([variances.clamp(min=0) for variances, _ in eigen])
-        self.model = Doubles(variances, torch.tensor([len(part) / len(train) for part in parts]).double().log())
+        self.model = Doubles(
+            variances, torch.tensor([len(part) / len(train) for part in parts]).double().log()
+        )
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        query, noise = flat(x, self.spec.name, self.means.shape[1]), double(sigma).reshape(-1, 1) ** 2
+        query, noise = (
+            flat(x, self.spec.name, self.means.shape[1]),
+            double(sigma).reshape(-1, 1) ** 2,
+        )
         logits, shrunk = [], []
-        for mean, basis, variances, prior in zip(self.means, self.bases, *self.model.like(noise), strict=True):
+        for mean, basis, variances, prior in zip(
+            self.means, self.bases, *self.model.like(noise), strict=True
+        ):
             modes, total = (query - mean.to(x.dtype)) @ basis.to(x.dtype), variances + noise
             logits.append(prior - (double(modes) ** 2 / total + total.log()).sum(1) / 2)
             shrunk.append(modes * (variances / total).to(x))
@@ -149,7 +166,10 @@ class Identity(Denoiser):
 
 
 def flat(x: Tensor, name: str, pixels: int) -> Tensor:
-    """(B, CHW). Raises UsageError for images of another size than those the denoiser was made from."""
+    """(B, CHW).
+
+    Raises UsageError for images of another size than those the denoiser was made from.
+    """
     if x[0].numel() != pixels:
         raise UsageError(
             f"{name} was made from images of {pixels} pixels and knows no others; found {tuple(x.shape[1:])}"

@@ -8,7 +8,8 @@ class UsageError(ValueError):
     """Something that the user can mend: a flag, a name, a file, a place.
 
     message  one sentence: what was found, what was expected, what to do
-    about    the flag or argument it is about, "--weights" or "PATH", which is said first; "" where the caller knows it
+    about    the flag or argument it is about, "--weights" or "PATH", which is said first; "" where
+             the caller knows it
     """
 
     def __init__(self, message: str, about: str = "") -> None:
@@ -20,7 +21,10 @@ class UsageError(ValueError):
 
 
 class ForeignError(RuntimeError):
-    """Code that is not ours failed: a plug-in, a file of the user's, a sampler. Names it, and what it said."""
+    """Code that is not ours failed: a plug-in, a file of the user's, a sampler.
+
+    Names it, and what it said.
+    """
 
 
 FEW = 6  # names that a message lists
@@ -46,8 +50,8 @@ def concerning(about: str) -> Iterator[None]:
 def foreign(who: str) -> Iterator[None]:
     """Whatever code that is not ours raises inside becomes a ForeignError that begins with `who`.
 
-    SystemExit too: code that was asked for something else does not end the program. Usage errors, networks that diverge
-    and exhausted memory speak for themselves.
+    SystemExit too: code that was asked for something else does not end the program. Usage errors,
+    networks that diverge and exhausted memory speak for themselves.
     """
     try:
         yield

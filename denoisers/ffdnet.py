@@ -1,7 +1,7 @@
 """FFDNet: a small restoration network that is told the noise level, on half-size images.
 
-Zhang, Zuo & Zhang 2018, "FFDNet: Toward a fast and flexible solution for CNN based image denoising" (arXiv 1710.04026).
-No weights are shipped.
+Zhang, Zuo & Zhang 2018, "FFDNet: Toward a fast and flexible solution for CNN based image denoising"
+(arXiv 1710.04026). No weights are shipped.
 """
 
 import itertools
@@ -21,7 +21,8 @@ from denoisers.wrappers import ResidualDenoiser, split_band
 class FFDNet(nn.Module):
     """Section 3: unshuffle by 2, append a constant map of the noise level, plain 3 x 3 convolutions, shuffle back.
 
-    channels  of the image; width, depth  of the convolutions (64 and 15 for grey, 96 and 12 for colour images)
+    channels  of the image; width, depth  of the convolutions (64 and 15 for grey, 96 and 12 for
+              colour images)
     """
 
     def __init__(self, channels: int = 1, width: int = 64, depth: int = 15) -> None:
@@ -39,7 +40,9 @@ class FFDNet(nn.Module):
         return F.pixel_shuffle(self.model(torch.cat([halves, noise_map], 1)), 2)
 
 
-def load(weights: str, sigma_255: str | None = None, coupling: str = "ve", size: str | None = None) -> ResidualDenoiser:
+def load(
+    weights: str, sigma_255: str | None = None, coupling: str = "ve", size: str | None = None
+) -> ResidualDenoiser:
     """A file with an FFDNet, as its authors publish them, grey or colour, without batch normalisation.
 
     sigma_255  noise band in grey levels, such as "0-75", unless a card beside the file says it
@@ -50,7 +53,9 @@ def load(weights: str, sigma_255: str | None = None, coupling: str = "ve", size:
     """
     state, card = weights_.read(Path(weights))
     state = layouts.rooted(state, ["model.0.weight"]) or state
-    convolutions = [value for key, value in state.items() if key.startswith("model.") and value.ndim == 4]
+    convolutions = [
+        value for key, value in state.items() if key.startswith("model.") and value.ndim == 4
+    ]
     if not convolutions or convolutions[0].shape[1] not in (5, 13):
         raise UsageError(
             f"{weights} holds no FFDNet: expected a first convolution of 5 maps (grey) or 13 (colour); "

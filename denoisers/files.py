@@ -2,14 +2,15 @@
 
 Every write is temporary, then renamed, and none is left over.
 
-Nothing is written through a link that lies in a folder of results, or of ours, as such folders come from others, too.
-In the place of a file a link is replaced, in the place of a folder it is refused. Links that a user names are followed:
-the folder of --out or BENCH_HOME and all above it, and the file of --figure.
+Nothing is written through a link that lies in a folder of results, or of ours, as such folders come
+from others, too. In the place of a file a link is replaced, in the place of a folder it is refused.
+Links that a user names are followed: the folder of --out or BENCH_HOME and all above it, and the
+file of --figure.
 
-A temporary file is locked by who writes it. The kernel frees a lock when its holder ends, in whatever way: what can be
-locked was left by the dead and is removed by the next who writes into the folder. A pid in the name would not do, since
-another process, on this machine or on one that shares the folder, may have it. A file system that knows no locks gives
-none, and nothing is removed there.
+A temporary file is locked by who writes it. The kernel frees a lock when its holder ends, in
+whatever way: what can be locked was left by the dead and is removed by the next who writes into the
+folder. A pid in the name would not do, since another process, on this machine or on one that shares
+the folder, may have it. A file system that knows no locks gives none, and nothing is removed there.
 """
 
 import fcntl
@@ -34,7 +35,8 @@ VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 def expand(text: str) -> str:
     """A path with $NAME, ${NAME}, and ~ or ~USER at its beginning replaced, as a shell would.
 
-    Raises UsageError for what stands for nothing; text with a $ that is the path of something may keep it.
+    Raises UsageError for what stands for nothing; text with a $ that is the path of something may
+    keep it.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -43,7 +45,9 @@ def expand(text: str) -> str:
             return os.environ[name]
         if os.path.lexists(text):
             return found[0]
-        raise UsageError(f"{text[:300]} names {found[0]}, and there is no variable {name} in the environment")
+        raise UsageError(
+            f"{text[:300]} names {found[0]}, and there is no variable {name} in the environment"
+        )
 
     text = VARIABLE.sub(value, text)
     if not text.startswith("~"):
@@ -51,8 +55,14 @@ def expand(text: str) -> str:
     user, slash, rest = text[1:].partition("/")
     folder = home_of(user)
     if folder is None:
-        whose = f"there is no user {user[:100]}" if user else f"{whoami()} has no home directory (HOME is not set)"
-        raise UsageError(f"{text[:300]} leads nowhere: {whose}; write ./{text[:300]} for a file of that name")
+        whose = (
+            f"there is no user {user[:100]}"
+            if user
+            else f"{whoami()} has no home directory (HOME is not set)"
+        )
+        raise UsageError(
+            f"{text[:300]} leads nowhere: {whose}; write ./{text[:300]} for a file of that name"
+        )
     return folder + slash + rest
 
 
@@ -86,15 +96,19 @@ def variable(name: str, *, relative: bool = True) -> Path | None:
 def write(path: Path, fill: Callable[[BinaryIO], Any], within: Path | None = None) -> None:
     """Fill a file, in a folder that is made for it; if that fails or is interrupted, the file is as it was before.
 
-    within  the folder that the user named, below which no folder may be a link; by default the file's own
+    within  the folder that the user named, below which no folder may be a link; by default the
+            file's own
 
-    Raises an OSError of the same kind, but naming the file and the reason, and UsageError if no file can be there.
+    Raises an OSError of the same kind, but naming the file and the reason, and UsageError if no
+    file can be there.
     """
     make_folder(path.parent, within)
     with naming(f"cannot write {path}"):
         if path.exists() and not path.is_file() and not path.is_symlink():
             found = "a folder" if path.is_dir() else "no regular file"
-            raise UsageError(f"cannot write {path}: what is there is {found}; move it away, or choose another place")
+            raise UsageError(
+                f"cannot write {path}: what is there is {found}; move it away, or choose another place"
+            )
         sweep(path.parent)
         with temporary(path) as file:
             fill(file)
@@ -106,12 +120,14 @@ def write(path: Path, fill: Callable[[BinaryIO], Any], within: Path | None = Non
 def temporary(path: Path) -> Iterator[BinaryIO]:
     """A locked file beside `path`, to be renamed to it; removed at the end if that has not been done."""
     while True:
-        name = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")  # names end at 255 bytes
+        # Names end at 255 bytes.
+        name = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")
         with created(name, "xb") as file:
             try:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX)
-                if os.fstat(file.fileno()).st_nlink:  # nobody took it for left over before it was locked
+                # Nobody took it for left over before it was locked.
+                if os.fstat(file.fileno()).st_nlink:
                     yield file
                     return
             finally:
@@ -119,7 +135,10 @@ def temporary(path: Path) -> Iterator[BinaryIO]:
 
 
 def created(path: Path, mode: str) -> BinaryIO:
-    """A file, opened in a folder that may go at any moment: whoever finds it empty may remove it. It is no link."""
+    """A file, opened in a folder that may go at any moment: whoever finds it empty may remove it.
+
+    It is no link.
+    """
     for _ in range(100):
         with suppress(FileNotFoundError):
             return open(path, mode, opener=not_linked)
@@ -137,7 +156,8 @@ def sweep(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         left = [entry.path for entry in entries if TEMPORARY.fullmatch(entry.name)]
         for path in left:
-            with suppress(OSError), open(path, "r+b", opener=not_linked) as file:  # for writing: NFS locks no other
+            # For writing: NFS locks no other.
+            with suppress(OSError), open(path, "r+b", opener=not_linked) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(path)
 
@@ -148,8 +168,8 @@ def alone(path: Path, say: Callable[[str], Any]) -> Iterator[None]:
 
     say  is told who holds it, before waiting for another process
 
-    Within this process whoever holds it may hold it again. Where no file can be made or locked nothing is held: files
-    are whole there, too, but the same work may be done twice.
+    Within this process whoever holds it may hold it again. Where no file can be made or locked
+    nothing is held: files are whole there, too, but the same work may be done twice.
     """
     key = os.path.abspath(path)
     if key in HELD:
@@ -164,7 +184,8 @@ def alone(path: Path, say: Callable[[str], Any]) -> Iterator[None]:
         yield
     finally:
         del HELD[key]
-        with suppress(OSError):  # while it is held, so that whoever waits for it sees that it is another's no more
+        # While it is held, so that whoever waits for it sees that it is another's no more.
+        with suppress(OSError):
             path.unlink()
         file.close()
 
@@ -173,7 +194,10 @@ HELD: dict[str, BinaryIO] = {}  # locks of this process
 
 
 def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
-    """A locked file that says who holds it; None if there can be none. What is no such file makes room."""
+    """A locked file that says who holds it; None if there can be none.
+
+    What is no such file makes room.
+    """
     told = False
     while True:
         try:
@@ -190,10 +214,13 @@ def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
                 fcntl.flock(file, fcntl.LOCK_EX)
         except (OSError, UsageError):  # a place or a file system without locks
             return None
-        if os.fstat(file.fileno()).st_nlink == 1:  # else whoever held it has removed it, and the next has a new one
+        # Else whoever held it has removed it, and the next has a new one.
+        if os.fstat(file.fileno()).st_nlink == 1:
             file.truncate(0)
             began = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(f"process {os.getpid()} of {whoami()} on {platform.node()}, since {began}\n".encode())
+            file.write(
+                f"process {os.getpid()} of {whoami()} on {platform.node()}, since {began}\n".encode()
+            )
             file.flush()
             return file
         file.close()
@@ -218,7 +245,10 @@ os.register_at_fork(after_in_child=let_go)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there. Raises UsageError for a folder, OSError naming the file and the reason."""
+    """Remove a file, if it is there.
+
+    Raises UsageError for a folder, OSError naming the file and the reason.
+    """
     if path.is_dir() and not path.is_symlink():
         raise UsageError(f"a file belongs at {path}, where there is a folder; move it away")
     with naming(f"cannot remove {path}"):
@@ -236,7 +266,9 @@ def check_links(path: Path, within: Path | None) -> None:
     for part in path.relative_to(within).parts if within else ():
         place = place / part
         if place.is_symlink():
-            raise UsageError(f"a folder belongs at {place}, where there is a link, which is not followed; move it away")
+            raise UsageError(
+                f"a folder belongs at {place}, where there is a link, which is not followed; move it away"
+            )
 
 
 def make_folder(path: Path, within: Path | None = None) -> None:
@@ -251,8 +283,17 @@ def make_folder(path: Path, within: Path | None = None) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            way = next((part for part in (path, *path.parents) if os.path.lexists(part) and not part.is_dir()), path)
-            raise UsageError(f"a folder belongs at {way}, where there is a file; move it away") from None
+            way = next(
+                (
+                    part
+                    for part in (path, *path.parents)
+                    if os.path.lexists(part) and not part.is_dir()
+                ),
+                path,
+            )
+            raise UsageError(
+                f"a folder belongs at {way}, where there is a file; move it away"
+            ) from None
 
 
 @contextmanager
@@ -266,5 +307,6 @@ def naming(what: str) -> Iterator[None]:
             named = type(error)(text)
         except TypeError:  # a type with more arguments
             named = OSError(text)
-        named.errno = error.errno  # with a text alone, and not as an argument, which would be printed before it
+        # With a text alone, and not as an argument, which would be printed before it.
+        named.errno = error.errno
         raise named from error

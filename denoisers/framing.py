@@ -1,7 +1,8 @@
 """The size of the images that a network was trained on, against that of the images it is asked about.
 
-A dataset's images are asked about in a frame of black pixels: digits of 28 x 28 as the middle of 32 x 32. A network
-that was trained on something else says so by `Spec.size`, and the wrappers cut or continue the images for it.
+A dataset's images are asked about in a frame of black pixels: digits of 28 x 28 as the middle of 32
+x 32. A network that was trained on something else says so by `Spec.size`, and the wrappers cut or
+continue the images for it.
 """
 
 import copy
@@ -24,7 +25,11 @@ class Seated(Denoiser):
 
     def __init__(self, denoiser: Denoiser, size: Size) -> None:
         super().__init__()
-        self.net, self.spec, self.card = denoiser, dataclasses.replace(denoiser.spec, size=size), denoiser.card
+        self.net, self.spec, self.card = (
+            denoiser,
+            dataclasses.replace(denoiser.spec, size=size),
+            denoiser.card,
+        )
         self.training = denoiser.training
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """What a plug-in imports: found beside it, kept apart from what other plug-ins import, and counted in its digest.
 
-Two plug-ins may each have a `helper.py`; Python would give the second the module of the first. So each has a `World`:
-its own modules and its own additions to sys.path, which are in force while its code is loaded and whenever a line of it
-imports something. Modules are compiled from their source alone, without `__pycache__`, whose times cannot tell two
-edits within one second apart.
+Two plug-ins may each have a `helper.py`; Python would give the second the module of the first. So
+each has a `World`: its own modules and its own additions to sys.path, which are in force while its
+code is loaded and whenever a line of it imports something. Modules are compiled from their source
+alone, without `__pycache__`, whose times cannot tell two edits within one second apart.
 
-What belongs to a plug-in are files outside the standard library, the installed distributions and this project.
+What belongs to a plug-in are files outside the standard library, the installed distributions and
+this project.
 """
 
 import ast
@@ -28,10 +29,12 @@ from types import ModuleType
 from typing import Any
 
 OURS = ("denoisers", "bench")
-SHARED = {*sys.stdlib_module_names, *OURS, "torch", "numpy"}  # there is one of each, whatever lies beside a plug-in
+# There is one of each, whatever lies beside a plug-in.
+SHARED = {*sys.stdlib_module_names, *OURS, "torch", "numpy"}
 INSTALLED = ("site-packages", "dist-packages")
 LOCK = threading.RLock()
-WORLDS: dict[str, "World"] = {}  # by the file or module of the plug-in: the one that was loaded last
+# By the file or module of the plug-in: the one that was loaded last.
+WORLDS: dict[str, "World"] = {}
 NUMBERS = itertools.count()
 
 
@@ -41,7 +44,11 @@ def libraries() -> tuple[str, ...]:
     known = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     known += [*site.getsitepackages(), site.getusersitepackages()]
     own = [str(Path(__file__).parents[1] / name) for name in OURS]
-    return tuple(dict.fromkeys(path for folder in [*known, *own] for path in (folder, os.path.realpath(folder))))
+    return tuple(
+        dict.fromkeys(
+            path for folder in [*known, *own] for path in (folder, os.path.realpath(folder))
+        )
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -55,14 +62,20 @@ def is_theirs(path: str) -> bool:
 def place(module: ModuleType | ModuleSpec) -> str | None:
     """Where a module comes from: its file, or the folder of a package without one; None for what is built in."""
     spec = module if isinstance(module, ModuleSpec) else getattr(module, "__spec__", None)
-    origin = spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
+    origin = (
+        spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
+    )
     found = getattr(spec, "submodule_search_locations", None) or getattr(module, "__path__", None)
     return origin or next(iter(found or ()), None)
 
 
 def offered(folder: Path) -> set[str]:
     """The names that modules and packages in a folder have, but those of SHARED."""
-    names = {path.name.split(".")[0] for path in folder.glob("*") if path.name.endswith((".py", *EXTENSION_SUFFIXES))}
+    names = {
+        path.name.split(".")[0]
+        for path in folder.glob("*")
+        if path.name.endswith((".py", *EXTENSION_SUFFIXES))
+    }
     names |= {path.parent.name for path in folder.glob("*/__init__.*")}
     return names - SHARED
 
@@ -114,7 +127,9 @@ class World:
             alive = known is not None and home not in SHARED | {"__main__"}
             self.names = {home} if alive and is_theirs(place(known) or os.devnull) else set()
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """For the import system: what others find, first beside the plug-in; what belongs to it gets its loader."""
         spec = self.found(name, path, target)
         origin = None if spec is None else place(spec)
@@ -126,16 +141,23 @@ class World:
             self.brought.setdefault(origin, name)
         return spec
 
-    def found(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def found(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """The spec of a module, of whichever finder has one."""
         beside = [] if path is not None or self.folder is None else [str(self.folder)]
-        if beside and name in self.names and (spec := PathFinder.find_spec(name, beside)) is not None:
+        if (
+            beside
+            and name in self.names
+            and (spec := PathFinder.find_spec(name, beside)) is not None
+        ):
             return spec
         for finder in sys.meta_path:
             find = None if isinstance(finder, World) else getattr(finder, "find_spec", None)
             if find is not None and (spec := find(name, path, target)) is not None:
                 return spec
-        return PathFinder.find_spec(name, beside) if beside else None  # a folder without __init__.py
+        # A folder without __init__.py.
+        return PathFinder.find_spec(name, beside) if beside else None
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
@@ -175,7 +197,9 @@ class World:
 
     def strangers(self) -> list[str]:
         """Modules that Python knows and that could be taken for the plug-in's own: of other plug-ins, or the user's."""
-        found = {name for finder in sys.meta_path if isinstance(finder, World) for name in finder.modules}
+        found = {
+            name for finder in sys.meta_path if isinstance(finder, World) for name in finder.modules
+        }
         found &= sys.modules.keys()
         if self.names & sys.modules.keys():
             found |= {name for name in sys.modules if name.partition(".")[0] in self.names}
@@ -190,7 +214,9 @@ class World:
                 if self.loads:
                     self.brought.setdefault(origin, name)
 
-    def imports(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+    def imports(
+        self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
         """`__import__` of the plug-in's files."""
         if level == 0 and name.partition(".")[0] in SHARED:
             return builtins.__import__(name, globals, locals, fromlist, level)
@@ -230,7 +256,10 @@ class World:
         return found
 
     def located(self, name: str) -> Iterator[tuple[str, str]]:
-        """File and name of "a", "a.b" and so on, as far as they are modules of the plug-in. Imports nothing."""
+        """File and name of "a", "a.b" and so on, as far as they are modules of the plug-in.
+
+        Imports nothing.
+        """
         path, parts = None, name.split(".")
         for end in range(1, len(parts) + 1):
             whole = ".".join(parts[:end])
@@ -249,12 +278,18 @@ class World:
         start    a digest of what lies in `covered`: a file, or the Python files in a folder
         """
         state, names = self.state, self.closure()
-        within = {covered} if covered is None else {covered, *(path for path in state if below(path, covered))}
+        within = (
+            {covered}
+            if covered is None
+            else {covered, *(path for path in state if below(path, covered))}
+        )
         rest = sorted((names.get(path, ""), state[path]) for path in state.keys() - within)
         if start is None and len(rest) == 1:
             return rest[0][1]
         lines = [f"{name} {digest}\n" for name, digest in rest]
-        return hashlib.sha256("".join([*lines, start or ""]).encode()).hexdigest() if lines else start
+        return (
+            hashlib.sha256("".join([*lines, start or ""]).encode()).hexdigest() if lines else start
+        )
 
 
 def below(path: str, folder: str) -> bool:
@@ -289,7 +324,9 @@ def imported(path: str, name: str, digest: str | None) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            above = (
+                package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            )
             base = ".".join([*above, *([node.module] if node.module else [])])
             found += [f"{base}.{alias.name}" for alias in node.names] if base else []
     return found

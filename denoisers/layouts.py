@@ -14,9 +14,21 @@ Path = tuple[str, ...]  # the keys that lead to a copy
 
 AVERAGED = re.compile(r"(^|[_.\-])(ema|average|averaged|swa|shadow)([_.\-\d]|$)", re.IGNORECASE)
 # What people call the weights, the surest first.
-KNOWN = ("params", "state_dict", "model_state_dict", "model", "net", "network", "weights", "generator", "netG", "net_g")
+KNOWN = (
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "generator",
+    "netG",
+    "net_g",
+)
 COUNTER = "num_batches_tracked"  # of batch normalisation; files from before PyTorch 0.4.1 have none
-BUFFERS = ("running_mean", "running_var", COUNTER)  # of batch normalisation: no parameters, and in no average
+# Of batch normalisation: no parameters, and in no average.
+BUFFERS = ("running_mean", "running_var", COUNTER)
 DEPTH = 4
 
 
@@ -50,13 +62,23 @@ def find(content: Any, part: str = "") -> Found:
     for path in [path for path in found if plain and averaged(path)]:
         where, state = ".".join(path), complete(found[path], states[base])
         if state is not None:
-            return Found(state, where, f"it holds the weights as {first} and averaged as {where}; {where} was read")
+            return Found(
+                state,
+                where,
+                f"it holds the weights as {first} and averaged as {where}; {where} was read",
+            )
         failed = failed or f"{where} does not fit {first}, and "
     others = [".".join(path) for path in found if path != base]
-    return Found(states[base], first, f"it also holds {listed(others)}; {failed}{first} was read" if others else "")
+    return Found(
+        states[base],
+        first,
+        f"it also holds {listed(others)}; {failed}{first} was read" if others else "",
+    )
 
 
-def copies(content: Any, path: Path = (), seen: set[int] | None = None) -> Iterator[tuple[Path, dict | list]]:
+def copies(
+    content: Any, path: Path = (), seen: set[int] | None = None
+) -> Iterator[tuple[Path, dict | list]]:
     """All dictionaries of nothing but tensors, and all lists `shadow_params` of them, with the keys that lead there.
 
     The state of an optimizer, which is beside its `param_groups`, is left out.
@@ -65,7 +87,11 @@ def copies(content: Any, path: Path = (), seen: set[int] | None = None) -> Itera
     if id(content) in seen or len(path) > DEPTH or not content:
         return
     seen.add(id(content))
-    if isinstance(content, list) and path[-1:] == ("shadow_params",) and all(map(is_tensor, content)):
+    if (
+        isinstance(content, list)
+        and path[-1:] == ("shadow_params",)
+        and all(map(is_tensor, content))
+    ):
         yield path, content
     if not isinstance(content, dict) or "param_groups" in content:
         return
@@ -90,8 +116,14 @@ def averaged(path: Path) -> bool:
 
 
 def likeliest(states: Mapping[Path, Any]) -> Path:
-    """The copy that is called as weights usually are. Raises UsageError if two are, or none of several."""
-    ranks = {path: min((KNOWN.index(key) for key in path if key in KNOWN), default=len(KNOWN)) for path in states}
+    """The copy that is called as weights usually are.
+
+    Raises UsageError if two are, or none of several.
+    """
+    ranks = {
+        path: min((KNOWN.index(key) for key in path if key in KNOWN), default=len(KNOWN))
+        for path in states
+    }
     best = [path for path in states if ranks[path] == min(ranks.values())]
     if len(best) > 1:
         names = [".".join(path) for path in best]
@@ -105,8 +137,8 @@ def likeliest(states: Mapping[Path, Any]) -> Path:
 def complete(copy: dict | list, base: Mapping[str, Value]) -> dict[str, Value] | None:
     """An averaged copy as a state dict with all keys of `base`, in its shapes; None if it lacks some.
 
-    The buffers of batch normalisation, which are often not averaged, may come from `base`. A list without names is of
-    the parameters, in their order.
+    The buffers of batch normalisation, which are often not averaged, may come from `base`. A list
+    without names is of the parameters, in their order.
     """
     names = [key for key in base if not key.endswith(BUFFERS)]
     if isinstance(copy, list):
@@ -133,11 +165,15 @@ def rooted(state: Mapping[str, Value], keys: Collection[str]) -> dict[str, Value
     Of several prefixes the one that says it is an average wins, then the shortest.
     """
     first = next(iter(keys), "")
-    prefixes = [key[: len(key) - len(first)] for key in state if key == first or key.endswith(f".{first}")]
+    prefixes = [
+        key[: len(key) - len(first)] for key in state if key == first or key.endswith(f".{first}")
+    ]
     prefixes.sort(key=lambda prefix: (not AVERAGED.search(prefix), len(prefix)))
     for prefix in prefixes:
         if all(prefix + key in state for key in keys):
-            return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            return {
+                key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)
+            }
     return None
 
 
@@ -146,8 +182,15 @@ def roots(state: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
     for _ in range(DEPTH):
         yield dict(state)
         heads = {key.partition(".")[0] for key in state}
-        head = next((name for name in KNOWN if name in heads), next(iter(heads)) if len(heads) == 1 else None)
-        state = {key.removeprefix(f"{head}."): value for key, value in state.items() if key.startswith(f"{head}.")}
+        head = next(
+            (name for name in KNOWN if name in heads),
+            next(iter(heads)) if len(heads) == 1 else None,
+        )
+        state = {
+            key.removeprefix(f"{head}."): value
+            for key, value in state.items()
+            if key.startswith(f"{head}.")
+        }
         if not state:
             return
 
@@ -166,7 +209,9 @@ def refusal(content: Any, nameless: str = "") -> str:
             )
     way_out = "write a load function that knows it (docs/bring-your-own.md)"
     if nameless:
-        return f"its tensors in {nameless} have no names, and no state dict is beside them; {way_out}"
+        return (
+            f"its tensors in {nameless} have no names, and no state dict is beside them; {way_out}"
+        )
     if not isinstance(content, dict) or not content:
         return f"expected tensors by name, found {kind(content)}; {way_out}"
     odd = next(((key, value) for key, value in content.items() if not is_tensor(value)), None)

@@ -52,4 +52,6 @@ def kilobytes(path: str, field: str) -> int | None:
         lines = Path(path).read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)
+    return next(
+        (int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None
+    )

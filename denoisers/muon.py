@@ -11,15 +11,21 @@ from denoisers.precision import bfloat16_is_fast
 class Muon(torch.optim.Optimizer):
     """Momentum with all singular values set to about one (Jordan et al. 2024), for matrices and convolution kernels.
 
-    Directions with small gradients are learnt as fast as the dominant ones. Rates are on AdamW's scale (Liu et al.
-    2025, arXiv 2502.16982, equation 4). torch's own takes no kernels and always computes in bfloat16, which costs more
-    than the network on processors without instructions for it.
+    Directions with small gradients are learnt as fast as the dominant ones. Rates are on AdamW's
+    scale (Liu et al. 2025, arXiv 2502.16982, equation 4). torch's own takes no kernels and always
+    computes in bfloat16, which costs more than the network on processors without instructions for
+    it.
 
-    lr  a number, or a tensor on the device of the weights, which a CUDA graph reads anew at every replay
+    lr  a number, or a tensor on the device of the weights, which a CUDA graph reads anew at every
+        replay
     """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], lr: float | Tensor, weight_decay: float, momentum: float = 0.95
+        self,
+        weights: Iterable[nn.Parameter],
+        lr: float | Tensor,
+        weight_decay: float,
+        momentum: float = 0.95,
     ) -> None:
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
@@ -33,7 +39,9 @@ class Muon(torch.optim.Optimizer):
             for weights in alike.values():
                 self.update(weights, group["lr"], group["momentum"], group["weight_decay"])
 
-    def update(self, weights: list[nn.Parameter], lr: float | Tensor, momentum: float, weight_decay: float) -> None:
+    def update(
+        self, weights: list[nn.Parameter], lr: float | Tensor, momentum: float, weight_decay: float
+    ) -> None:
         """One update of weights that are matrices of one shape."""
         for weight in weights:
             if weight not in self.state:
@@ -57,7 +65,9 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+        x = torch.baddbmm(
+            x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445
+        )
     return (x if wide else x.mT).to(matrices.dtype)
 
 

@@ -1,8 +1,8 @@
 """A pickle followed on paper: what it describes, without making any of it.
 
-A pickle is a program that may call anything. Here containers and literals come about, and calls are written down, not
-made; of a tensor it is noted what it is (type, shape, where its bytes lie), so that it can be measured before it is
-read.
+A pickle is a program that may call anything. Here containers and literals come about, and calls are
+written down, not made; of a tensor it is noted what it is (type, shape, where its bytes lie), so
+that it can be measured before it is read.
 """
 
 import math
@@ -55,7 +55,9 @@ class Storage(NamedTuple):
 class Stored:
     """A tensor that has not been read yet. Raises ValueError for one that cannot be."""
 
-    def __init__(self, storage: Storage, dtype: torch.dtype, offset: int, shape: Any, stride: Any) -> None:
+    def __init__(
+        self, storage: Storage, dtype: torch.dtype, offset: int, shape: Any, stride: Any
+    ) -> None:
         numbers = [offset, *shape, *stride]
         if len(shape) != len(stride) or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
             raise ValueError("it has a tensor of a shape that cannot be")
@@ -72,7 +74,9 @@ class Stored:
 
     def over(self, data: bytearray) -> Tensor:
         """The tensor, over the bytes of its storage."""
-        flat = torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
+        flat = (
+            torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
+        )
         return flat.as_strided(self.shape, self.stride, self.offset)
 
 
@@ -81,7 +85,9 @@ def tensor_v2(storage: Storage, offset: int, shape: Any, stride: Any, *rest: Any
     return Stored(storage, storage.dtype, offset, shape, stride)
 
 
-def tensor_v3(storage: Storage, offset: int, shape: Any, stride: Any, grad: Any, hooks: Any, dtype: Named) -> Stored:
+def tensor_v3(
+    storage: Storage, offset: int, shape: Any, stride: Any, grad: Any, hooks: Any, dtype: Named
+) -> Stored:
     """The same of types that have no storage of their own, such as float8."""
     found = getattr(torch, dtype.name.removeprefix("torch."), None)
     if not isinstance(found, torch.dtype):
@@ -95,8 +101,15 @@ def dictionary(pairs: Any = (), *rest: Any) -> dict:
 
 
 def plain(key: Any) -> bool:
-    """Whether something can be the key of a dictionary on paper. The hash of nested tuples may take for ever."""
-    return key is None or isinstance(key, str | float | bytes) or (isinstance(key, int) and abs(key) < 2**63)
+    """Whether something can be the key of a dictionary on paper.
+
+    The hash of nested tuples may take for ever.
+    """
+    return (
+        key is None
+        or isinstance(key, str | float | bytes)
+        or (isinstance(key, int) and abs(key) < 2**63)
+    )
 
 
 # The few calls whose outcome is of interest. Anything else becomes a `Made` of that name.
@@ -160,9 +173,12 @@ class Paper:
 
     def call(self, function: Any, arguments: Any, *rest: Any) -> None:
         """Put down what is known of the outcome of a call, without making it."""
-        self.spend(len(arguments) + sum(len(part) for part in arguments if isinstance(part, list | tuple)))
+        self.spend(
+            len(arguments) + sum(len(part) for part in arguments if isinstance(part, list | tuple))
+        )
         name = function.name if isinstance(function, Named) else type(function).__name__
-        if name == "torch._tensor._rebuild_from_type_v2":  # a call of the call that its arguments begin with
+        # A call of the call that its arguments begin with.
+        if name == "torch._tensor._rebuild_from_type_v2":
             self.call(arguments[0], arguments[2])
         else:
             self.put(CALLS[name](*arguments) if name in CALLS else Made(name))
@@ -198,7 +214,9 @@ INSTRUCTIONS: dict[str, Callable[[Paper, Any], Any]] = {
     "TUPLE1": lambda paper, _: paper.put(tuple(paper.take(1))),
     "TUPLE2": lambda paper, _: paper.put(tuple(paper.take(2))),
     "TUPLE3": lambda paper, _: paper.put(tuple(paper.take(3))),
-    "DICT": lambda paper, _: paper.put(dictionary(zip(*[iter(paper.take_marked())] * 2, strict=True))),
+    "DICT": lambda paper, _: paper.put(
+        dictionary(zip(*[iter(paper.take_marked())] * 2, strict=True))
+    ),
     "APPEND": lambda paper, _: paper.extend(paper.take()),
     "APPENDS": lambda paper, _: paper.extend(paper.take_marked()),
     "ADDITEMS": lambda paper, _: paper.extend(paper.take_marked()),
@@ -206,7 +224,9 @@ INSTRUCTIONS: dict[str, Callable[[Paper, Any], Any]] = {
     "SETITEMS": lambda paper, _: paper.update(paper.take_marked()),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda paper, place: paper.remember(place)),
     "MEMOIZE": lambda paper, _: paper.remember(len(paper.memo)),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda paper, place: paper.put(paper.memo[place])),
+    **dict.fromkeys(
+        ("GET", "BINGET", "LONG_BINGET"), lambda paper, place: paper.put(paper.memo[place])
+    ),
     "POP": lambda paper, _: paper.take(),
     "POP_MARK": lambda paper, _: paper.take_marked(),
     "DUP": lambda paper, _: paper.put(paper.stack[-1]),
@@ -221,13 +241,20 @@ INSTRUCTIONS: dict[str, Callable[[Paper, Any], Any]] = {
 
 
 def follow(file: BinaryIO) -> tuple[Any, dict[str, Storage]]:
-    """What a pickle describes, and the storages that it names. Raises one of FAULTS for what is no pickle."""
+    """What a pickle describes, and the storages that it names.
+
+    Raises one of FAULTS for what is no pickle.
+    """
     paper = Paper()
     for instruction, argument, _ in pickletools.genops(file):
         paper.spend(1)
         if instruction.name in INSTRUCTIONS:
             INSTRUCTIONS[instruction.name](paper, argument)
-        elif argument is not None and not instruction.stack_before and instruction.name not in UNKNOWN:
+        elif (
+            argument is not None
+            and not instruction.stack_before
+            and instruction.name not in UNKNOWN
+        ):
             paper.put(argument)
         else:
             raise ValueError(f"it has an instruction {instruction.name}")

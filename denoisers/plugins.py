@@ -29,7 +29,10 @@ def distribution(point: EntryPoint) -> str:
 def is_installed(target: str) -> bool:
     """Whether the top-level package of "package.module:attr" can be found; finding it imports nothing."""
     try:
-        return importlib.util.find_spec(target.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0]) is not None
+        return (
+            importlib.util.find_spec(target.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0])
+            is not None
+        )
     except (ImportError, ValueError):
         return False
 
@@ -37,15 +40,22 @@ def is_installed(target: str) -> bool:
 def imported(target: str, who: str) -> Any:
     """The object at "module:attr" or "path/to/file.py:attr".
 
-    Raises UsageError for what is not there, ForeignError for code that fails when it is imported; both say `who`.
+    Raises UsageError for what is not there, ForeignError for code that fails when it is imported;
+    both say `who`.
     """
     place, _, attribute = target.rpartition(":")
     try:
         module = from_file(Path(place)) if place.endswith(".py") else from_package(place)
     except (Exception, SystemExit) as error:
-        absent = isinstance(error, ModuleNotFoundError | TypeError | ValueError) and not executed(error)
+        absent = isinstance(error, ModuleNotFoundError | TypeError | ValueError) and not executed(
+            error
+        )
         beside = place.endswith(".py") and isinstance(error, ModuleNotFoundError)
-        hint = "; it is neither installed nor beside the file; PYTHONPATH=FOLDER finds it elsewhere" if beside else ""
+        hint = (
+            "; it is neither installed nor beside the file; PYTHONPATH=FOLDER finds it elsewhere"
+            if beside
+            else ""
+        )
         kind = UsageError if absent else ForeignError
         raise kind(f"{who} {target} does not import: {said(error)}{hint}") from error
     found = module
@@ -67,7 +77,9 @@ def executed(error: BaseException) -> bool:
 
 def alternatives(module: Any, attribute: str) -> str:
     """In words, a few of the functions of a module: those that are called nearly as was asked for come first."""
-    functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    functions = [
+        key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
+    ]
     if not functions:
         return "it has no functions"
     near = difflib.get_close_matches(attribute, functions, n=FEW)
@@ -95,7 +107,8 @@ def world(place: str) -> imports.World:
 def digest(place: str) -> str | None:
     """sha256 of a Python file, or of all Python files of the top-level package of a module; None if it has no file.
 
-    With the files that they import, outside the standard library, installed distributions and this project.
+    With the files that they import, outside the standard library, installed distributions and this
+    project.
     """
     from denoisers import weights
 

@@ -16,7 +16,11 @@ def where(device: torch.device) -> torch.device:
 
 def bfloat16_is_fast(device: str) -> bool:
     """Whether the processor has instructions for bfloat16; without, it is slower than float32."""
-    return torch.cuda.is_bf16_supported() if device.startswith("cuda") else torch.cpu._is_avx512_bf16_supported()
+    return (
+        torch.cuda.is_bf16_supported()
+        if device.startswith("cuda")
+        else torch.cpu._is_avx512_bf16_supported()
+    )
 
 
 def able(x: Tensor) -> Tensor:
@@ -32,7 +36,8 @@ def double(x: Tensor) -> Tensor:
 class Doubles:
     """Constants in float64, with the copies of them that have been asked for.
 
-    They are no buffers of a module: it could not be moved to a device without float64, and casting it would round them.
+    They are no buffers of a module: it could not be moved to a device without float64, and casting
+    it would round them.
     """
 
     def __init__(self, *tensors: Tensor) -> None:

@@ -17,7 +17,8 @@ from typing import IO, Any, BinaryIO
 from denoisers import memory
 from denoisers.errors import UsageError
 
-DESCRIPTION = 2**24  # bytes of what describes a file's content, such as JSON: a thousand times what is usual
+# Bytes of what describes a file's content, such as JSON: a thousand times what is usual.
+DESCRIPTION = 2**24
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 USUAL = 2**30  # bytes that a file may hold, and unpack to
 _allowed: ContextVar[int] = ContextVar("max_bytes", default=USUAL)
@@ -29,7 +30,10 @@ def allow(max_bytes: int) -> None:
 
 
 def allow_text(text: str) -> int:
-    """`allow` what a command line says: 500M, 4G, 1000000. Raises UsageError for what is no number of bytes."""
+    """`allow` what a command line says: 500M, 4G, 1000000.
+
+    Raises UsageError for what is no number of bytes.
+    """
     count = parse_bytes(text)
     allow(count)
     return count
@@ -77,7 +81,9 @@ def hold(count: int, what: str) -> None:
 
 
 def regular(path: Path, most: int | None = None) -> int:
-    """The size of a file. Raises UsageError unless it is one: there, regular, not empty, not too large.
+    """The size of a file.
+
+    Raises UsageError unless it is one: there, regular, not empty, not too large.
 
     most  bytes that it may hold; by default as many as are `allowed`
     """
@@ -92,7 +98,9 @@ def regular(path: Path, most: int | None = None) -> int:
     if not found.st_size:
         raise UsageError(f"{path} is not readable: it is empty")
     if most is not None and found.st_size > most:
-        raise UsageError(f"{path} is not read: it holds {in_units(found.st_size)}, expected {in_units(most)} at most")
+        raise UsageError(
+            f"{path} is not read: it holds {in_units(found.st_size)}, expected {in_units(most)} at most"
+        )
     hold(found.st_size, str(path))
     return found.st_size
 
@@ -142,7 +150,9 @@ def finite(text: str) -> float:
 
 @contextmanager
 def zipped(file: BinaryIO, path: Path, most: int = DESCRIPTION) -> Iterator[zipfile.ZipFile]:
-    """An archive, after a look at how long its directory is. Raises UsageError for what is no archive.
+    """An archive, after a look at how long its directory is.
+
+    Raises UsageError for what is no archive.
 
     most  bytes that its directory may have
     """
@@ -162,7 +172,8 @@ def zipped(file: BinaryIO, path: Path, most: int = DESCRIPTION) -> Iterator[zipf
 def directory(file: BinaryIO) -> int | None:
     """Bytes of the directory of a zip file, by what its end says; None if it has no such end."""
     size = file.seek(0, os.SEEK_END)
-    first = file.seek(max(0, size - 2**16 - 98))  # comment, end, and what a zip64 archive has before it
+    # Comment, end, and what a zip64 archive has before it.
+    first = file.seek(max(0, size - 2**16 - 98))
     tail = file.read()
     end = tail.rfind(b"PK\5\6")
     if end < 0 or len(tail) < end + 22:
@@ -180,7 +191,10 @@ def directory(file: BinaryIO) -> int | None:
 
 
 def member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A file in an archive, open. Raises ValueError if it is compressed in a way that cannot be read piece by piece."""
+    """A file in an archive, open.
+
+    Raises ValueError if it is compressed in a way that cannot be read piece by piece.
+    """
     entry = archive.getinfo(name)
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name[:60]} is compressed in an unusual way")
@@ -188,7 +202,10 @@ def member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 
 def exactly(file: IO[bytes], count: int) -> bytearray:
-    """`count` bytes of a file from where it is. Raises ValueError if there are fewer; holds no more than there are."""
+    """`count` bytes of a file from where it is.
+
+    Raises ValueError if there are fewer; holds no more than there are.
+    """
     found = bytearray()
     while len(found) < count:
         piece = file.read(min(count - len(found), 2**20))
@@ -199,7 +216,10 @@ def exactly(file: IO[bytes], count: int) -> bytearray:
 
 
 def skip(file: IO[bytes], count: int) -> None:
-    """Read past `count` bytes, as an archive checks what is read to its end. Raises ValueError if there are fewer."""
+    """Read past `count` bytes, as an archive checks what is read to its end.
+
+    Raises ValueError if there are fewer.
+    """
     left = count
     while left:
         piece = len(file.read(min(left, 2**20)))
@@ -210,7 +230,9 @@ def skip(file: IO[bytes], count: int) -> None:
 
 @contextmanager
 def building(what: str) -> Iterator[None]:
-    """Inside, a network is made of the size that a file says. Raises UsageError about `what` if that cannot be.
+    """Inside, a network is made of the size that a file says.
+
+    Raises UsageError about `what` if that cannot be.
 
     It may take twice the memory that a file may: its own, and that of what is read into it.
     """
@@ -219,7 +241,15 @@ def building(what: str) -> Iterator[None]:
             yield
     except UsageError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         if memory.exhausted(error):
             least = f"takes more than {in_units(2 * allowed())} of memory; if it is meant, allow it with --max-bytes"
             raise UsageError(f"{what} describes a network that {least}") from None

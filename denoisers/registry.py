@@ -7,9 +7,10 @@ A denoiser can be named as
     path/to/file.py:attr
     splice:A,B@0.4     A above sigma 0.4, B below
 
-What a name leads to is a function `load(weights=None, **options) -> Denoiser`, or a Denoiser. One that is made from
-data declares the keywords `train` (images, float32 (N, C, H, W) in [-1, 1]) or `labels` (int64 (N,)), and gets them.
-One that cannot do without weights declares `weights` without a default.
+What a name leads to is a function `load(weights=None, **options) -> Denoiser`, or a Denoiser. One
+that is made from data declares the keywords `train` (images, float32 (N, C, H, W) in [-1, 1]) or
+`labels` (int64 (N,)), and gets them. One that cannot do without weights declares `weights` without
+a default.
 """
 
 import difflib
@@ -84,8 +85,13 @@ def names() -> list[str]:
 def descriptions() -> dict[str, str]:
     """Name -> a line on it, sorted by name; of a plug-in, where it comes from. Imports none."""
     found = plug_ins()
-    brought = {name: f"plug-in of {distribution(point)}: {point.value}" for name, point in found.items()}
-    return {name: DESCRIPTIONS.get(name) or brought.get(name) or target for name, target in sorted(table().items())}
+    brought = {
+        name: f"plug-in of {distribution(point)}: {point.value}" for name, point in found.items()
+    }
+    return {
+        name: DESCRIPTIONS.get(name) or brought.get(name) or target
+        for name, target in sorted(table().items())
+    }
 
 
 def complaints(name: str | None = None) -> Iterator[str]:
@@ -107,7 +113,8 @@ def complaints(name: str | None = None) -> Iterator[str]:
 def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     """What `name` leads to, for all names but splices.
 
-    Raises UsageError for an unknown name and for one that leads to nothing, ForeignError for code that fails.
+    Raises UsageError for an unknown name and for one that leads to nothing, ForeignError for code
+    that fails.
     """
     if name in BUILT_IN:
         return pkgutil.resolve_name(BUILT_IN[name])
@@ -149,7 +156,9 @@ def source(name: str) -> dict[str, Any]:
     if place is None:
         return {}
     points = plug_ins()
-    return ({"distribution": distribution(points[name])} if name in points else {}) | {"sha256": digest(place)}
+    return ({"distribution": distribution(points[name])} if name in points else {}) | {
+        "sha256": digest(place)
+    }
 
 
 def load(
@@ -167,7 +176,8 @@ def load(
     labels   called for their classes
     options  keywords of the denoiser's own load function
 
-    Raises UsageError (name, option, weights, or what comes back is no Denoiser) and ForeignError (its code fails).
+    Raises UsageError (name, option, weights, or what comes back is no Denoiser) and ForeignError
+    (its code fails).
     """
     from denoisers.base import Denoiser, Spec
 
@@ -183,7 +193,9 @@ def load(
             "wrap a network in ResidualDenoiser or VPDenoiser (denoisers.wrappers)"
         )
     if not isinstance(getattr(denoiser, "spec", None), Spec):
-        raise UsageError(f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec")
+        raise UsageError(
+            f"denoiser {name!r} has no spec; give {type(denoiser).__name__} a denoisers.base.Spec"
+        )
     return denoiser.eval()
 
 
@@ -216,14 +228,21 @@ def load_splice(
 
     *parts, switch = splice_parts(name)
     if weights is not None:
-        raise UsageError("a splice has two parts: --option above.weights=... or below.weights=..., not --weights")
+        raise UsageError(
+            "a splice has two parts: --option above.weights=... or below.weights=..., not --weights"
+        )
     given: dict[str, dict[str, Any]] = {"above": {}, "below": {}}
     for key, value in options.items():
         part, _, rest = key.partition(".")
         if part not in given or not rest:
-            raise UsageError(f"a splice has options above.KEY and below.KEY; found {key!r}", "--option")
+            raise UsageError(
+                f"a splice has options above.KEY and below.KEY; found {key!r}", "--option"
+            )
         given[part][rest] = value
-    loaded = [load(part, train=train, labels=labels, **given[key]) for key, part in zip(given, parts, strict=True)]
+    loaded = [
+        load(part, train=train, labels=labels, **given[key])
+        for key, part in zip(given, parts, strict=True)
+    ]
     return Splice(*loaded, switch)
 
 

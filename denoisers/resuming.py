@@ -13,7 +13,8 @@ from denoisers import reading
 from denoisers.errors import UsageError
 from denoisers.files import write
 
-Recipe = dict[str, str | int]  # what the weights depend on -> how it was chosen, in the order of a card
+# What the weights depend on -> how it was chosen, in the order of a card.
+Recipe = dict[str, str | int]
 
 
 def save(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
@@ -34,7 +35,15 @@ def load(path: Path, recipe: Recipe, device: str) -> dict[str, Any] | None:
         try:
             state = torch.load(file, map_location=device, weights_only=True)
             followed = state.pop("recipe")
-        except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, KeyError, TypeError, ValueError):
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            EOFError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ):
             raise UsageError(
                 f"{path} is not a checkpoint that says by which recipe it was made; "
                 "remove it to start over, or take another name",
@@ -43,7 +52,8 @@ def load(path: Path, recipe: Recipe, device: str) -> dict[str, Any] | None:
     differing = [key for key in {**followed, **recipe} if followed.get(key) != recipe.get(key)]
     if differing:
         theirs, ours = (
-            ", ".join(f"{key} {one.get(key, 'not said')}" for key in differing) for one in (followed, recipe)
+            ", ".join(f"{key} {one.get(key, 'not said')}" for key in differing)
+            for one in (followed, recipe)
         )
         raise UsageError(
             f"{path} is of a training by another recipe: it has {theirs}; asked for is {ours}. "

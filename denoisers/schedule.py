@@ -1,8 +1,9 @@
 """Noise levels: the VP chain (betas, alphas_cumprod), the sigma grids and the map sigma <-> t.
 
-VE and VP describe one process: x_t = sqrt(abar_t) x with x = x0 + sigma_t eps and sigma_t^2 = (1 - abar_t) / abar_t.
-Array index i holds the t = i + 1 of the papers, so abar[0] is abar_1 and the clean image has abar = 1.
-Everything is float64: 1 - abar_1 is 1e-4, too close to rounding for float32.
+VE and VP describe one process: x_t = sqrt(abar_t) x with x = x0 + sigma_t eps and sigma_t^2 = (1 -
+abar_t) / abar_t. Array index i holds the t = i + 1 of the papers, so abar[0] is abar_1 and the
+clean image has abar = 1. Everything is float64: 1 - abar_1 is 1e-4, too close to rounding for
+float32.
 """
 
 import math
@@ -22,13 +23,15 @@ RHO = Bound(1, 100, fraction=True)  # levels to the power of 1 / rho are finite,
 def linear_betas(timesteps: int = TIMESTEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
     """The variances beta_t of Ho et al. 2020 (arXiv 2006.11239), section 4.
 
-    They are meant for 1000 timesteps: a shorter chain is a subset of this one, never `timesteps=200` here, which
-    would end at sigma = 2.6 and make the start from pure noise wrong.
+    They are meant for 1000 timesteps: a shorter chain is a subset of this one, never
+    `timesteps=200` here, which would end at sigma = 2.6 and make the start from pure noise wrong.
     """
     return torch.linspace(first, last, timesteps, dtype=torch.float64)
 
 
-def cosine_betas(timesteps: int = TIMESTEPS, offset: float = 0.008, largest: float = 0.999) -> Tensor:
+def cosine_betas(
+    timesteps: int = TIMESTEPS, offset: float = 0.008, largest: float = 0.999
+) -> Tensor:
     """The variances of Nichol & Dhariwal 2021 (arXiv 2102.09672), equation 17, capped at `largest`."""
     level = (torch.arange(timesteps + 1, dtype=torch.float64) / timesteps + offset) / (1 + offset)
     abar = torch.cos(level * math.pi / 2) ** 2
@@ -77,12 +80,14 @@ def respaced(sigmas: Tensor, steps: int, sigma_max: float | None = None) -> Tens
     sigmas = sigmas if sigma_max is None else sigmas[sigmas <= sigma_max]
     if not len(sigmas):
         raise UsageError(
-            f"must be {lowest:.3g}, the lowest level of the grid, or more; found {sigma_max:g}", "--sigma-max"
+            f"must be {lowest:.3g}, the lowest level of the grid, or more; found {sigma_max:g}",
+            "--sigma-max",
         )
     if not 1 <= steps <= len(sigmas):
         below = "" if sigma_max is None else f" up to --sigma-max {sigma_max:g}"
         raise UsageError(
-            f"must lie in 1..{len(sigmas)}, as the grid has {len(sigmas)} noise levels{below}; found {steps}", "--steps"
+            f"must lie in 1..{len(sigmas)}, as the grid has {len(sigmas)} noise levels{below}; found {steps}",
+            "--steps",
         )
     index = torch.linspace(len(sigmas) - 1, 0, steps, dtype=torch.float64).round().long()
     return torch.cat([sigmas[index], sigmas.new_zeros(1)])
@@ -98,14 +103,17 @@ def cosine_grid(steps: int, sigma_max: float | None = None) -> Tensor:
     return respaced(sigmas_of(alphas_cumprod(cosine_betas())), steps, sigma_max)
 
 
-def karras_grid(steps: int, sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0) -> Tensor:
+def karras_grid(
+    steps: int, sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0
+) -> Tensor:
     """Equal steps in sigma^(1/rho) from 80, or `sigma_max`; then 0: Karras et al. 2022 (arXiv 2206.00364), eq. 5."""
     sigma_max = 80.0 if sigma_max is None else sigma_max
     if steps < 1:
         raise UsageError(f"must be at least 1; found {steps}", "--steps")
     if not 0 < sigma_min < sigma_max <= LEVEL.high:
         raise UsageError(
-            f"must lie in >{sigma_min:g}..{LEVEL.high:g}, above the lowest level; found {sigma_max:g}", "--sigma-max"
+            f"must lie in >{sigma_min:g}..{LEVEL.high:g}, above the lowest level; found {sigma_max:g}",
+            "--sigma-max",
         )
     RHO.check(rho, "rho")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
@@ -113,4 +121,8 @@ def karras_grid(steps: int, sigma_max: float | None = None, sigma_min: float = 0
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])
 
 
-GRIDS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm_grid, "cosine": cosine_grid, "karras": karras_grid}
+GRIDS: dict[str, Callable[..., Tensor]] = {
+    "ddpm": ddpm_grid,
+    "cosine": cosine_grid,
+    "karras": karras_grid,
+}

@@ -30,7 +30,10 @@ class SpliceSpec(Spec):
 
 
 class Splice(Denoiser):
-    """`above` where sigma > switch, `below` elsewhere. With switch 0 it is `above`, with infinity `below`."""
+    """`above` where sigma > switch, `below` elsewhere.
+
+    With switch 0 it is `above`, with infinity `below`.
+    """
 
     def __init__(self, above: Denoiser, below: Denoiser, switch: float) -> None:
         super().__init__()
@@ -55,12 +58,18 @@ class Splice(Denoiser):
         if not high.any():
             return ask(self.below, x, sigma)
         out = torch.empty_like(x)
-        out[high], out[~high] = ask(self.above, x[high], sigma[high]), ask(self.below, x[~high], sigma[~high])
+        out[high], out[~high] = (
+            ask(self.above, x[high], sigma[high]),
+            ask(self.below, x[~high], sigma[~high]),
+        )
         return out
 
 
 def ask(part: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
-    """D(x; sigma) of one part. A closed form stays float32, as it does by itself, where the other part is a network."""
+    """D(x; sigma) of one part.
+
+    A closed form stays float32, as it does by itself, where the other part is a network.
+    """
     if part.spec.weights:
         return part(x, sigma).to(x.dtype)
     with torch.autocast(x.device.type, enabled=False):

@@ -1,8 +1,9 @@
 """One training loop for every network of the project: AdamW or Muon, warm-up and cosine, EMA, checkpoints that resume.
 
-What is drawn for step k comes from generators seeded by (seed, k), and the order of epoch e from (seed, e); what a
-network draws by itself, such as dropout, comes from generators whose state a checkpoint keeps. So an interrupted
-training ends, on a CPU bit for bit, where one that was never interrupted does.
+What is drawn for step k comes from generators seeded by (seed, k), and the order of epoch e from
+(seed, e); what a network draws by itself, such as dropout, comes from generators whose state a
+checkpoint keeps. So an interrupted training ends, on a CPU bit for bit, where one that was never
+interrupted does.
 """
 
 import dataclasses
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 from denoisers import resuming, schedule, updates, weights
 from denoisers.precision import bfloat16_is_fast
 
-CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))  # every noise level a sampler asks for
+# Every noise level a sampler asks for.
+CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))
 ENDS = CHAIN[0].item(), CHAIN[-1].item()
 SAVE_AFTER = 5.0  # seconds since the last checkpoint; on a GPU an epoch is shorter than the writing
 
@@ -36,8 +38,10 @@ class Draws(NamedTuple):
 class Objective:
     """What a network is trained on.
 
-    draw      draw(batch, draws) gives what a step sees: images, noise, levels; all its randomness comes from `draws`
-    loss      loss(net, *drawn) gives a scalar; it draws nothing, so that it can be recorded and replayed
+    draw      draw(batch, draws) gives what a step sees: images, noise, levels; all its randomness
+              comes from `draws`
+    loss      loss(net, *drawn) gives a scalar; it draws nothing, so that it can be recorded and
+              replayed
     settings  what both depend on beside the data, for the recipe
     """
 
@@ -46,12 +50,15 @@ class Objective:
     settings: resuming.Recipe = dataclasses.field(default_factory=dict)
 
 
-def sample_sigma(batch: int, generator: torch.Generator, low: float = ENDS[0], high: float = ENDS[1]) -> Tensor:
+def sample_sigma(
+    batch: int, generator: torch.Generator, low: float = ENDS[0], high: float = ENDS[1]
+) -> Tensor:
     """Noise levels of one batch between `low` and `high`, for images in [-1, 1]; stratified, float64 (B,) on the CPU.
 
-    Four fifths follow ln sigma ~ N(0.6, 1.5^2), the shape of Karras et al. 2022 moved up: digits are decided between
-    0.4 and 8, and real images noised to sigma = 0.8 come back about as good as they were, so that more practice below
-    would buy little. One fifth is uniform in ln sigma, so that no level goes untrained.
+    Four fifths follow ln sigma ~ N(0.6, 1.5^2), the shape of Karras et al. 2022 moved up: digits
+    are decided between 0.4 and 8, and real images noised to sigma = 0.8 come back about as good as
+    they were, so that more practice below would buy little. One fifth is uniform in ln sigma, so
+    that no level goes untrained.
     """
     uniform = torch.arange(batch, dtype=torch.float64)
     uniform += torch.rand(batch, generator=generator, dtype=torch.float64)
@@ -106,12 +113,14 @@ def fit(
     data        tensors of equal length; a batch is the same rows of each
     lr          peak rate of AdamW
     muon_lr     peak rate of Muon, which then trains the weight matrices instead; see `muon.Muon`
-    ema_decay   highest decay of the average; None for (1 + i) / (10 + i) at every step i, about the last tenth of them
+    ema_decay   highest decay of the average; None for (1 + i) / (10 + i) at every step i, about the
+                last tenth of them
     start       parameters to begin with, instead of random ones
-    checkpoint  written at the end of an epoch, and continued if it is there; to start over, remove it
+    checkpoint  written at the end of an epoch, and continued if it is there; to start over, remove
+                it
 
-    Raises UsageError if `start` does not fit the network, or the checkpoint this recipe; FloatingPointError if the
-    loss is no longer a number.
+    Raises UsageError if `start` does not fit the network, or the checkpoint this recipe;
+    FloatingPointError if the loss is no longer a number.
     """
     batch_size = min(batch_size, len(data[0]))
     per_epoch = len(data[0]) // batch_size
@@ -138,12 +147,21 @@ def fit(
         state = updates.State(net, updates.optimizers(net, lr, muon_lr, weight_decay))
         step = state.restore(resuming.load(checkpoint, recipe, device))
         update = (updates.Recorded if state.cuda else updates.Update)(state, objective.loss)
-        data, since, started, saved = [tensor.to(device) for tensor in data], 0, time.perf_counter(), -math.inf
+        data, since, started, saved = (
+            [tensor.to(device) for tensor in data],
+            0,
+            time.perf_counter(),
+            -math.inf,
+        )
         for epoch in range(step // per_epoch, epochs):
             for rows in batches(len(data[0]), batch_size, seed + epoch, device):
                 drawn = objective.draw([tensor[rows] for tensor in data], draws(seed, step, device))
                 decay = (2 + step) / (11 + step)
-                update(drawn, updates.learning_rate(step, steps), decay if ema_decay is None else min(ema_decay, decay))
+                update(
+                    drawn,
+                    updates.learning_rate(step, steps),
+                    decay if ema_decay is None else min(ema_decay, decay),
+                )
                 step, since = step + 1, since + 1
                 if since == report_every or step == steps:
                     loss, seconds = update.mean_loss(), time.perf_counter() - started
@@ -171,5 +189,7 @@ def batches(number: int, size: int, seed: int, device: str) -> tuple[Tensor, ...
 
 def draws(seed: int, step: int, device: str) -> Draws:
     """The generators of one step. On a CPU they are one, whose numbers are used in turn."""
-    host, there = (torch.Generator(where).manual_seed((seed << 32) + step) for where in ("cpu", device))
+    host, there = (
+        torch.Generator(where).manual_seed((seed << 32) + step) for where in ("cpu", device)
+    )
     return Draws(there if device == "cpu" else host, there)

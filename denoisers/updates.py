@@ -29,7 +29,10 @@ class State:
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "generators": [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if self.cuda else [])],
+            "generators": [
+                torch.get_rng_state(),
+                *([torch.cuda.get_rng_state()] if self.cuda else []),
+            ],
             "step": step,
         }
 
@@ -100,11 +103,12 @@ class Update:
 class Recorded(Update):
     """The same with a compiled network, recorded once as a CUDA graph and then replayed.
 
-    The kernels of a small network are shorter than their launches. Rates are tensors that a replay reads anew; what is
-    drawn is copied to where it was when the graph was recorded.
+    The kernels of a small network are shorter than their launches. Rates are tensors that a replay
+    reads anew; what is drawn is copied to where it was when the graph was recorded.
     """
 
-    FIRST = 3  # steps before the recording, in which libraries and optimisers allocate what they keep
+    # Steps before the recording, in which libraries and optimisers allocate what they keep.
+    FIRST = 3
 
     def __init__(self, state: State, loss: Callable[..., Tensor]) -> None:
         super().__init__(state, loss)
@@ -137,16 +141,25 @@ class Recorded(Update):
         self.number += 1
 
 
-def optimizers(net: nn.Module, lr: float, muon_lr: float | None, weight_decay: float) -> list[torch.optim.Optimizer]:
+def optimizers(
+    net: nn.Module, lr: float, muon_lr: float | None, weight_decay: float
+) -> list[torch.optim.Optimizer]:
     """AdamW for everything; with `muon_lr`, Muon for the weights with at least 64 rows and columns.
 
-    Smaller ones are the first and last convolutions, whose few directions all matter; Muon's authors leave those out.
+    Smaller ones are the first and last convolutions, whose few directions all matter; Muon's
+    authors leave those out.
     """
-    wide = [p for p in net.parameters() if muon_lr and p.ndim in (2, 4) and min(len(p), p[0].numel()) >= 64]
+    wide = [
+        p
+        for p in net.parameters()
+        if muon_lr and p.ndim in (2, 4) and min(len(p), p[0].numel()) >= 64
+    ]
     taken = {id(p) for p in wide}
     rest = [p for p in net.parameters() if id(p) not in taken]
     on_cuda = next(net.parameters()).is_cuda
-    adamw = torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True, capturable=on_cuda)
+    adamw = torch.optim.AdamW(
+        rest, lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True, capturable=on_cuda
+    )
     made = [adamw, Muon(wide, muon_lr, weight_decay)] if wide else [adamw]
     for optimizer, peak in zip(made, (lr, muon_lr), strict=False):
         for group in optimizer.param_groups:
@@ -156,7 +169,11 @@ def optimizers(net: nn.Module, lr: float, muon_lr: float | None, weight_decay: f
 
 def named(lr: float, muon_lr: float | None, weight_decay: float) -> str:
     """The optimisers in the words of a card."""
-    rates = f"Muon {muon_lr:g} for weight matrices, AdamW {lr:g} for the rest" if muon_lr else f"AdamW {lr:g}"
+    rates = (
+        f"Muon {muon_lr:g} for weight matrices, AdamW {lr:g} for the rest"
+        if muon_lr
+        else f"AdamW {lr:g}"
+    )
     return f"{rates}; weight decay {weight_decay:g}, gradients clipped to norm {CLIP:g}"
 
 

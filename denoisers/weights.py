@@ -16,14 +16,17 @@ from denoisers.errors import UsageError
 from denoisers.files import home_of, variable, write
 
 SIDES = range(bounds.SIDE.low, bounds.SIDE.high + 1)
-CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}  # what is used of a card
+# What is used of a card.
+CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}
 
 
 def home() -> Path | None:
-    """`$BENCH_HOME`, by default `bench` in the user's cache folder. Created by those who write into it.
+    """`$BENCH_HOME`, by default `bench` in the user's cache folder.
 
-    None where the user has no home directory, and nothing else says where. Raises UsageError about a variable that
-    leads nowhere.
+    Created by those who write into it.
+
+    None where the user has no home directory, and nothing else says where. Raises UsageError about
+    a variable that leads nowhere.
     """
     if found := variable("BENCH_HOME"):
         return found
@@ -60,7 +63,9 @@ def cards(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json"))
 
 
-def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(
+    weights: str | None, folder: Path, default: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State dict and card of `weights`: a card shipped in `folder`, a path to a file, or None for `default`.
 
     Otherwise as `read`.
@@ -70,26 +75,30 @@ def load(weights: str | None, folder: Path, default: str) -> tuple[dict[str, Ten
         return read(folder / f"{weights}.safetensors")
     if not os.path.lexists(weights):
         known = ", ".join(cards(folder))
-        raise UsageError(f"no file {weights[:300]}; expected one, or one of the shipped cards: {known}")
+        raise UsageError(
+            f"no file {weights[:300]}; expected one, or one of the shipped cards: {known}"
+        )
     return read(Path(weights))
 
 
 def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State dict and card of a safetensors file or a checkpoint of PyTorch's.
 
-    part  the keys that lead to the state dict in the checkpoint, "discriminator" or "model.ema", where they are not
-          found by themselves
+    part  the keys that lead to the state dict in the checkpoint, "discriminator" or "model.ema",
+          where they are not found by themselves
 
-    The file is checked against the card `X.json` beside `X.safetensors` or `X.pth`, when there is one; else its name
-    and digest take the place of the card. The card notes what was read (`read_from`), and under `warnings` which of
-    several copies.
+    The file is checked against the card `X.json` beside `X.safetensors` or `X.pth`, when there is
+    one; else its name and digest take the place of the card. The card notes what was read
+    (`read_from`), and under `warnings` which of several copies.
 
     Raises UsageError for a missing file and for one whose digest or content is not as expected.
     """
     with reading.opened(path):
         digest = sha256(path)
     card_path = path.with_suffix(".json")
-    card = {"name": path.name, "sha256": digest} | (read_card(card_path) if card_path.exists() else {})
+    card = {"name": path.name, "sha256": digest} | (
+        read_card(card_path) if card_path.exists() else {}
+    )
     if card["sha256"] != digest:
         raise UsageError(
             f"{path} is not the file its card describes: expected sha256 {str(card['sha256'])[:64]}, found {digest}; "
@@ -132,7 +141,8 @@ def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:
     if not fits and found not in (None, "any"):
         flag = "--option" if said is not None else ""
         raise UsageError(
-            f"size must be 28, 28x20 (rows first), sides in {bounds.SIDE}, or any; found {str(found)[:100]!r}", flag
+            f"size must be 28, 28x20 (rows first), sides in {bounds.SIDE}, or any; found {str(found)[:100]!r}",
+            flag,
         )
     return (int(sides[1]), int(sides[2] or sides[1])) if sides else None
 
@@ -142,7 +152,9 @@ def read_card(path: Path) -> dict[str, Any]:
     card = reading.json_object(path)
     for key, kind in CARD.items():
         if not isinstance(card.get(key, kind()), kind if kind is not float else float | int):
-            raise UsageError(f"{path} is not a card: {key} must be a {kind.__name__}, found {type(card[key]).__name__}")
+            raise UsageError(
+                f"{path} is not a card: {key} must be a {kind.__name__}, found {type(card[key]).__name__}"
+            )
     return card
 
 
@@ -176,12 +188,19 @@ def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str
 def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None:
     """`net.load_state_dict(state)`, with a sentence naming the first key that does not fit.
 
-    A prefix that all keys of the network have in `state` is left out, with what lies beside it. Counters of batch
-    normalisation that an older file lacks are 0.
+    A prefix that all keys of the network have in `state` is left out, with what lies beside it.
+    Counters of batch normalisation that an older file lacks are 0.
     """
     expected = net.state_dict()
-    state = layouts.rooted(state, [key for key in expected if not key.endswith(layouts.COUNTER)]) or state
-    counters = {key: value for key, value in expected.items() if key.endswith(layouts.COUNTER) and key not in state}
+    state = (
+        layouts.rooted(state, [key for key in expected if not key.endswith(layouts.COUNTER)])
+        or state
+    )
+    counters = {
+        key: value
+        for key, value in expected.items()
+        if key.endswith(layouts.COUNTER) and key not in state
+    }
     state = state | {key: torch.zeros_like(value) for key, value in counters.items()}
     for key in [*expected, *state]:
         found = tuple(state[key].shape) if key in state else "nothing"

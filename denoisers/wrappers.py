@@ -1,4 +1,7 @@
-"""The two ways a network becomes a Denoiser. Every change of coordinates, range, channels, size and unit is here."""
+"""The two ways a network becomes a Denoiser.
+
+Every change of coordinates, range, channels, size and unit is here.
+"""
 
 import dataclasses
 import math
@@ -50,16 +53,17 @@ def margins(x: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:
 def to_size(x: Tensor, sigma: Tensor, size: tuple[int, int]) -> Tensor:
     """The middle of x = x0 + sigma eps, cut out or continued to (H, W).
 
-    What lies around x0 is black, so nothing is lost with what is cut off. What is added is black under noise of the
-    same level, which is what a network was trained on whose images have a wider border; its noise depends on sigma
-    alone, so that the denoiser stays a function.
+    What lies around x0 is black, so nothing is lost with what is cut off. What is added is black
+    under noise of the same level, which is what a network was trained on whose images have a wider
+    border; its noise depends on sigma alone, so that the denoiser stays a function.
     """
     around = margins(x, size)
     middle = F.pad(x, around, value=-1.0)
     if max(around) <= 0:
         return middle
     added = F.pad(torch.zeros_like(x), around, value=1.0)
-    z = pattern(-sigma.expand(len(x)), middle).to(x.device)  # minus: not the pattern that `split_noise` takes
+    # Minus: not the pattern that `split_noise` takes.
+    z = pattern(-sigma.expand(len(x)), middle).to(x.device)
     return middle + added * expand_as(sigma, x) * z
 
 
@@ -68,7 +72,9 @@ def from_size(y: Tensor, like: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(y, [-side for side in margins(like, size)], value=-1.0)
 
 
-def sized(size: tuple[int, int] | None, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+def sized(
+    size: tuple[int, int] | None, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
+) -> Tensor:
     """call(x, sigma) of a network for images of that size (H, W), None for any: by `to_size` and `from_size`."""
     if size is None or size == tuple(x.shape[-2:]):
         return call(x, sigma)
@@ -79,7 +85,8 @@ def pattern(levels: Tensor, like: Tensor) -> Tensor:
     """Noise z ~ N(0, I) of shape and type of `like` (B, C, H, W), on the CPU: one image for each of the levels (B,)."""
     z = torch.empty(like.shape, dtype=like.dtype)
     for level in levels.unique().tolist():
-        seed = torch.tensor(level, dtype=torch.float32).view(torch.int32).item()  # torch reads 32 bits of a seed
+        # Torch reads 32 bits of a seed.
+        seed = torch.tensor(level, dtype=torch.float32).view(torch.int32).item()
         one = torch.randn(z.shape[1:], generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
         z[(levels == level).cpu()] = one
     return z
@@ -88,10 +95,10 @@ def pattern(levels: Tensor, like: Tensor) -> Tensor:
 def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor]:
     """Grey x = x0 + sigma eps as an image of n channels with independent noise of sqrt(n) sigma in each; both.
 
-    x_c = x + sqrt(n) sigma (xi_c - mean_c xi) with xi ~ N(0, I): variances sigma^2 + (n - 1) sigma^2, covariances
-    sigma^2 - sigma^2 = 0, and the mean over the channels is x again. Copying x into the channels would give a colour
-    network noise that is the same in all of them, which it was never trained on. xi depends on sigma alone, so that
-    the denoiser stays a function.
+    x_c = x + sqrt(n) sigma (xi_c - mean_c xi) with xi ~ N(0, I): variances sigma^2 + (n - 1)
+    sigma^2, covariances sigma^2 - sigma^2 = 0, and the mean over the channels is x again. Copying x
+    into the channels would give a colour network noise that is the same in all of them, which it
+    was never trained on. xi depends on sigma alone, so that the denoiser stays a function.
     """
     xi = pattern(sigma.expand(len(x)), x.expand(-1, channels, -1, -1))
     wider = channels**0.5 * expand_as(sigma, x)
@@ -103,14 +110,18 @@ def split_band(band: tuple[float, float], channels: int) -> dict[str, float]:
     return {"sigma_min": band[0] / channels**0.5, "sigma_max": band[1] / channels**0.5}
 
 
-def through(channels: int, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+def through(
+    channels: int, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
+) -> Tensor:
     """call(x, sigma) of a network with that many channels: a grey x enters by `split_noise` and is averaged after."""
     if channels == x.shape[1]:
         return call(x, sigma)
     return call(*split_noise(x, sigma, channels)).mean(1, keepdim=True)
 
 
-def shaped(spec: Spec, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+def shaped(
+    spec: Spec, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
+) -> Tensor:
     """call(x, sigma) of a network for images of the spec's size, with its number of channels."""
     return sized(spec.size, lambda x, sigma: through(spec.in_channels, call, x, sigma), x, sigma)
 
@@ -136,11 +147,13 @@ class VPDenoiser(Denoiser):
 
     epsilon       D = x - sigma f: Ho et al. 2020 (arXiv 2006.11239), equation 9 solved for x0
     sample        D = f
-    v_prediction  D = sqrt(abar) x_t - sqrt(1 - abar) f: Salimans & Ho 2022 (arXiv 2202.00512), appendix D
+    v_prediction  D = sqrt(abar) x_t - sqrt(1 - abar) f: Salimans & Ho 2022 (arXiv 2202.00512),
+                  appendix D
 
-    The network gets x_t (B, C, H, W) float32 and t (B,) float32, 0-based; levels between two steps become fractions
-    of t, levels outside the chain its ends. A last level of pure noise (abar = 0) is left out of the chain. If it was
-    trained on images in another range than [-1, 1], the chain runs in `spec.value_range`.
+    The network gets x_t (B, C, H, W) float32 and t (B,) float32, 0-based; levels between two steps
+    become fractions of t, levels outside the chain its ends. A last level of pure noise (abar = 0)
+    is left out of the chain. If it was trained on images in another range than [-1, 1], the chain
+    runs in `spec.value_range`.
 
     A spec that says no band (neither sigma_min nor sigma_max) gets that of the chain.
     """
@@ -148,9 +161,16 @@ class VPDenoiser(Denoiser):
     def __init__(self, net: nn.Module, alphas_cumprod: Tensor, spec: Spec) -> None:
         super().__init__()
         if spec.prediction_type not in PREDICTIONS:
-            raise UsageError(f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}")
-        self.chain = chain_of(alphas_cumprod)  # not a buffer: stays float64 when the weights are cast
-        band = chain_band(self.chain, spec) if (spec.sigma_min, spec.sigma_max) == (0.0, math.inf) else {}
+            raise UsageError(
+                f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}"
+            )
+        # Not a buffer: stays float64 when the weights are cast.
+        self.chain = chain_of(alphas_cumprod)
+        band = (
+            chain_band(self.chain, spec)
+            if (spec.sigma_min, spec.sigma_max) == (0.0, math.inf)
+            else {}
+        )
         self.net, self.spec = net, dataclasses.replace(spec, blind=False, **band)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -160,7 +180,9 @@ class VPDenoiser(Denoiser):
         """The same for images of the network's size, with as many channels as it has."""
         if self.spec.value_range == (-1.0, 1.0):  # where x is large, there and back would round
             return self.on_chain(x, sigma)
-        return from_range(self.on_chain(to_range(x, self.spec), level_in_range(sigma, self.spec)), self.spec)
+        return from_range(
+            self.on_chain(to_range(x, self.spec), level_in_range(sigma, self.spec)), self.spec
+        )
 
     def on_chain(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The same for images and noise in the network's own range."""
@@ -177,7 +199,8 @@ PREDICTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "v_prediction": lambda x, s, v: vp_scale(s) * (vp_scale(s) * x - s * v),
 }
 
-Network = Callable[[Tensor, Tensor], Tensor]  # image, standard deviation of the noise in it -> image
+# Image, standard deviation of the noise in it -> image.
+Network = Callable[[Tensor, Tensor], Tensor]
 Coupling = Callable[[Network, Network, Tensor, Tensor], Tensor]
 
 
@@ -217,22 +240,27 @@ class ResidualDenoiser(Denoiser):
     """A restoration network as D(x; sigma); its noise is noisy minus denoised.
 
     spec.blind    the network is f(noisy) -> clean and is told no noise level
-    otherwise     it is f(noisy, level) -> clean, level float32 (B,) the standard deviation of the noise in the unit of
-                  `spec.value_range` (sigma_255 / 255 where that is [0, 1]): what FFDNet's or DRUNet's noise map holds
+    otherwise     it is f(noisy, level) -> clean, level float32 (B,) the standard deviation of the
+                  noise in the unit of `spec.value_range` (sigma_255 / 255 where that is [0, 1]):
+                  what FFDNet's or DRUNet's noise map holds
 
     Grey images enter a colour network by `split_noise`, and its channels are averaged.
 
-    `coupling` names how the network is called; `ve` is correct, the others are the historical failure and its
-    partial repairs. `raw` in a coupling is the network with channels and padding only, `fitted` also maps the
-    range [-1, 1] to `spec.value_range` and back.
+    `coupling` names how the network is called; `ve` is correct, the others are the historical
+    failure and its partial repairs. `raw` in a coupling is the network with channels and padding
+    only, `fitted` also maps the range [-1, 1] to `spec.value_range` and back.
     """
 
     def __init__(self, net: nn.Module, spec: Spec, coupling: str = "ve") -> None:
         super().__init__()
         if coupling not in COUPLINGS:
-            raise UsageError(f"unknown coupling {coupling!r}; available: {', '.join(COUPLINGS)}", "--option")
+            raise UsageError(
+                f"unknown coupling {coupling!r}; available: {', '.join(COUPLINGS)}", "--option"
+            )
         if spec.prediction_type != "sample":
-            raise UsageError(f"a restoration network returns the image, 'sample'; found {spec.prediction_type!r}")
+            raise UsageError(
+                f"a restoration network returns the image, 'sample'; found {spec.prediction_type!r}"
+            )
         self.net, self.spec, self.coupling = net, spec, COUPLINGS[coupling]
         self.raw_spec = dataclasses.replace(spec, value_range=(-1.0, 1.0))
 

@@ -33,11 +33,15 @@ SCREENS = {  # name -> what is typed, in this order: some need what others have 
     "compare": ["compare", "unet", "ideal"],
 }
 ERASE = "\r\x1b[K"
-FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # pages of ours fetch nothing
+# Pages of ours fetch nothing.
+FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 def typed(words: list[str], folder: Path) -> str:
-    """All that a terminal is sent when `bench` with these words is carried out in a folder. Raises if it fails."""
+    """All that a terminal is sent when `bench` with these words is carried out in a folder.
+
+    Raises if it fails.
+    """
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)

@@ -67,7 +67,9 @@ def train(images: Tensor, epochs: int, batch_size: int, seed: int) -> VAE:
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     batches = len(images) // batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
-    print(f"{sum(p.numel() for p in net.parameters())} parameters, {epochs} epochs of {batches} batches")
+    print(
+        f"{sum(p.numel() for p in net.parameters())} parameters, {epochs} epochs of {batches} batches"
+    )
     for epoch in range(epochs):
         begun, total = time.perf_counter(), 0.0
         for ids in torch.randperm(len(images))[: batches * batch_size].split(batch_size):
@@ -77,13 +79,18 @@ def train(images: Tensor, epochs: int, batch_size: int, seed: int) -> VAE:
             optimizer.step()
             schedule.step()
             total += loss.item() / batches
-        print(f"epoch {epoch + 1}: -ELBO {total:.2f} nats, {time.perf_counter() - begun:.1f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}: -ELBO {total:.2f} nats, {time.perf_counter() - begun:.1f} s",
+            flush=True,
+        )
     return net
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", default=os.environ.get("BENCH_DATA", "data"), help="holds MNIST/raw/")
+    parser.add_argument(
+        "--data-dir", default=os.environ.get("BENCH_DATA", "data"), help="holds MNIST/raw/"
+    )
     parser.add_argument("--train", type=int, default=60_000, help="digits to train on")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=128)

@@ -21,7 +21,9 @@ from bench.scoring import extractors
 from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
-MNIST = datasets.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
+MNIST = (
+    datasets.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
+)
 
 
 THIRD_PARTY = Path(os.environ.get("BENCH_DATA", "nowhere")).parent / "checkpoints"
@@ -30,7 +32,9 @@ THIRD_PARTY = Path(os.environ.get("BENCH_DATA", "nowhere")).parent / "checkpoint
 def pytest_collection_modifyitems(config, items):
     """Tests marked `mnist` or `third_party` are deselected, and counted as such, where what they need is not found."""
     absent = [
-        name for name, there in (("mnist", MNIST is not None), ("third_party", THIRD_PARTY.is_dir())) if not there
+        name
+        for name, there in (("mnist", MNIST is not None), ("third_party", THIRD_PARTY.is_dir()))
+        if not there
     ]
     away = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
     config.hook.pytest_deselected(items=away)
@@ -119,10 +123,25 @@ def checkpoints(tmp_path_factory):
     torch.manual_seed(0)
     torch.save(FFDNet(width=8, depth=4).state_dict(), folder / "ffdnet.pth")
     widths = [1, *[8] * 16, 1]
-    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
-    torch.save(nn.ModuleDict({"model": nn.Sequential(*layers[:-1])}).state_dict(), folder / "dncnn.pth")
-    shape = {"sample_size": 32, "in_channels": 1, "out_channels": 1, "norm_num_groups": 4, "attention_head_dim": 4}
-    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    layers = [
+        layer
+        for a, b in itertools.pairwise(widths)
+        for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())
+    ]
+    torch.save(
+        nn.ModuleDict({"model": nn.Sequential(*layers[:-1])}).state_dict(), folder / "dncnn.pth"
+    )
+    shape = {
+        "sample_size": 32,
+        "in_channels": 1,
+        "out_channels": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 4,
+    }
+    blocks = {
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }
     net = UNet2DModel(**shape, **blocks, block_out_channels=(8, 16), layers_per_block=1)
     DDPMPipeline(net, DDPMScheduler()).save_pretrained(folder / "pipeline")
     return {

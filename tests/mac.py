@@ -24,7 +24,9 @@ class OnMac(torch.Tensor):
         if inner.dtype is torch.float64:
             raise TypeError("the MPS framework doesn't support float64")
         layout = {"strides": inner.stride(), "storage_offset": inner.storage_offset()}
-        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, **layout, dtype=inner.dtype, device=DEVICE)
+        return torch.Tensor._make_wrapper_subclass(
+            cls, inner.shape, **layout, dtype=inner.dtype, device=DEVICE
+        )
 
     def __init__(self, inner):
         self.inner = inner
@@ -63,11 +65,13 @@ class Function(TorchFunctionMode):
 @contextmanager
 def mac():
     """Inside, there is the device; without gradients."""
-    torch.__future__.set_overwrite_module_params_on_conversion(True)  # else parameters keep their type
+    # Else parameters keep their type.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
         with (
             patch.object(precision, "WITHOUT", (DEVICE,)),
-            patch.object(torch, "autocast", lambda *args, **kwargs: nullcontext()),  # which knows mps, but not meta
+            # Which knows mps, but not meta.
+            patch.object(torch, "autocast", lambda *args, **kwargs: nullcontext()),
             torch.no_grad(),
             Function(),
             Dispatch(),
@@ -83,12 +87,15 @@ MIXED = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default, torch.op
 def act(func, args, kwargs):
     """Call an operator with what its tensors hold; wrap what it returns, where that lies on the device.
 
-    Raises RuntimeError if tensors of both devices meet, as PyTorch does: those of one number may lie on the CPU.
+    Raises RuntimeError if tensors of both devices meet, as PyTorch does: those of one number may
+    lie on the CPU.
     """
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
     there = [t for t in tensors if isinstance(t, OnMac)]
     if there and func not in MIXED and any(t.ndim for t in tensors if not isinstance(t, OnMac)):
-        raise RuntimeError(f"{func}: expected all tensors to be on the same device, but found mps and cpu")
+        raise RuntimeError(
+            f"{func}: expected all tensors to be on the same device, but found mps and cpu"
+        )
     asked = kwargs.get("device")
     on_device = bool(there) if asked is None else torch.device(asked).type == DEVICE
     if asked is not None:

@@ -1,7 +1,8 @@
 """A small convolutional network that is really trained, in seconds, on digits with or without their frame.
 
-It takes images of any multiple of four and knows where a digit is by what is not there: its kernels reach over the
-edges. So it is right for images of the size that it was trained on, and answers for others without a word.
+It takes images of any multiple of four and knows where a digit is by what is not there: its kernels
+reach over the edges. So it is right for images of the size that it was trained on, and answers for
+others without a word.
 """
 
 import torch
@@ -22,7 +23,11 @@ class Patches(nn.Module):
 
     def forward(self, image: Tensor, level: Tensor) -> Tensor:
         noise = expand_as(level, image)
-        hidden = F.relu(self.into(torch.cat([image / (1 + noise**2).sqrt(), (noise.log() / 4).expand_as(image)], 1)))
+        hidden = F.relu(
+            self.into(
+                torch.cat([image / (1 + noise**2).sqrt(), (noise.log() / 4).expand_as(image)], 1)
+            )
+        )
         for layer in self.mix:
             hidden = F.relu(layer(hidden))
         return self.out(hidden)

@@ -30,18 +30,30 @@ def entry(value, n=20, low=None, high=None):
 
 
 def measured(copy_rate=0.0, **scores):
-    scores = {name: entry(value, low=value - 0.002, high=value + 0.002) for name, value in scores.items()}
+    scores = {
+        name: entry(value, low=value - 0.002, high=value + 0.002) for name, value in scores.items()
+    }
     pixels = {"copy_rate": entry(copy_rate, low=0, high=1), "d1_median": entry(4.0)}
     return {"scores": scores, "memorization": {"pixels": pixels}, "class_histogram": [2] * 10}
 
 
 def metrics(fingerprint="aaaaaaaa", **changes):
     controls = {"held_out": measured(**SCORES | {"kid": 0.0005}), "gaussian": measured(kid=1.5)}
-    said = {"verdict": {"memorization": "no evidence", "because": "distances are as those of held-out digits"}}
+    said = {
+        "verdict": {
+            "memorization": "no evidence",
+            "because": "distances are as those of held-out digits",
+        }
+    }
     whole = measured(**SCORES | changes.pop("scores", {}))
     whole |= said
     scoring = {"dataset": "mnist@d3", "features": "lenet-a@ef"}
-    base = {"schema_version": 2, "fingerprint": fingerprint, "table": "bbbbbbbb", "scoring": scoring}
+    base = {
+        "schema_version": 2,
+        "fingerprint": fingerprint,
+        "table": "bbbbbbbb",
+        "scoring": scoring,
+    }
     return base | whole | {"controls": controls} | changes
 
 
@@ -54,7 +66,9 @@ def write_run(folder, rng, name, images=None, facts=(), **changes):
     digit[8:20, 10:16] = 255
     run = Run(folder / name / "run")
     run.path.mkdir(parents=True)
-    run.write_json("run.json", FACTS | {"denoiser": name, "argv": ["run", "--denoiser", name]} | dict(facts))
+    run.write_json(
+        "run.json", FACTS | {"denoiser": name, "argv": ["run", "--denoiser", name]} | dict(facts)
+    )
     shown = np.stack([digit] * 20) if images is None else images
     run.write_npz("samples.npz", arr_0=shown[..., None], ids=np.arange(20))
     run.write("grid.png", lambda file: sheets.grid(shown, file))
@@ -63,7 +77,12 @@ def write_run(folder, rng, name, images=None, facts=(), **changes):
     content = metrics(**changes)
     rows = pd.DataFrame({"id": range(20), "nearest": range(100, 120), "d1": 4.0, "ratio": ratio})
     rows.to_csv(run.path / f"per_sample-{content['fingerprint']}.csv", index=False)
-    trace = {"sigma": LEVELS, "sigma_hat": [150, 5, 0.4, 0.02], "clipped": 0.1, "autocorrelation": 0}
+    trace = {
+        "sigma": LEVELS,
+        "sigma_hat": [150, 5, 0.4, 0.02],
+        "clipped": 0.1,
+        "autocorrelation": 0,
+    }
     pd.DataFrame(trace).to_csv(run.path / "trace.csv", index_label="step")
     x = rng.integers(0, 255, (3, len(LEVELS), 28, 28), dtype=np.uint8)
     run.write_npz("trajectory.npz", sigma=np.array(LEVELS), x=x, denoised=x, forward=x)
@@ -75,11 +94,17 @@ def write_whole_run(folder, rng, name, kid=0.003, facts=(), **changes):
     """As `write_run`, with all that makes it rank: every score that is compared, with bootstrap values."""
     scores = dict.fromkeys(compare.SCORES, 1.0) | SCORES | {"kid": kid}
     spaces = {
-        space: {"copy_rate": entry(0.0, low=0, high=0.01)} for space in ("pixels", "shifted", "guarded", "features")
+        space: {"copy_rate": entry(0.0, low=0, high=0.01)}
+        for space in ("pixels", "shifted", "guarded", "features")
     }
     controls = {"held_out": measured(**scores | {"kid": 0.0}), "gaussian": measured(kid=1.5)}
     second = {"features": "lenet-b@00", "fid": entry(1.0), "kid": entry(kid)}
-    whole = {"scores": scores, "memorization": spaces, "second": second, "controls": controls} | changes
+    whole = {
+        "scores": scores,
+        "memorization": spaces,
+        "second": second,
+        "controls": controls,
+    } | changes
     run = write_run(folder, rng, name, facts=facts, **whole)
     names = (*compare.SCORES, *compare.COPIES)
     values = {name: np.full(50, scores.get(name, 0.0)) for name in names}

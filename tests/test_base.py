@@ -32,10 +32,19 @@ def test_senseless_facts(facts, said):
 
 def test_a_band_includes_its_rounded_ends():
     spec = Spec("mine", "sample", sigma_min=0.196, sigma_max=0.392)
-    assert [spec.in_band(s) for s in (0.19, 0.1945, 0.3, 0.395, 0.4)] == [False, True, True, True, False]
+    assert [spec.in_band(s) for s in (0.19, 0.1945, 0.3, 0.395, 0.4)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
     assert Spec("mine", "sample").to_json()["sigma_max"] is None
 
 
 def test_the_size_is_in_the_json():
-    assert json.loads(json.dumps(Spec("mine", "sample", size=(28, 20)).to_json()))["size"] == [28, 20]
+    assert json.loads(json.dumps(Spec("mine", "sample", size=(28, 20)).to_json()))["size"] == [
+        28,
+        20,
+    ]
     assert Spec("mine", "sample").to_json()["size"] is None

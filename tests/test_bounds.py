@@ -13,7 +13,24 @@ from denoisers.bounds import FINITE, GREY, LEVEL, SIDE, WHOLE, grey_levels, numb
 from denoisers.errors import UsageError
 
 ALL = [*BOUNDS.values(), DIGITS, EPOCHS, TRAINING_SEED, WORK, LEVEL, GREY, SIDE, WHOLE, FINITE]
-ODD = ("", " ", "nan", "inf", "-inf", "1e400", "0x10", "1_0", "½", "٣", "1e", "--1", "9" * 301, "1.", "1e3 ", "twelve")
+ODD = (
+    "",
+    " ",
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "0x10",
+    "1_0",
+    "½",
+    "٣",
+    "1e",
+    "--1",
+    "9" * 301,
+    "1.",
+    "1e3 ",
+    "twelve",
+)
 
 
 @pytest.mark.parametrize("bound", ALL, ids=str)
@@ -51,13 +68,16 @@ def test_a_number_is_shown_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("text", "levels"), [("25", (25, 25)), ("0-50", (0, 50)), ("0.5-1e2", (0.5, 100)), ("7-7", (7, 7))]
+    ("text", "levels"),
+    [("25", (25, 25)), ("0-50", (0, 50)), ("0.5-1e2", (0.5, 100)), ("7-7", (7, 7))],
 )
 def test_grey_levels(text, levels):
     assert grey_levels(text) == levels
 
 
-@pytest.mark.parametrize("text", ["0", "0-0", "50-0", "-5", "5-", "1-2-3", "nan", "1-inf", "1e300", "all", ""])
+@pytest.mark.parametrize(
+    "text", ["0", "0-0", "50-0", "-5", "5-", "1-2-3", "nan", "1-inf", "1e300", "all", ""]
+)
 def test_other_grey_levels_are_refused(text):
     with pytest.raises(UsageError, match="must be a grey level or a range such as 0-50, in 0"):
         grey_levels(text)
@@ -69,7 +89,8 @@ def parameters():
         for name, hint in get_type_hints(command.callback, include_extras=True).items():
             if name != "return":
                 kind, info = get_args(hint)[:2]
-                flag = info.default if isinstance(info.default, str) else name  # where typer first puts the flag
+                # Where typer first puts the flag.
+                flag = info.default if isinstance(info.default, str) else name
                 yield flag, bool in (kind, *get_args(kind)), info
 
 
@@ -81,7 +102,10 @@ def test_help_shows_what_is_taken():
         assert info.parser is not None, name
         assert info.metavar, name
     first = dict(reversed(found))  # of each flag: as `bench run` has it, if it does
-    shown, helps = ({name: getattr(info, field) for name, info in first.items()} for field in ("metavar", "help"))
+    shown, helps = (
+        {name: getattr(info, field) for name, info in first.items()}
+        for field in ("metavar", "help")
+    )
     for key, bound in BOUNDS.items():
         assert str(bound) in shown[f"--{key}"]
     assert str(GREY) in shown["--sigma"]

@@ -11,7 +11,9 @@ from bench import report
 from bench.report import exports
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
 
 
@@ -76,7 +78,8 @@ def test_sorting_by_mouse_and_by_keyboard(open_page):
     assert heading.get_attribute("aria-sort") is None
     page.get_by_role("button", name="NFE").click()
     page.get_by_role("button", name="NFE").click()
-    assert {"held-out digits control", "Gaussian model control"} == set(names(page)[-2:])  # no NFE: last either way
+    # No NFE: last either way.
+    assert {"held-out digits control", "Gaussian model control"} == set(names(page)[-2:])
 
 
 def test_panels_open_and_hold_what_they_say(open_page):
@@ -87,7 +90,9 @@ def test_panels_open_and_hold_what_they_say(open_page):
     card.get_by_text("All scores").click()
     assert table.is_visible()
     assert "copy rate, pixels" in table.inner_text()
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate(
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    )
     assert "bench run --denoiser unet" in card.inner_text()
 
 
@@ -96,7 +101,9 @@ def test_panels_open_and_hold_what_they_say(open_page):
 def test_it_fits_and_can_be_read(open_page, width, scheme):
     page = open_page(width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    ink, paper = page.evaluate("['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name])")
+    ink, paper = page.evaluate(
+        "['color', 'backgroundColor'].map(name => getComputedStyle(document.body)[name])"
+    )
     levels = [sum(map(int, colour.strip("rgb()").split(","))) for colour in (ink, paper)]
     assert (levels[0] < levels[1]) == (scheme == "light")
     assert abs(levels[0] - levels[1]) > 500
@@ -105,7 +112,14 @@ def test_it_fits_and_can_be_read(open_page, width, scheme):
 def test_a_screen_reader_finds_tables_and_names(open_page):
     page = open_page()
     tree = page.locator("body").aria_snapshot()
-    for part in ('heading "Verdict"', "table", "columnheader", "rowheader", 'img "Predicted classes', "Skip to"):
+    for part in (
+        'heading "Verdict"',
+        "table",
+        "columnheader",
+        "rowheader",
+        'img "Predicted classes',
+        "Skip to",
+    ):
         assert part in tree
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"

@@ -16,7 +16,15 @@ from denoisers import checkpoints, pickled
 from denoisers.errors import UsageError
 
 BIG = torch.arange(600.0).reshape(20, 30)
-OLD = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128, torch.bool)
+OLD = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.complex64,
+    torch.complex128,
+    torch.bool,
+)
 OLD += (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 NEW = (torch.float8_e4m3fn, torch.uint16, torch.uint32)  # without a storage of their own
 TENSORS = {
@@ -42,8 +50,14 @@ def raw(tensor):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_tensors_are_those_of_torch(zipped, protocol, tmp_path):
     tensors = TENSORS | ({str(dtype): torch.ones(2).to(dtype) for dtype in NEW} if zipped else {})
-    content = {"state": collections.OrderedDict(tensors), "epoch": 3, "names": ["a", None, True, 2.5, b"x"]}
-    torch.save(content, tmp_path / "x", _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    content = {
+        "state": collections.OrderedDict(tensors),
+        "epoch": 3,
+        "names": ["a", None, True, 2.5, b"x"],
+    }
+    torch.save(
+        content, tmp_path / "x", _use_new_zipfile_serialization=zipped, pickle_protocol=protocol
+    )
     theirs = torch.load(tmp_path / "x", weights_only=False)["state"]  # the test wrote it
     with checkpoints.opened(tmp_path / "x") as found:
         ours = found.read(found.value["state"])
@@ -99,7 +113,13 @@ def test_all_else_is_a_name(tmp_path):
 
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_python_s_own_containers(protocol, tmp_path):
-    value = {"a": [1, (2, (3, 4, 5, 6)), {"b": {}}], 7: None, 1.5: ("x", "ü" * 300), True: [], "long": -(10**30)}
+    value = {
+        "a": [1, (2, (3, 4, 5, 6)), {"b": {}}],
+        7: None,
+        1.5: ("x", "ü" * 300),
+        True: [],
+        "long": -(10**30),
+    }
     value["itself"] = [value["a"], value["a"]]
     (tmp_path / "x").write_bytes(pickle.dumps(value, protocol))
     with open(tmp_path / "x", "rb") as file:
@@ -113,7 +133,11 @@ def test_any_damaged_byte_ends_in_a_sentence_or_in_other_tensors(tmp_path):
     """Of both formats: whatever is raised is a UsageError."""
     path = tmp_path / "x"
     for zipped in (True, False):
-        torch.save({"a": torch.ones(3), "b": torch.zeros(2, 2)}, path, _use_new_zipfile_serialization=zipped)
+        torch.save(
+            {"a": torch.ones(3), "b": torch.zeros(2, 2)},
+            path,
+            _use_new_zipfile_serialization=zipped,
+        )
         content = path.read_bytes()
         refused = 0
         places = itertools.chain(range(0, len(content), 7), range(len(content) - 30, len(content)))
@@ -133,7 +157,13 @@ def readable(path):
     try:
         with checkpoints.opened(path) as found:
             if isinstance(found.value, dict):
-                found.read({k: v for k, v in found.value.items() if isinstance(v, pickled.Stored | torch.Tensor)})
+                found.read(
+                    {
+                        k: v
+                        for k, v in found.value.items()
+                        if isinstance(v, pickled.Stored | torch.Tensor)
+                    }
+                )
     except UsageError as error:
         assert str(path) in str(error)
         return False

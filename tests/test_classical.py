@@ -12,7 +12,9 @@ from denoisers.classical import median_filter
 @pytest.mark.parametrize("side", [1, 3, 7])
 def test_the_median_is_scipys(generator, side):
     x = torch.randn(2, 1, 9, 13, generator=generator)
-    expected = np.stack([[ndimage.median_filter(image[0].numpy(), side, mode="nearest")] for image in x])
+    expected = np.stack(
+        [[ndimage.median_filter(image[0].numpy(), side, mode="nearest")] for image in x]
+    )
     assert np.allclose(median_filter(x, side), expected)
 
 

@@ -29,7 +29,8 @@ from denoisers.base import Denoiser, Spec
 SMALL = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
 
 
-NAMES = ("gaussian", "ideal", "identity", "kbnet", "unet")  # denoisers of the runs below; test_contract.py has all
+# Denoisers of the runs below; test_contract.py has all.
+NAMES = ("gaussian", "ideal", "identity", "kbnet", "unet")
 
 
 def read_csv(path):
@@ -46,7 +47,17 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "results"
     environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
     for name in NAMES:
-        command = [sys.executable, "-m", "bench", "run", "--denoiser", name, *SMALL, "--out", str(out)]
+        command = [
+            sys.executable,
+            "-m",
+            "bench",
+            "run",
+            "--denoiser",
+            name,
+            *SMALL,
+            "--out",
+            str(out),
+        ]
         subprocess.run(command, check=True, env=environment, capture_output=True)
     return out
 
@@ -79,7 +90,9 @@ def test_a_run_writes_what_the_design_says(finished):
         assert len(rows) == 40
         assert all(0 <= float(row["ratio"]) <= 1 for row in rows)
         trace = read_csv(folder / "trace.csv")
-        assert [float(trace[i]["sigma"]) for i in (0, -1)] == pytest.approx([157.407, 0.0100], rel=1e-3)
+        assert [float(trace[i]["sigma"]) for i in (0, -1)] == pytest.approx(
+            [157.407, 0.0100], rel=1e-3
+        )
         assert Image.open(folder / "nearest.png").size[0] > 100
 
 
@@ -90,7 +103,8 @@ def scores(finished, name):
 
 def test_every_number_stands_beside_its_control(finished):
     found = scores(finished, "unet")
-    assert list(found["controls"]) == ["held_out"]  # the others are measured for a report, or with many images
+    # The others are measured for a report, or with many images.
+    assert list(found["controls"]) == ["held_out"]
     for control in found["controls"].values():
         assert control["scores"].keys() == found["scores"].keys()
         assert control["memorization"].keys() == found["memorization"].keys()
@@ -103,7 +117,9 @@ def test_every_number_stands_beside_its_control(finished):
 
 
 def test_the_controls_say_what_is_known_of_them(finished):
-    verdicts = {name: scores(finished, name)["verdict"]["memorization"] for name in ("ideal", "gaussian")}
+    verdicts = {
+        name: scores(finished, name)["verdict"]["memorization"] for name in ("ideal", "gaussian")
+    }
     assert verdicts == {"ideal": "memorizing", "gaussian": "no evidence"}
     assert scores(finished, "ideal")["memorization"]["pixels"]["copy_rate"]["value"] == 1
     fid = {name: scores(finished, name)["scores"]["fid"]["value"] for name in NAMES}
@@ -122,7 +138,9 @@ def test_the_trace_of_ideal_is_calibrated(finished):
 def few_control_sets(monkeypatch):
     """Three of the control sets, of which each costs seconds; test_measure.py has all of them."""
     monkeypatch.setattr(
-        control_sets, "CONTROLS", {name: control_sets.CONTROLS[name] for name in ("held_out", "copies", "gaussian")}
+        control_sets,
+        "CONTROLS",
+        {name: control_sets.CONTROLS[name] for name in ("held_out", "copies", "gaussian")},
     )
 
 
@@ -178,7 +196,9 @@ def test_a_complete_run_returns_at_once(finished, bench, tmp_path):
     assert "complete" in err
     assert "unet mnist" in out
     assert {path: path.stat().st_mtime_ns for path in results.rglob("*.*")} == before
-    status, _, err = bench("run", "--denoiser", "unet", *SMALL, "--out", results, "--overwrite", "never")
+    status, _, err = bench(
+        "run", "--denoiser", "unet", *SMALL, "--out", results, "--overwrite", "never"
+    )
     assert status == 2
     assert "--overwrite: never was asked for" in err
 
@@ -187,14 +207,18 @@ def test_the_second_ruler_scores_the_same_images(finished, bench, tmp_path):
     results = shutil.copytree(finished, tmp_path / "results")
     (folder,) = (results / "unet").iterdir()
     samples = (folder / "samples.npz").read_bytes()
-    status, out, err = bench("run", "--denoiser", "unet", *SMALL, "--out", results, "--features", "lenet-b", "--json")
+    status, out, err = bench(
+        "run", "--denoiser", "unet", *SMALL, "--out", results, "--features", "lenet-b", "--json"
+    )
     assert status == 0
     assert str(folder) in err.splitlines()
     assert (folder / "samples.npz").read_bytes() == samples
     assert len(list(folder.glob("metrics-*.json"))) == 2  # the first scores stay
     printed = json.loads(out)
     assert printed == json.loads((folder / f"metrics-{printed['fingerprint']}.json").read_text())
-    assert printed["scores"]["fid"]["value"] == pytest.approx(scores(finished, "unet")["second"]["fid"]["value"])
+    assert printed["scores"]["fid"]["value"] == pytest.approx(
+        scores(finished, "unet")["second"]["fid"]["value"]
+    )
 
 
 def chatty(*, train):
@@ -216,7 +240,9 @@ def test_with_json_standard_output_is_one_document(finished, bench, tmp_path, mo
         "report": [results],
     }
     assert lines.keys() == {
-        name for name, command in COMMANDS.items() if "--json" in str([p.opts for p in command.params])
+        name
+        for name, command in COMMANDS.items()
+        if "--json" in str([p.opts for p in command.params])
     }
     for command, words in lines.items():
         status, out, err = bench(command, *words, "--json")
@@ -224,7 +250,9 @@ def test_with_json_standard_output_is_one_document(finished, bench, tmp_path, mo
         assert json.loads(out)
         assert "loading a chatty" not in out
         assert ("loading a chatty denoiser" in err) == (command == "run")
-        assert ("next: bench report results" in err.splitlines()[-1]) == (command in ("run", "score"))
+        assert ("next: bench report results" in err.splitlines()[-1]) == (
+            command in ("run", "score")
+        )
 
 
 def test_a_run_ends_with_its_path_and_the_next_command(finished, bench, tmp_path):
@@ -244,7 +272,10 @@ def test_runs_are_compared_by_name(finished, bench, tmp_path):
     assert all(f"| {name} " in everything for name in ("unet mnist", "gaussian", "identity"))
     status, _, err = bench("compare", "unet", "idael")
     assert status == 2
-    assert "error: RUN...: 'idael' is no folder, and no run in results is called so; did you mean 'ideal'?" in err
+    assert (
+        "error: RUN...: 'idael' is no folder, and no run in results is called so; did you mean 'ideal'?"
+        in err
+    )
     assert bench("compare", "unet")[0] == 2
 
 
@@ -282,15 +313,30 @@ def test_a_line_is_said_before_what_is_slow_to_import(tmp_path):
     found = json.loads(subprocess.run(code, check=True, cwd=tmp_path, capture_output=True).stdout)
     for name, lines in found.items():
         assert lines[0] == "loading PyTorch", name
-        assert lines[-1].startswith("error: ") and "fault of bench" in lines[-1], name  # the import failed
+        # The import failed.
+        assert lines[-1].startswith("error: ") and "fault of bench" in lines[-1], name
 
 
-KILLED = ["run", "--denoiser", "unet", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]
+KILLED = [
+    "run",
+    "--denoiser",
+    "unet",
+    "--dataset",
+    "mnist5k",
+    "--num",
+    "600",
+    "--steps",
+    "3",
+    "--batch-size",
+    "64",
+]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_resumes_to_the_same_bytes(bench, one_thread, home, tmp_path, monkeypatch, how, workers):
+def test_a_killed_run_resumes_to_the_same_bytes(
+    bench, one_thread, home, tmp_path, monkeypatch, how, workers
+):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = [sys.executable, "-m", "bench", *KILLED, "--out", "killed", "--workers", str(workers)]
     process = subprocess.Popen(
@@ -308,7 +354,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(bench, one_thread, home, tmp_pat
     said = process.communicate(timeout=60)[1].decode()  # ends when the last worker has let go of it
     assert "Traceback" not in said
     assert how == signal.SIGKILL or (process.returncode == 130 and "resumes" in said)
-    (folder,) = (path for path in (tmp_path / "killed" / "unet").iterdir() if path.is_dir())  # beside its lock
+    # Beside its lock.
+    (folder,) = (path for path in (tmp_path / "killed" / "unet").iterdir() if path.is_dir())
     assert not (folder / "samples.npz").exists()
     assert "resumes it" in bench("report", "killed")[1]
     status, _, err = bench(*KILLED, "--out", "killed")
@@ -331,7 +378,9 @@ class Breaks(Denoiser):
 
     def forward(self, x, sigma):
         if sigma < 1 and self.how == "memory":
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+            raise RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
+            )
         return x * float("nan") if sigma < 1 else torch.zeros_like(x)
 
 
@@ -377,16 +426,25 @@ def test_a_batch_that_does_not_fit(bench, monkeypatch):
         (["--denoiser", "unet", "--eta", "2"], "--eta"),
         (["--denoiser", "unet", "--eta", "nan"], "--eta"),
         (["--denoiser", "unet", "--sampler", "euler"], "--sampler"),
-        (["--denoiser", "unet", "--sampler", "ks", "--eta", "1"], "--eta: ks has none; it has --beta, --h0"),
+        (
+            ["--denoiser", "unet", "--sampler", "ks", "--eta", "1"],
+            "--eta: ks has none; it has --beta, --h0",
+        ),
         (["--denoiser", "unet", "--sampler", "ks", "--beta", "0"], "--beta"),
         (["--denoiser", "unet", "--churn", "1"], "--churn: ddpm has none"),
         (["--denoiser", "unet", "--grid", "x"], "--grid"),
         (["--denoiser", "unet", "--protocol", "long"], "--protocol"),
         (["--denoiser", "unet", "--features", "dino"], "--features"),
         (["--denoiser", "unet", "--dataset", "cifar"], "--dataset: unknown 'cifar'"),
-        (["--denoiser", "unet", "--sigma-max", "-1"], "--sigma-max: must lie in >0..1000000; found -1"),
+        (
+            ["--denoiser", "unet", "--sigma-max", "-1"],
+            "--sigma-max: must lie in >0..1000000; found -1",
+        ),
         (["--denoiser", "unet", "--sigma-max", "0.001"], "--sigma-max: must be"),
-        (["--denoiser", "builtins:exit"], "--denoiser: denoiser builtins:exit is a Quitter; expected a function load"),
+        (
+            ["--denoiser", "builtins:exit"],
+            "--denoiser: denoiser builtins:exit is a Quitter; expected a function load",
+        ),
         (["--denoiser", "torch.nn:Linear"], "is the class Linear"),
         (["--denoiser", "unet", "--data-dir", "nowhere"], "--data-dir"),
         (["--denoiser", "unet", "--device", "tpu"], "--device"),
@@ -422,7 +480,12 @@ def test_wrong_arguments_end_in_one_sentence(bench, arguments, said):
 )
 def test_code_that_does_not_import_is_named(bench, tmp_path, name, said, expected):
     (tmp_path / "mine.py").write_text("1 / 0\n")
-    for command in (["run", "--denoiser", name], ["check", name], ["info", name], ["gauge", "--denoiser", name]):
+    for command in (
+        ["run", "--denoiser", name],
+        ["check", name],
+        ["info", name],
+        ["gauge", "--denoiser", name],
+    ):
         status, out, err = bench(*command)
         assert status == expected
         assert said in err
@@ -431,7 +494,9 @@ def test_code_that_does_not_import_is_named(bench, tmp_path, name, said, expecte
 
 @pytest.mark.parametrize("where", ["import", "load", "forward"])
 @pytest.mark.parametrize("what", ["sys.exit(0)", "1 / 0"])
-def test_code_that_ends_the_program_or_fails_is_a_failure_named_with_it(bench, tmp_path, where, what):
+def test_code_that_ends_the_program_or_fails_is_a_failure_named_with_it(
+    bench, tmp_path, where, what
+):
     """Wherever it does so: at import, when it is loaded, or when it is asked, in a worker too."""
     body = {place: what if place == where else "pass" for place in ("import", "load", "forward")}
     (tmp_path / "mine.py").write_text(
@@ -444,15 +509,22 @@ def test_code_that_ends_the_program_or_fails_is_a_failure_named_with_it(bench, t
             "run", "--denoiser", "mine.py:load", *SMALL, "--batch-size", "16", "--workers", workers
         )
         assert (status, out) == (1, "")
-        assert ("SystemExit: 0" if "exit" in what else "ZeroDivisionError: division by zero") in err.splitlines()[-1]
+        assert (
+            "SystemExit: 0" if "exit" in what else "ZeroDivisionError: division by zero"
+        ) in err.splitlines()[-1]
         assert err.splitlines()[-1].startswith("error: ")
 
 
 def test_what_comes_back_must_be_a_denoiser(bench, tmp_path):
-    (tmp_path / "mine.py").write_text("import torch\ndef load(): return torch.nn.Linear(1, 1)\nload2 = 3\n")
+    (tmp_path / "mine.py").write_text(
+        "import torch\ndef load(): return torch.nn.Linear(1, 1)\nload2 = 3\n"
+    )
     status, _, err = bench("run", "--denoiser", "mine.py:load")
     assert status == 2
-    assert "came back as Linear, expected a denoisers.base.Denoiser; wrap a network in ResidualDenoiser" in err
+    assert (
+        "came back as Linear, expected a denoisers.base.Denoiser; wrap a network in ResidualDenoiser"
+        in err
+    )
     assert "expected a function load" in bench("run", "--denoiser", "mine.py:load2")[2]
 
 
@@ -497,14 +569,28 @@ def test_a_sampler_of_ones_own(bench, tmp_path):
     assert run_folder(out).name.startswith("mine.py-once-ddpm-4steps")
     status, _, err = bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:no")
     assert status == 2
-    assert "--sampler: the sampler returned NoneType, expected images of shape (1, 1, 32, 32)" in err
+    assert (
+        "--sampler: the sampler returned NoneType, expected images of shape (1, 1, 32, 32)" in err
+    )
     assert not list(Path().glob("results/gaussian/mine.py-no*"))  # said before anything is begun
-    assert "is no sampler" in bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:pi")[2]
+    assert (
+        "is no sampler"
+        in bench("run", "--denoiser", "gaussian", *SMALL, "--sampler", "mine.py:pi")[2]
+    )
 
 
 def test_likelihood(bench):
     status, out, _ = bench(
-        "gauge", "--denoiser", "mean", "--likelihood", "--dataset", "mnist5k", "--num", "4", "--data-dir", "."
+        "gauge",
+        "--denoiser",
+        "mean",
+        "--likelihood",
+        "--dataset",
+        "mnist5k",
+        "--num",
+        "4",
+        "--data-dir",
+        ".",
     )
     assert status == 0
     assert "| sigma 50 to 255 |" in out
@@ -521,7 +607,8 @@ def test_a_spliced_run(bench):
 
 
 @pytest.mark.parametrize(
-    ("sampler", "calls"), [(["--sampler", "heun"], 2 * 4 - 1), (["--sampler", "ks", "--sigma-max", "2"], 4)]
+    ("sampler", "calls"),
+    [(["--sampler", "heun"], 2 * 4 - 1), (["--sampler", "ks", "--sigma-max", "2"], 4)],
 )
 def test_calls_are_counted(bench, sampler, calls):
     status, out, _ = bench("run", "--denoiser", "gaussian", *SMALL, *sampler)
@@ -529,14 +616,18 @@ def test_calls_are_counted(bench, sampler, calls):
     folder = run_folder(out)
     assert json.loads((folder / "run.json").read_text())["nfe"] == calls
     table, _, _ = out.partition("\n\ngaussian")  # its row, and not the verdict on it
-    assert [line.split()[-2] for line in table.splitlines() if line.startswith("gaussian")] == [str(calls)]
+    assert [line.split()[-2] for line in table.splitlines() if line.startswith("gaussian")] == [
+        str(calls)
+    ]
     assert len(read_csv(folder / "trace.csv")) == 4
 
 
 def test_ks_stops_early_and_says_so(bench):
     """The ideal denoiser's residual is its noise, so few of the 60 steps are needed at beta 1."""
     quick = ["--sampler", "ks", "--beta", "1", "--h0", "0.5", "--sigma-max", "2"]
-    status, out, _ = bench("run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "6", "--steps", "60", *quick)
+    status, out, _ = bench(
+        "run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "6", "--steps", "60", *quick
+    )
     assert status == 0
     facts = json.loads((run_folder(out) / "run.json").read_text())
     assert 3 < facts["nfe"] < 30
@@ -548,11 +639,25 @@ def test_ks_stops_early_and_says_so(bench):
 
 def test_images_that_ks_gives_up_on_are_counted_and_said(bench):
     """50 steps of its usual size bring no image down to 0.01: once the run said nothing of it."""
-    few = ["--sampler", "ks", "--sigma-max", "2", "--steps", "5", "--dataset", "mnist5k", "--num", "7"]
+    few = [
+        "--sampler",
+        "ks",
+        "--sigma-max",
+        "2",
+        "--steps",
+        "5",
+        "--dataset",
+        "mnist5k",
+        "--num",
+        "7",
+    ]
     for _ in ("made", "complete"):
         status, out, err = bench("run", "--denoiser", "gaussian", *few, "--batch-size", "4")
         assert status == 0
-        assert "warning: 7 of 7 images had not come down to sigma 0.01 when the 5 steps of ks were over" in err
+        assert (
+            "warning: 7 of 7 images had not come down to sigma 0.01 when the 5 steps of ks were over"
+            in err
+        )
     facts = json.loads((run_folder(out) / "run.json").read_text())
     assert facts["unconverged"] == 7
     assert bench("run", "--denoiser", "gaussian", *SMALL)[2].count("warning") == 0
@@ -603,7 +708,8 @@ def test_gauge(bench):
     status, out, _ = bench("gauge", "--denoiser", "identity", "--dataset", "mnist5k", "--num", "20")
     assert status == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()[2:]]
-    for sigma, std, mse, *_ in rows[:4]:  # clipping takes off half of it where the background is black
+    # Clipping takes off half of it where the background is black.
+    for sigma, std, mse, *_ in rows[:4]:
         assert float(std) == pytest.approx(float(sigma) / 2, rel=1e-3)
         assert 0.3 < float(mse) / float(std) ** 2 < 1
     assert bench("gauge", "--denoiser", "identity", "--num", "0")[0] == 2
@@ -621,17 +727,32 @@ def photos(tmp_path, rng):
 
 
 def test_gauge_on_photographs(bench, photos, tmp_path):
-    status, table, _ = bench("gauge", "--denoiser", "identity", "--images", photos, "--figure", tmp_path / "a.png")
+    status, table, _ = bench(
+        "gauge", "--denoiser", "identity", "--images", photos, "--figure", tmp_path / "a.png"
+    )
     assert status == 0
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:5]] == ["photos"] * 3
     assert (tmp_path / "a.png").exists()
-    status, _, said = bench("gauge", "--denoiser", "gaussian", "--dataset", "mnist5k", "--images", photos)
+    status, _, said = bench(
+        "gauge", "--denoiser", "gaussian", "--dataset", "mnist5k", "--images", photos
+    )
     assert status == 2
     assert "1024 pixels" in said
 
 
 def test_train_kbnet(bench, photos, tmp_path):
-    train = ("train", "kbnet", "--name", "mine", "--data", photos, "--out", tmp_path, "--epochs", "1")
+    train = (
+        "train",
+        "kbnet",
+        "--name",
+        "mine",
+        "--data",
+        photos,
+        "--out",
+        tmp_path,
+        "--epochs",
+        "1",
+    )
     assert bench(*train, "--sigma", "25", "--loss", "l2")[0] == 0
     loaded = kbnet.load(str(tmp_path / "mine.safetensors"))
     assert loaded.card["command"].endswith("--sigma 25 --loss l2")
@@ -660,7 +781,9 @@ def test_the_words_of_choices_are_those_of_the_tables():
     assert tuple(exports.FORMATS) == flags.FORMATS
     assert {name: rounds for name, (*_, rounds) in recipes.NETWORKS.items()} == choices.EPOCHS
     for name, setting in plan.PRESETS.items():
-        assert choices.PROTOCOLS[name].startswith(f"{setting.num} images, {setting.steps} steps of {setting.sampler}:")
+        assert choices.PROTOCOLS[name].startswith(
+            f"{setting.num} images, {setting.steps} steps of {setting.sampler}:"
+        )
     for name, member in SAMPLERS.items():
         for key in plan.SETTINGS:
             if key in member.settings:
@@ -672,7 +795,9 @@ def test_what_is_listed_is_described_in_words(bench, kind):
     status, out, _ = bench("list", kind)
     assert status == 0
     lines = [line.split(maxsplit=1) for line in out.splitlines()]
-    assert [name for name, _ in lines] == list(registry.names() if kind == "denoisers" else asking.listing(kind))
+    assert [name for name, _ in lines] == list(
+        registry.names() if kind == "denoisers" else asking.listing(kind)
+    )
     for _, described in lines:
         assert len(described.split()) >= 3  # no import path, no settings as Python writes them
         assert not re.search(r"^[\w.]+:\w+$|\w+\(\w+=|None", described)
@@ -697,7 +822,9 @@ def test_every_option_of_run_says_what_it_is_in_its_group_and_what_it_is_by_defa
     for option in COMMANDS["run"].params:
         assert option.help
         assert option.required or option.show_default not in (None, False), option.name
-        assert option.default is not None or option.required or isinstance(option.show_default, str), option.name
+        assert (
+            option.default is not None or option.required or isinstance(option.show_default, str)
+        ), option.name
         assert option.opts[0] in [flag.split("/")[0] for flag in listed]
         assert option.rich_help_panel in flags.PANELS, option.name
     assert len(set(listed)) == len(listed)
@@ -739,7 +866,9 @@ def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, reques
     from bench import recipes
 
     screen = Screen()
-    monkeypatch.setattr(recipes, "train", lambda *arguments, **options: signal.raise_signal(request_))
+    monkeypatch.setattr(
+        recipes, "train", lambda *arguments, **options: signal.raise_signal(request_)
+    )
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(sys, "argv", ["bench", "train", "lenet", "--out", str(tmp_path)])
     with pytest.raises(SystemExit):

@@ -13,21 +13,26 @@ def test_ideal_is_the_posterior_mean(train, generator, sigma):
     flat, query = points.flatten(1).double(), x.flatten(1).double()
     weights = (-(torch.cdist(query, flat) ** 2) / (2 * sigma**2)).softmax(1)
     expected = (weights @ flat).reshape(x.shape).float()
-    assert torch.allclose(closed_form.ideal(train=points)(x, torch.tensor(sigma)), expected, atol=2e-4)
+    assert torch.allclose(
+        closed_form.ideal(train=points)(x, torch.tensor(sigma)), expected, atol=2e-4
+    )
 
 
 def test_ideal_is_the_nearest_image_without_noise_and_the_mean_in_noise(train):
     denoiser = closed_form.ideal(train=train)
     x = train[:5] + 0.01 * torch.sin(torch.arange(1024.0)).reshape(1, 1, 32, 32)
     assert torch.allclose(denoiser(x, torch.tensor(0.01)), train[:5], atol=1e-5)
-    assert torch.allclose(denoiser(x, torch.tensor(1e4)), train.mean(0).expand(5, -1, -1, -1), atol=1e-4)
+    assert torch.allclose(
+        denoiser(x, torch.tensor(1e4)), train.mean(0).expand(5, -1, -1, -1), atol=1e-4
+    )
 
 
 def test_gaussian_is_the_wiener_filter(train, generator):
     flat = train.flatten(1).double()
     mu, cov, sigma = flat.mean(0), flat.T.cov(), 0.7
     x = torch.randn(3, 1, 32, 32, generator=generator, dtype=torch.float64)
-    gain = torch.linalg.solve(cov + sigma**2 * torch.eye(1024), cov, left=False)  # cov (cov + sigma^2 I)^-1
+    # Cov (cov + sigma^2 I)^-1.
+    gain = torch.linalg.solve(cov + sigma**2 * torch.eye(1024), cov, left=False)
     expected = (mu + (x.flatten(1) - mu) @ gain.T).reshape(x.shape)
     found = closed_form.gaussian(train=train)(x, torch.tensor(sigma, dtype=torch.float64))
     assert torch.allclose(found, expected, atol=1e-8)
@@ -63,7 +68,9 @@ def test_a_mixture_is_the_posterior_mean_over_its_components(generator, sigma):
         noisy = torch.distributions.MultivariateNormal(mu, cov + sigma**2 * torch.eye(9))
         query = x.flatten(1).double()
         chances.append(noisy.log_prob(query))
-        means.append(mu + (query - mu) @ torch.linalg.solve(cov + sigma**2 * torch.eye(9), cov, left=False).T)
+        means.append(
+            mu + (query - mu) @ torch.linalg.solve(cov + sigma**2 * torch.eye(9), cov, left=False).T
+        )
     shares = torch.stack(chances).softmax(0)[..., None]
     expected = (shares * torch.stack(means)).sum(0).reshape(x.shape).float()
     found = closed_form.gmm(train=points, labels=groups)(x, torch.tensor(sigma))
@@ -72,8 +79,11 @@ def test_a_mixture_is_the_posterior_mean_over_its_components(generator, sigma):
 
 def test_a_mixture_of_one_is_the_gaussian(train, generator):
     x = train[:4] + torch.randn(4, 1, 32, 32, generator=generator)
-    one = closed_form.gmm(train=train, labels=labels_of(train), components="1")(x, torch.tensor(1.0))
-    assert torch.allclose(one, closed_form.gaussian(train=train)(x, torch.tensor(1.0)), atol=2e-3)  # n or n - 1
+    one = closed_form.gmm(train=train, labels=labels_of(train), components="1")(
+        x, torch.tensor(1.0)
+    )
+    # N or n - 1.
+    assert torch.allclose(one, closed_form.gaussian(train=train)(x, torch.tensor(1.0)), atol=2e-3)
 
 
 def test_clusters_and_classes_denoise_better_than_one_gaussian(train, digits, generator):
@@ -104,21 +114,29 @@ def test_histogram_is_the_posterior_mean_of_each_pixel(train, generator, sigma, 
         values = (train if of == "images" else train[:, 0, row, column]).flatten().double()
         query = x[:, 0, row, column].double()
         weights = (-((query[:, None] - values) ** 2) / (2 * sigma**2)).softmax(1)
-        assert found[:, 0, row, column].tolist() == pytest.approx((weights @ values).tolist(), abs=1e-4)
+        assert found[:, 0, row, column].tolist() == pytest.approx(
+            (weights @ values).tolist(), abs=1e-4
+        )
 
 
 def test_the_code_length_of_a_histogram_on_its_own_images_is_its_entropy(train):
     denoiser = closed_form.histogram(train=train)
     _, counts = ((train + 1) * 127.5).round().unique(return_counts=True)
     shares = counts.double() / counts.sum()
-    assert denoiser.code_length(train).mean().item() == pytest.approx(-(shares * shares.log2()).sum().item())
+    assert denoiser.code_length(train).mean().item() == pytest.approx(
+        -(shares * shares.log2()).sum().item()
+    )
     with pytest.raises(ValueError, match="images or pixels"):
         closed_form.histogram(train=train, of="rows")
 
 
 def test_constants(train):
     x = torch.zeros(2, 1, 32, 32)
-    assert torch.allclose(closed_form.mean(train=train)(x, torch.tensor(1.0)), train.mean(0).expand_as(x))
-    assert torch.equal(closed_form.one_image(train=train, index="7")(x, torch.tensor(1.0)), train[7].expand_as(x))
+    assert torch.allclose(
+        closed_form.mean(train=train)(x, torch.tensor(1.0)), train.mean(0).expand_as(x)
+    )
+    assert torch.equal(
+        closed_form.one_image(train=train, index="7")(x, torch.tensor(1.0)), train[7].expand_as(x)
+    )
     with pytest.raises(ValueError, match=r"0\.\.499"):
         closed_form.one_image(train=train, index="500")

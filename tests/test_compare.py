@@ -17,13 +17,19 @@ N = 200
 def scored(digits, tmp_path_factory):
     """Two honest halves of the held-out digits, and training digits under much noise."""
     folder = tmp_path_factory.mktemp("scored")
-    sets = {"one": digits.held_out[:N], "two": digits.held_out[N : 2 * N], "noisy": control_sets.noisy(0.2)(digits, N)}
+    sets = {
+        "one": digits.held_out[:N],
+        "two": digits.held_out[N : 2 * N],
+        "noisy": control_sets.noisy(0.2)(digits, N),
+    }
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(tmp_path_factory.getbasetemp() / "home"))
         for name, images in sets.items():
             np.savez(folder / f"{name}.npz", arr_0=images[..., None])
-            found[name], _ = record.score_path(folder / f"{name}.npz", dataset_name="mnist5k", out=folder / "results")
+            found[name], _ = record.score_path(
+                folder / f"{name}.npz", dataset_name="mnist5k", out=folder / "results"
+            )
     return {name: run.path for name, run in found.items()}
 
 
@@ -54,7 +60,9 @@ def test_the_difference_lies_in_its_interval_and_turns_with_the_order(runs):
     forth = rows(compare.compare([runs["one"], runs["noisy"]]))["one", "noisy", "kid"]
     back = rows(compare.compare([runs["noisy"], runs["one"]]))["noisy", "one", "kid"]
     assert forth.low <= forth.difference <= forth.high
-    assert (back.low, back.difference, back.high) == pytest.approx((-forth.high, -forth.difference, -forth.low))
+    assert (back.low, back.difference, back.high) == pytest.approx(
+        (-forth.high, -forth.difference, -forth.low)
+    )
     assert back.better == forth.better == "one"
 
 
@@ -72,7 +80,13 @@ def test_ranks_share_places(runs):
 
 @pytest.mark.parametrize(
     ("second", "tau"),
-    [((1, 2, 3, 4), 1), ((4, 3, 2, 1), -1), ((1, 2, 4, 3), 2 / 3), ((1, 3, 4, 2), 1 / 3), ((2, 1, 4, 3), 1 / 3)],
+    [
+        ((1, 2, 3, 4), 1),
+        ((4, 3, 2, 1), -1),
+        ((1, 2, 4, 3), 2 / 3),
+        ((1, 3, 4, 2), 1 / 3),
+        ((2, 1, 4, 3), 1 / 3),
+    ],
 )
 def test_extractors_agree_as_far_as_their_orders_do(runs, second, tau):
     """Kendall's tau is the share of pairs in the same order less that of pairs in the other."""
@@ -89,11 +103,17 @@ def test_extractors_agree_as_far_as_their_orders_do(runs, second, tau):
 def test_extractors_agree_on_what_is_far_apart(runs):
     kids = {name: run.metrics["second"]["kid"]["value"] for name, run in runs.items()}
     assert kids["noisy"] > 10 * max(kids["one"], kids["two"])
-    assert compare.concordance([runs["noisy"], runs["one"], runs["noisy"]]) == pytest.approx(1)  # of unequal ones
+    # Of unequal ones.
+    assert compare.concordance([runs["noisy"], runs["one"], runs["noisy"]]) == pytest.approx(1)
 
 
 def test_names_tell_apart_what_is_compared(scored, tmp_path):
-    made = {"denoiser": "unet", "weights": "card@01234567", "dtype": "float32", "sampler": {"sampler": "ddpm"}}
+    made = {
+        "denoiser": "unet",
+        "weights": "card@01234567",
+        "dtype": "float32",
+        "sampler": {"sampler": "ddpm"},
+    }
     made |= dict.fromkeys(("kind", "source", "digest"))  # of a run, not of images
     same = with_facts(scored["one"], tmp_path, "a/run", **made)
     paths = [same, with_facts(scored["one"], tmp_path, "b/run", **made)]
@@ -107,7 +127,10 @@ def test_names_tell_apart_what_is_compared(scored, tmp_path):
     assert compare.pairing(*found).startswith("unet card (float32) and unet card (bfloat16): ")
     several = with_facts(scored["two"], tmp_path, "seeds/0", **made, seed=0).parent
     with_facts(scored["two"], tmp_path, "seeds/1", **made, seed=1)
-    assert [run.name for run in selection.load([same, several])] == ["unet card (seed 0)", "unet card (seeds 0, 1)"]
+    assert [run.name for run in selection.load([same, several])] == [
+        "unet card (seed 0)",
+        "unet card (seeds 0, 1)",
+    ]
 
 
 def with_facts(path, folder, name, *, number=None, **facts):
@@ -144,7 +167,9 @@ def test_runs_that_are_not_scored_alike_are_refused_by_field(runs, scored, tmp_p
     content["scoring"]["quantisation"] = "uint8, truncated"
     content["scores"]["kid"]["n"] = 150
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="images 200 and 150; quantisation uint8, rounded and uint8, truncated"):
+    with pytest.raises(
+        ValueError, match="images 200 and 150; quantisation uint8, rounded and uint8, truncated"
+    ):
         compare.compare([runs["one"], load(path)])
 
 
@@ -167,7 +192,9 @@ def test_what_is_missing_is_named(scored, tmp_path):
 def test_scoring_again_returns_at_once(scored, tmp_path, home):
     said = []
     source = next(iter(scored.values())).parents[2] / "one.npz"
-    run, mark = record.score_path(source, dataset_name="mnist5k", out=source.parent / "results", say=said.append)
+    run, mark = record.score_path(
+        source, dataset_name="mnist5k", out=source.parent / "results", say=said.append
+    )
     assert run.path == scored["one"]
     assert said == [f"complete: {run.path}"]
     assert (run.path / f"metrics-{mark}.json").exists()

@@ -20,13 +20,36 @@ from bench.runs import Run
 from denoisers import files
 
 SMALL = ["--dataset", "mnist5k", "--device", "cpu"]
-RUN = ["run", "--denoiser", "median", *SMALL, "--num", "24", "--steps", "3", "--batch-size", "8", "--workers", "1"]
+RUN = [
+    "run",
+    "--denoiser",
+    "median",
+    *SMALL,
+    "--num",
+    "24",
+    "--steps",
+    "3",
+    "--batch-size",
+    "8",
+    "--workers",
+    "1",
+]
 COMMANDS = {
     "run": RUN,
     "run with workers": [*RUN[:-1], "2"],
     "run again": [*RUN, "--overwrite", "always"],
     "score": ["score", "images.npz", *SMALL],
-    "gauge": ["gauge", "--denoiser", "median", "--dataset", "mnist5k", "--num", "6", "--out", "results"],
+    "gauge": [
+        "gauge",
+        "--denoiser",
+        "median",
+        "--dataset",
+        "mnist5k",
+        "--num",
+        "6",
+        "--out",
+        "results",
+    ],
     "report": ["report", "results", "--format", "html,md,csv,tex,json"],
 }
 
@@ -84,7 +107,11 @@ def at_once(command, count, apart):
 
 
 def left_over(folder):
-    return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".lock")) or path.name == "chunks"]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.name.endswith((".tmp", ".lock")) or path.name == "chunks"
+    ]
 
 
 TIMES = int(os.environ.get("BENCH_TIMES", "1"))  # by hand, ten
@@ -101,7 +128,8 @@ def test_all_end_with_the_same_result(place, command, count, apart):
             at_once("score", 1, 0)
         printed, _ = at_once(command, count, apart)
         assert all(printed)
-        tables = {str([line.split()[:-1] for line in text.splitlines()]) for text in printed}  # the last is a time
+        # The last is a time.
+        tables = {str([line.split()[:-1] for line in text.splitlines()]) for text in printed}
         assert len(tables) == 1
         assert not left_over(place)
         shutil.rmtree("results")
@@ -125,7 +153,10 @@ def test_the_later_says_that_the_run_is_under_way_and_by_whom(place):
     with Run(path).alone(say), Run(path).alone(pytest.fail):  # the lock of the dead is nobody's
         assert [lock.name for lock in path.parent.iterdir()] == [".id.lock"]
     os.waitpid(holder, 0)
-    assert re.fullmatch(rf"{path} is under way \(process {holder} of \w+ on \S+, since \S+\); waiting for it", said[0])
+    assert re.fullmatch(
+        rf"{path} is under way \(process {holder} of \w+ on \S+, since \S+\); waiting for it",
+        said[0],
+    )
     assert not left_over(place)
 
 

@@ -42,7 +42,9 @@ def rows(denoiser) -> dict[str, conformance.Row]:
 
 def failures(denoiser) -> dict[str, str]:
     return {
-        name: f"{row.found}; {row.remedy}" for name, row in rows(denoiser).items() if row.verdict == conformance.FAIL
+        name: f"{row.found}; {row.remedy}"
+        for name, row in rows(denoiser).items()
+        if row.verdict == conformance.FAIL
     }
 
 
@@ -64,10 +66,19 @@ RANGES = {(-1.0, 1.0): r"\[-1, 1\]", (0.0, 1.0): r"\[0, 1\]", (0.0, 255.0): r"\[
 
 @pytest.mark.parametrize("true", RANGES)
 def test_a_range_declared_as_it_is(wiener, true):
-    assert failures(ResidualDenoiser(Net(wiener, true), Spec("sound", "sample", value_range=true, blind=False))) == {}
+    assert (
+        failures(
+            ResidualDenoiser(
+                Net(wiener, true), Spec("sound", "sample", value_range=true, blind=False)
+            )
+        )
+        == {}
+    )
 
 
-@pytest.mark.parametrize(("true", "declared"), [((0, 1), (-1, 1)), ((0, 255), (-1, 1)), ((-1, 1), (0, 1))], ids=str)
+@pytest.mark.parametrize(
+    ("true", "declared"), [((0, 1), (-1, 1)), ((0, 255), (-1, 1)), ((-1, 1), (0, 1))], ids=str
+)
 def test_a_wrong_range_is_named(wiener, true, declared):
     spec = Spec("wrong", "sample", value_range=declared, blind=False)
     named = failures(ResidualDenoiser(Net(wiener, true), spec))["coordinates"]
@@ -80,7 +91,11 @@ class Faulty(Denoiser):
 
     def __init__(self, wiener, answer, **facts):
         super().__init__()
-        self.spec, self.wiener, self.answer = Spec("faulty", "sample", **({"blind": False} | facts)), wiener, answer
+        self.spec, self.wiener, self.answer = (
+            Spec("faulty", "sample", **({"blind": False} | facts)),
+            wiener,
+            answer,
+        )
 
     def forward(self, x, sigma):
         return self.answer(self.wiener, x, sigma)
@@ -122,7 +137,9 @@ def narrow(d, x, s):
 
 
 OTHERS = {
-    "each image by itself: it depends on its batch neighbours": lambda d, x, s: d(x - 0.2 * x.mean(0), s),
+    "each image by itself: it depends on its batch neighbours": lambda d, x, s: d(
+        x - 0.2 * x.mean(0), s
+    ),
     "repeatable: it draws from the global generator": jumpy,
     "repeatable: it changes its input": writes,
     "finite: NaN or infinity at sigma 0.002; ": explodes,
@@ -130,7 +147,9 @@ OTHERS = {
     "shapes: torch.float64": lambda d, x, s: d(x, s).double(),
     "shapes: torch.float32 (4, 32, 32) for sigma ()": lambda d, x, s: d(x, s)[:, 0],
     "shapes: tuple for sigma ()": lambda d, x, s: (d(x, s), s),
-    "noise level: its answer does not depend on sigma, declared told sigma": lambda d, x, s: d(x, torch.tensor(0.5)),
+    "noise level: its answer does not depend on sigma, declared told sigma": lambda d, x, s: d(
+        x, torch.tensor(0.5)
+    ),
     "removes noise": lambda d, x, s: d(x, s) + 3 * expand_as(s, x),
 }
 
@@ -148,12 +167,16 @@ def test_a_card_that_is_no_json_is_named(wiener):
 
 
 def test_a_network_of_one_level_that_is_told_it(wiener):
-    spec = Spec("one level", "sample", value_range=(0.0, 1.0), sigma_min=0.2, sigma_max=0.2, blind=False)
+    spec = Spec(
+        "one level", "sample", value_range=(0.0, 1.0), sigma_min=0.2, sigma_max=0.2, blind=False
+    )
     assert failures(ResidualDenoiser(Net(wiener, (0.0, 1.0)), spec)) == {}
 
 
 def test_training_mode_is_named(wiener):
-    denoiser = ResidualDenoiser(torch.nn.Sequential(torch.nn.Dropout(0.1)), Spec("trains", "sample"))
+    denoiser = ResidualDenoiser(
+        torch.nn.Sequential(torch.nn.Dropout(0.1)), Spec("trains", "sample")
+    )
     found = {row.check: row.remedy for row in conformance.conformance(denoiser.train(), num=4)}
     assert "call .eval()" in found["repeatable"]
 
@@ -185,8 +208,12 @@ def test_reach_and_notes_say_what_is_so(wiener):
     assert "removes noise for sigma 0.02 to 1;" in found["reach"].found
     exact = rows(Faulty(wiener, lambda d, x, s: probe().x0[: len(x)] if x.shape[-1] == 32 else x))
     assert "more than the Wiener filter of digits for sigma 0.02 to 1.6e+02" in exact["reach"].found
-    assert rows(Faulty(wiener, lambda d, x, s: x / 2, blind=True))["DC gain"].found.startswith("0.5 at 0.1")
-    assert rows(Faulty(wiener, lambda d, x, s: x / 2, blind=True))["homogeneity"].found.endswith("= 0")
+    assert rows(Faulty(wiener, lambda d, x, s: x / 2, blind=True))["DC gain"].found.startswith(
+        "0.5 at 0.1"
+    )
+    assert rows(Faulty(wiener, lambda d, x, s: x / 2, blind=True))["homogeneity"].found.endswith(
+        "= 0"
+    )
 
 
 def closing(denoiser) -> str:
@@ -226,7 +253,8 @@ def test_a_network_that_has_learnt_nothing_conforms_with_a_word(checkpoints, wie
 
 def test_a_network_that_knows_its_images_conforms_without_a_word():
     assert closing(denoisers.load("unet")) == "it conforms"
-    assert closing(denoisers.load("kbnet")) == "it conforms"  # photographs, in a band where they and digits are alike
+    # Photographs, in a band where they and digits are alike.
+    assert closing(denoisers.load("kbnet")) == "it conforms"
 
 
 def damaged(*names):
@@ -241,14 +269,19 @@ def test_weights_that_hold_nan_are_named_and_nothing_else_is():
     found = conformance.conformance(damaged("1.bias", "2.weight").eval())
     assert [row.check for row in found if row.verdict == conformance.FAIL] == ["weights"]
     assert found[-1].found == "its weights hold NaN: 2 of 6 tensors, first 1.bias"
-    assert conformance.closing("it", found) == "it fails 1 of 2 checks; the other checks need what failed"
+    assert (
+        conformance.closing("it", found)
+        == "it fails 1 of 2 checks; the other checks need what failed"
+    )
 
 
 NANS = {
     "everywhere": lambda d, x, s: d(x, s) * math.nan,
     "at high levels": lambda d, x, s: torch.where(expand_as(s, x) > 1.5, math.nan, d(x, s)),
     "in batches of levels": lambda d, x, s: d(x, s) * (math.nan if s.ndim and len(s) > 1 else 1),
-    "for other levels than asked about": lambda d, x, s: torch.where((s == 0.5).all(), d(x, s), math.nan),
+    "for other levels than asked about": lambda d, x, s: torch.where(
+        (s == 0.5).all(), d(x, s), math.nan
+    ),
 }
 
 
@@ -285,7 +318,9 @@ class Placed(torch.nn.Module):
     def forward(self, image, level):
         height, width = image.shape[-2:]
         placed = F.pad(image, (0, self.side - width, 0, self.side - height), value=-1.0)
-        return F.pad(self.filter(placed, level), (0, width - self.side, 0, height - self.side), value=-1.0)
+        return F.pad(
+            self.filter(placed, level), (0, width - self.side, 0, height - self.side), value=-1.0
+        )
 
 
 @pytest.fixture(scope="module")
@@ -303,17 +338,27 @@ def test_a_network_of_bare_digits_is_told_from_one_of_framed_ones(placed, size):
 
 @pytest.mark.parametrize(("side", "size"), [(28, (28, 28)), (32, None), (32, (32, 32))])
 def test_the_right_size_conforms(placed, side, size):
-    assert failures(ResidualDenoiser(placed[side], Spec("right", "sample", blind=False, size=size))) == {}
+    assert (
+        failures(ResidualDenoiser(placed[side], Spec("right", "sample", blind=False, size=size)))
+        == {}
+    )
 
 
 def test_a_network_of_framed_digits_that_declares_bare_ones_is_named(placed):
-    found = failures(ResidualDenoiser(placed[32], Spec("framed", "sample", blind=False, size=(28, 28))))
+    found = failures(
+        ResidualDenoiser(placed[32], Spec("framed", "sample", blind=False, size=(28, 28)))
+    )
     assert list(found) == ["frame"]
-    assert "trained on images of 32 x 32, black around the digits: Spec(size=(32, 32))" in found["frame"]
+    assert (
+        "trained on images of 32 x 32, black around the digits: Spec(size=(32, 32))"
+        in found["frame"]
+    )
 
 
 @pytest.mark.parametrize("pad", [0, 2])
-def test_a_convolutional_network_trained_on_bare_digits_is_told_from_one_of_framed_ones(patches, pad):
+def test_a_convolutional_network_trained_on_bare_digits_is_told_from_one_of_framed_ones(
+    patches, pad
+):
     """The same network, trained on both for seconds; only where the digits are in its patches differs."""
     as_it_comes, bare = (frame_of(patches[pad], size) for size in (None, (28, 28)))
     assert bare.verdict == OK
@@ -372,7 +417,9 @@ def test_a_network_with_layers_for_framed_digits_is_told_to_say_so():
     found = failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False)))
     assert list(found) == ["odd sizes"]
     assert "Spec(size=(32, 32))" in found["odd sizes"]
-    assert failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False, size=(32, 32)))) == {}
+    assert (
+        failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False, size=(32, 32)))) == {}
+    )
     found = failures(ResidualDenoiser(fixed, Spec("fixed", "sample", blind=False, size=(28, 28))))
     assert list(found) == ["frame"]
     assert "declare Spec(size=(32, 32))" in found["frame"]
@@ -393,7 +440,9 @@ def test_a_denoiser_that_declares_a_size_and_does_not_act_on_it_is_told_how(plac
     assert failures(Acts(None, None, size=(28, 28))) == {}
 
 
-@pytest.mark.parametrize("card", ["gray-blind50", "gray25", "gray-all", "mnist-all", "mnist-all-l1"])
+@pytest.mark.parametrize(
+    "card", ["gray-blind50", "gray25", "gray-all", "mnist-all", "mnist-all-l1"]
+)
 def test_our_networks_behave_as_trained_on_what_they_were(card):
     denoiser = denoisers.load("kbnet", card)
     with torch.no_grad():
@@ -432,4 +481,8 @@ def test_no_check_is_an_assert_statement():
     paths = [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")]
     assert len(paths) > 60
     for path in paths:
-        assert not [node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)], path
+        assert not [
+            node.lineno
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Assert)
+        ], path

@@ -10,8 +10,13 @@ from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 
 # What the checks must find: `identity` does nothing, and three have random weights in these tests.
-FAILS = {"identity": {"removes noise", "coordinates"}, "ffdnet": {"removes noise"}, "spandrel": {"removes noise"}}
-DOUBTS = {"diffusers", "gaussian", "mean", "median", "one-image"}  # conform, and know no more than the Wiener filter
+FAILS = {
+    "identity": {"removes noise", "coordinates"},
+    "ffdnet": {"removes noise"},
+    "spandrel": {"removes noise"},
+}
+# Conform, and know no more than the Wiener filter.
+DOUBTS = {"diffusers", "gaussian", "mean", "median", "one-image"}
 
 
 @pytest.fixture(scope="module", params=denoisers.names())
@@ -28,11 +33,16 @@ def test_the_checks_find_what_there_is_to_find_and_nothing_else(denoiser):
     name, rows = denoiser.spec.name, conformance.conformance(denoiser, num=8)
     failed = {row.check: row for row in rows if row.verdict == conformance.FAIL}
     assert failed.keys() == FAILS.get(name, set()), failed
-    assert (", but removes no more noise than " in conformance.closing(name, rows)) == (name in DOUBTS)
+    assert (", but removes no more noise than " in conformance.closing(name, rows)) == (
+        name in DOUBTS
+    )
 
 
 def test_spec_and_card_are_strict_json(denoiser):
-    assert json.loads(json.dumps(denoiser.spec.to_json(), allow_nan=False))["name"] == denoiser.spec.name
+    assert (
+        json.loads(json.dumps(denoiser.spec.to_json(), allow_nan=False))["name"]
+        == denoiser.spec.name
+    )
     if denoiser.spec.weights:
         assert denoiser.card["sha256"].startswith(denoiser.spec.weights.split("@")[1])
     if denoiser.spec.name in ("unet", "kbnet"):

@@ -31,7 +31,9 @@ def test_each_set_is_measured_once(against, monkeypatch):
     found = control_scores.measured(against, N, ["held_out", "copies"])
     assert found["copies"]["memorization"]["pixels"]["copy_rate"]["value"] == 1
     assert found["held_out"]["memorization"]["pixels"]["copy_rate"]["value"] == 0
-    monkeypatch.setattr(measure, "measure", lambda *args, **kwargs: pytest.fail("not from the cache"))
+    monkeypatch.setattr(
+        measure, "measure", lambda *args, **kwargs: pytest.fail("not from the cache")
+    )
     assert control_scores.measured(against, N, ["copies", "held_out"]) == found
     with pytest.raises(pytest.fail.Exception):
         control_scores.measured(against, N + 1, ["copies"])
@@ -39,15 +41,22 @@ def test_each_set_is_measured_once(against, monkeypatch):
 
 def test_later_gives_what_would_have_been_measured_with_the_run(against, rules, monkeypatch):
     monkeypatch.setattr(
-        control_sets, "CONTROLS", {name: control_sets.CONTROLS[name] for name in ("held_out", "copies_shifted")}
+        control_sets,
+        "CONTROLS",
+        {name: control_sets.CONTROLS[name] for name in ("held_out", "copies_shifted")},
     )
-    assert control_scores.later(rules, N) == control_scores.measured(against, N, control_sets.CONTROLS)
+    assert control_scores.later(rules, N) == control_scores.measured(
+        against, N, control_sets.CONTROLS
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"dataset": "mnist5k@0123456789abcdef"}, "mnist5k@0123456789abcdef is not on this machine"),
+        (
+            {"dataset": "mnist5k@0123456789abcdef"},
+            "mnist5k@0123456789abcdef is not on this machine",
+        ),
         ({"dataset": "mnist@0123456789abcdef"}, "--data-dir"),
         ({"dataset": "faces@0123456789abcdef"}, "faces@0123456789abcdef is not on this machine"),
         ({"features": "lenet-a@0123456789abcdef"}, "lenet-a@0123456789abcdef is not at hand"),
@@ -57,7 +66,9 @@ def test_later_gives_what_would_have_been_measured_with_the_run(against, rules, 
     ],
 )
 def test_sets_that_cannot_be_measured_here_are_left_out_in_words(rules, change, said, monkeypatch):
-    monkeypatch.setattr(datasets, "download_mnist", lambda root: pytest.fail("a report downloads nothing"))
+    monkeypatch.setattr(
+        datasets, "download_mnist", lambda root: pytest.fail("a report downloads nothing")
+    )
     lines = []
     assert control_scores.later(rules | change, N, say=lines.append) == {}
     assert [said in line for line in lines] == ([] if said is None else [True])
@@ -73,7 +84,9 @@ def test_a_report_asks_once_for_all_alike(make_run, tmp_path):
 
     for name, kid in (("one", 0.003), ("two", 0.004)):
         make_run(name, scores={"kid": kid})
-    make_run("three", scores={"kid": 0.1}, scoring={"dataset": "mnist@d4", "features": "lenet-a@ef"})
+    make_run(
+        "three", scores={"kid": 0.1}, scoring={"dataset": "mnist@d4", "features": "lenet-a@ef"}
+    )
     entries, _ = report.collect(tmp_path / "results")
     asked = []
 
@@ -97,7 +110,11 @@ def test_complete_entries_ask_for_nothing(make_run, tmp_path):
 
 
 def measured_json():
-    return {"scores": {"kid": {"value": 0.1, "n": 20}}, "memorization": {}, "class_histogram": [2] * 10}
+    return {
+        "scores": {"kid": {"value": 0.1, "n": 20}},
+        "memorization": {},
+        "class_histogram": [2] * 10,
+    }
 
 
 def test_json_of_a_control_reads_as_a_runs_own(against):

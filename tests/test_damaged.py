@@ -85,7 +85,9 @@ def noise(run, draw):
 def nested(run, draw):
     path = run / draw.choice(JSON)
     opening, end = draw.choice((("[", "]"), ('{"a":', "}")))
-    path.write_text(draw.choice((opening * 100_000, '{"a":' + opening * 900 + "1" + end * 900 + "}")))
+    path.write_text(
+        draw.choice((opening * 100_000, '{"a":' + opening * 900 + "1" + end * 900 + "}"))
+    )
     return path.name
 
 
@@ -145,7 +147,9 @@ def another_type(run, draw):
 
 def strange_number(run, draw):
     """In the text, as json.dumps writes no such thing."""
-    token = draw.choice(("1e999", "NaN", "-Infinity", "9" * 400, "9" * 5000, "-" + "9" * 400, "1e300"))
+    token = draw.choice(
+        ("1e999", "NaN", "-Infinity", "9" * 400, "9" * 5000, "-" + "9" * 400, "1e300")
+    )
     name = draw.choice(JSON)
     key = "nfe" if name == "run.json" else "value"
     path = run / name
@@ -158,7 +162,9 @@ def infinite(run, draw):
     lines = (run / name).read_text().splitlines()
     row = draw.randrange(1, len(lines))
     cells = lines[row].split(",")
-    cells[{"trace.csv": 1}.get(name, 2)] = draw.choice(("inf", "-inf", "nan", "1e308", "9" * 400, "x", ""))
+    cells[{"trace.csv": 1}.get(name, 2)] = draw.choice(
+        ("inf", "-inf", "nan", "1e308", "9" * 400, "x", "")
+    )
     (run / name).write_text("\n".join([*lines[:row], ",".join(cells), *lines[row + 1 :]]) + "\n")
     return name
 
@@ -219,7 +225,9 @@ def bomb(run, draw):
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
     with zipfile.ZipFile(run / name, "w", zipfile.ZIP_DEFLATED) as file:
         for member in ("arr_0", "sigma", "x", "denoised", "forward", "kid"):
-            file.writestr(f"{member}.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + data)
+            file.writestr(
+                f"{member}.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + data
+            )
             data = data[:9]
     return name if name != "samples.npz" or not data else None
 
@@ -232,7 +240,8 @@ def no_file(run, draw):
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(run):  # names of sockets are short
+        # Names of sockets are short.
+        with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(run):
             made.bind(path.name)
     elif kind == "folder":
         path.mkdir()
@@ -252,7 +261,9 @@ def holes(run, draw):
 def long_name(run, draw):
     path = run / "run.json"
     content = json.loads(path.read_text())
-    content[draw.choice(("denoiser", "weights", "dataset"))] = draw.choice(("x" * 5_000_000, "a-" * 2_500_000))
+    content[draw.choice(("denoiser", "weights", "dataset"))] = draw.choice(
+        ("x" * 5_000_000, "a-" * 2_500_000)
+    )
     path.write_text(json.dumps(content))
     return path.name
 
@@ -261,7 +272,9 @@ def strange_name(run, draw):
     """Nothing is wrong with the run: it is shown, under what can be seen of its name."""
     path = run / "run.json"
     content = json.loads(path.read_text())
-    content["denoiser"] = draw.choice(("\ud800", "a\x1b[31mb", "\u202egnp", "a\nb\r\tc", "\x9b2J", "=1+1", "", "\0"))
+    content["denoiser"] = draw.choice(
+        ("\ud800", "a\x1b[31mb", "\u202egnp", "a\nb\r\tc", "\x9b2J", "=1+1", "", "\0")
+    )
     path.write_text(json.dumps(content))
     start = draw.choice((b"v\xff", b"v\x1b[2J", "v\u202e".encode(), b"v\nw", b"-v"))
     other = run.parent.with_name(os.fsdecode(start) + run.parent.name)
@@ -287,7 +300,9 @@ def score_of_a_column(run, draw):
     """A score that is called as a column of the table is."""
     path = run / "metrics-aaaaaaaa.json"
     content = json.loads(path.read_text())
-    content["scores"][draw.choice(("rank", "name", "kind", "key", "=x", "A", "a\n", ""))] = content["scores"]["kid"]
+    content["scores"][draw.choice(("rank", "name", "kind", "key", "=x", "A", "a\n", ""))] = content[
+        "scores"
+    ]["kid"]
     path.write_text(json.dumps(content))
     return path.name
 
@@ -295,7 +310,14 @@ def score_of_a_column(run, draw):
 def table_of_another_kind(run, draw):
     name = draw.choice(CSV)
     rows = draw.choice(
-        ("", "a,b\n1,2\n", "sigma,d1,id,nearest,ratio\n", "x," * 10_000 + "\n1\n", '"' * 999, "a\n" + "1," * 99999)
+        (
+            "",
+            "a,b\n1,2\n",
+            "sigma,d1,id,nearest,ratio\n",
+            "x," * 10_000 + "\n1\n",
+            '"' * 999,
+            "a\n" + "1," * 99999,
+        )
     )
     (run / name).write_text(rows)
     return name
@@ -333,7 +355,16 @@ DAMAGES = (
 def stranger(folder, draw):
     """Something below the folder that is part of no run; what must be named."""
     name = draw.choice(
-        ("a.txt", "<b>.png", "x\x1b[2J", os.fsdecode(b"\xff.txt"), "pipe", "nowhere", "gauge/x.csv", "s/study.json")
+        (
+            "a.txt",
+            "<b>.png",
+            "x\x1b[2J",
+            os.fsdecode(b"\xff.txt"),
+            "pipe",
+            "nowhere",
+            "gauge/x.csv",
+            "s/study.json",
+        )
     )
     path = folder / name
     path.parent.mkdir(exist_ok=True)
@@ -356,7 +387,10 @@ def damaged(template, folder, seed):
         damage = DAMAGES[(seed + place * 7) % len(DAMAGES)]
         parent = folder / f"victim{place}"
         shutil.copytree(template / "victim", parent)
-        facts = json.loads((parent / "run" / "run.json").read_text()) | {"seed": place, "denoiser": parent.name}
+        facts = json.loads((parent / "run" / "run.json").read_text()) | {
+            "seed": place,
+            "denoiser": parent.name,
+        }
         (parent / "run" / "run.json").write_text(json.dumps(facts))
         before = {path.name for path in folder.iterdir()} - {parent.name}
         found = damage(parent / "run", draw)
@@ -395,15 +429,23 @@ def checked(folder, certain, maybe):
     shown = [entry.where for entry in prepared.entries]
     assert {f"{name}/run" for name in SOUND} <= set(shown)
     for damage, parent, name in certain:
-        said = [line for line in lines if line.startswith(parent) and (name in line or f"{parent}/run: " in line)]
+        said = [
+            line
+            for line in lines
+            if line.startswith(parent) and (name in line or f"{parent}/run: " in line)
+        ]
         assert said, (damage, parent, name, lines)
     for name in maybe:
-        assert any(printable(name).replace("\n", " ") in text.replace("\n", " ") for text in [*shown, *lines]), (
+        assert any(
+            printable(name).replace("\n", " ") in text.replace("\n", " ")
+            for text in [*shown, *lines]
+        ), (
             name,
             lines,
         )
     assert not any(line.startswith(SOUND) for line in lines)
-    assert not any("BENCH_DEBUG" in line for line in lines), lines  # what is expected of a file is said of it
+    # What is expected of a file is said of it.
+    assert not any("BENCH_DEBUG" in line for line in lines), lines
     texts = outputs(prepared)
     for form, text in texts.items():
         assert not CONTROL.search(text.replace("\t", "")), form
@@ -411,7 +453,9 @@ def checked(folder, certain, maybe):
     for name in SOUND:
         assert all(f"{name} card" in texts[form] for form in texts if form != "tex")
     assert len(json.loads(texts["json"], parse_constant=pytest.fail)["not_shown"]) == len(lines)
-    assert len(list(csv.reader(io.StringIO(texts["csv"])))) == 1 + len(entries) + 2 * len(prepared.groups)
+    assert len(list(csv.reader(io.StringIO(texts["csv"])))) == 1 + len(entries) + 2 * len(
+        prepared.groups
+    )
     counted = f", {len(lines)} not shown or damaged" if lines else " shown"
     assert counted in report.summary(prepared.entries, prepared.absent)
     return prepared
@@ -431,7 +475,9 @@ def test_a_hundred_damaged_trees(template, tmp_path, part):
         assert time.monotonic() - start < SECONDS
         assert sorted(tmp_path.rglob("*")) == files
         if seed == part:  # figures take longer than all the rest
-            drawn = plots.draw(folder, prepared.groups, tmp_path / str(seed) / "out", curves=prepared.curves)
+            drawn = plots.draw(
+                folder, prepared.groups, tmp_path / str(seed) / "out", curves=prepared.curves
+            )
             assert {"quality-cost", "distances"} <= {figure.name for figure in drawn}
     assert memory.kilobytes("/proc/self/status", "VmHWM") - before < BYTES
 
@@ -505,7 +551,12 @@ def test_a_fault_of_ours_costs_one_run_and_is_seen(template, monkeypatch, capsys
 
 def test_a_study_is_read_with_the_same_care(tmp_path):
     """Its page may be a pipe or lead out of the tree, its pictures may be damaged; none of it ends the report."""
-    pages = {"pipe": None, "leads-out": None, "rules": "# x\n\n| --- |\n\n![a](no.png)\n\n- \ud800", "good": "# y\n\nz"}
+    pages = {
+        "pipe": None,
+        "leads-out": None,
+        "rules": "# x\n\n| --- |\n\n![a](no.png)\n\n- \ud800",
+        "good": "# y\n\nz",
+    }
     (tmp_path / "secret.md").write_text("# secret")
     for name, text in pages.items():
         place = tmp_path / "results" / name
@@ -551,20 +602,44 @@ def hostile(tmp_path_factory):
     draw = np.random.default_rng(0)
     for place, text in enumerate(HOSTILE):
         sampler = synthetic.FACTS["sampler"] | {"sampler": text, "grid": text, "start": text}
-        facts = {"sampler": sampler, "weights": text, "options": {text: text}, "card": {text: [text]}, "dtype": text}
-        facts |= {"dataset": text, "argv": ["run", text], "source": text, "warnings": [text], "commit": text}
+        facts = {
+            "sampler": sampler,
+            "weights": text,
+            "options": {text: text},
+            "card": {text: [text]},
+            "dtype": text,
+        }
+        facts |= {
+            "dataset": text,
+            "argv": ["run", text],
+            "source": text,
+            "warnings": [text],
+            "commit": text,
+        }
         scoring = {"dataset": text, "features": text}
         verdict = {"memorization": "memorizing", "because": text}
         named = f"{text[:40]}{place}".replace("/", "-").encode("utf-8", "surrogatepass")
-        run = synthetic.write_whole_run(folder, draw, os.fsdecode(named), facts=facts, scoring=scoring, verdict=verdict)
-        run.write_json("run.json", json.loads((run.path / "run.json").read_text()) | {"denoiser": text})
-        (folder / f"bad{text[:40]}{place}".replace("/", "-").encode("utf-8", "replace").decode()).mkdir()
-        os.mkfifo(folder / f"bad{text[:40]}{place}".replace("/", "-").encode("utf-8", "replace").decode() / "run.json")
+        run = synthetic.write_whole_run(
+            folder, draw, os.fsdecode(named), facts=facts, scoring=scoring, verdict=verdict
+        )
+        run.write_json(
+            "run.json", json.loads((run.path / "run.json").read_text()) | {"denoiser": text}
+        )
+        (
+            folder / f"bad{text[:40]}{place}".replace("/", "-").encode("utf-8", "replace").decode()
+        ).mkdir()
+        os.mkfifo(
+            folder
+            / f"bad{text[:40]}{place}".replace("/", "-").encode("utf-8", "replace").decode()
+            / "run.json"
+        )
     (folder / "gauge").mkdir()
     prepared = exports.prepare(folder, *report.collect(folder), folder.parent / "out")
     assert len(prepared.entries) == len(HOSTILE)
     assert len(prepared.absent) == len(HOSTILE)
-    return prepared, {path.suffix[1:]: path.read_text() for path in exports.save(prepared, tuple(exports.FORMATS))}
+    return prepared, {
+        path.suffix[1:]: path.read_text() for path in exports.save(prepared, tuple(exports.FORMATS))
+    }
 
 
 @pytest.mark.parametrize("name", exports.FORMATS)
@@ -606,11 +681,14 @@ def test_latex_finds_no_commands(hostile):
         assert re.fullmatch(known, line), line
         if not line.startswith("%"):
             plain = re.sub(
-                r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[%_&#${}]|\$\\pm\$|\{[\[*]\}", "", line
+                r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[%_&#${}]|\$\\pm\$|\{[\[*]\}",
+                "",
+                line,
             )
             assert not re.search(r"[%#$_~^\[*]", plain), line
             assert re.fullmatch(
-                r"[^\\]*(\\\\)?|\\(toprule|midrule|bottomrule|begin\{tabular\}.*|end\{tabular\})", plain
+                r"[^\\]*(\\\\)?|\\(toprule|midrule|bottomrule|begin\{tabular\}.*|end\{tabular\})",
+                plain,
             ), line
 
 

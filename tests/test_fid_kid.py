@@ -55,12 +55,21 @@ def brute_kid(x, y):
 
     n, m = len(x), len(y)
     xx, yy = k(x, x), k(y, y)
-    return (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1)) - 2 * k(x, y).mean()
+    return (
+        (xx.sum() - np.trace(xx)) / (n * (n - 1))
+        + (yy.sum() - np.trace(yy)) / (m * (m - 1))
+        - 2 * k(x, y).mean()
+    )
 
 
 @pytest.fixture
 def pair(rng):
-    return rng.normal(size=(60, 4)) * [1, 2, 0.5, 3] + 1, rng.normal(size=(40, 4)) * [1, 2, 1, 3] + 1
+    return rng.normal(size=(60, 4)) * [1, 2, 0.5, 3] + 1, rng.normal(size=(40, 4)) * [
+        1,
+        2,
+        1,
+        3,
+    ] + 1
 
 
 def standard(x, like):
@@ -86,7 +95,9 @@ def test_its_error_is_the_jackknife(pair):
     over_y = np.array([brute_kid(x, np.delete(y, i, 0)) for i in range(len(y))])
     over_x = np.array([brute_kid(np.delete(x, i, 0), y) for i in range(len(x))])
     expected = sum((len(v) - 1) / len(v) * np.square(v - v.mean()).sum() for v in (over_x, over_y))
-    assert fid_kid.kid(KidReference.of(pair[0]), pair[1]).stderr == pytest.approx(np.sqrt(expected), rel=1e-3)
+    assert fid_kid.kid(KidReference.of(pair[0]), pair[1]).stderr == pytest.approx(
+        np.sqrt(expected), rel=1e-3
+    )
 
 
 def test_kid_of_one_distribution_is_unbiased(rng):
@@ -102,7 +113,10 @@ def test_kid_of_one_distribution_is_unbiased(rng):
 def test_kid_sees_a_shift_and_a_collapse(rng):
     x = rng.normal(size=(500, 8))
     reference = KidReference.of(x)
-    for other in (rng.normal(size=(200, 8)) + 0.5, rng.normal(size=(1, 8)) + 1e-3 * rng.normal(size=(200, 8))):
+    for other in (
+        rng.normal(size=(200, 8)) + 0.5,
+        rng.normal(size=(1, 8)) + 1e-3 * rng.normal(size=(200, 8)),
+    ):
         found = fid_kid.kid(reference, other)
         assert found.value > 5 * found.stderr
 
@@ -145,11 +159,15 @@ def test_fid_and_kid_equal_those_of_torch_fidelity(features):
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     x, y = (torch.from_numpy(part) for part in features)
-    theirs = fid_statistics_to_metric(fid_features_to_statistics(x), fid_features_to_statistics(y), verbose=False)
+    theirs = fid_statistics_to_metric(
+        fid_features_to_statistics(x), fid_features_to_statistics(y), verbose=False
+    )
     assert fid(*features) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
     x, y = features[0][:300], features[1]
     whole = {"kid_subsets": 1, "kid_subset_size": 300, "verbose": False}
-    theirs = kid_features_to_metric(*(torch.from_numpy(standard(part, x)) for part in (x, y)), **whole)
+    theirs = kid_features_to_metric(
+        *(torch.from_numpy(standard(part, x)) for part in (x, y)), **whole
+    )
     ours = fid_kid.kid(KidReference.of(x), y)
     assert ours.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
 
@@ -219,7 +237,13 @@ def test_class_distance():
 
 
 def test_mifid_punishes_what_lies_near_training_images():
-    assert fid_kid.mifid(3.0, 0.0, 0.01) > 1e6 > fid_kid.mifid(3.0, 0.001, 0.01) > fid_kid.mifid(3.0, 0.02, 0.01) == 3
+    assert (
+        fid_kid.mifid(3.0, 0.0, 0.01)
+        > 1e6
+        > fid_kid.mifid(3.0, 0.001, 0.01)
+        > fid_kid.mifid(3.0, 0.02, 0.01)
+        == 3
+    )
 
 
 @pytest.mark.parametrize("n", [6, 16, 39])
@@ -230,4 +254,5 @@ def test_few_rows_give_the_same_frechet_distance_through_their_products(rng, n):
     draws = rng.multinomial(n, np.full(n, 1 / n), size=8).astype(float)
     few = list(fid_kid.frechet_of_rows(reference, rows, draws))
     many = list(fid_kid.frechet_of_moments(reference, rows.astype(np.float64), draws))
-    assert few == pytest.approx(many, rel=1e-6)  # roots of zero eigenvalues round to more than others
+    # Roots of zero eigenvalues round to more than others.
+    assert few == pytest.approx(many, rel=1e-6)

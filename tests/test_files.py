@@ -96,7 +96,10 @@ def test_a_full_disk_names_the_file(tmp_path):
 def test_a_file_that_may_not_grow_is_as_before(tmp_path):
     path = tmp_path / "a.npz"
     files.write_npz(path, a=np.arange(3))
-    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before, ignored = (
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    )
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
         with pytest.raises(OSError, match=r"cannot write .*a\.npz: File too large$"):
@@ -133,7 +136,9 @@ def test_a_folder_is_made_or_what_is_in_the_way_is_named(tmp_path):
     files.make_folder(tmp_path / "a" / "b")
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
-        with pytest.raises(UsageError, match=r"a folder belongs at .*/file, where there is a file; move it away"):
+        with pytest.raises(
+            UsageError, match=r"a folder belongs at .*/file, where there is a file; move it away"
+        ):
             files.make_folder(path)
     with pytest.raises(OSError, match=r"^cannot make the folder /proc/nothing: ") as caught:
         files.make_folder(tmp_path / "/proc/nothing")
@@ -167,8 +172,13 @@ def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path, outside, name, lea
     place = root / name
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(outside / leads)
-    for do in (lambda: files.write(root / "a/b/c/d", lambda file: 1 / 0, root), lambda: files.make_folder(place, root)):
-        with pytest.raises(UsageError, match=rf"{name}, where there is a link, which is not followed; move it away"):
+    for do in (
+        lambda: files.write(root / "a/b/c/d", lambda file: 1 / 0, root),
+        lambda: files.make_folder(place, root),
+    ):
+        with pytest.raises(
+            UsageError, match=rf"{name}, where there is a link, which is not followed; move it away"
+        ):
             do()
     assert place.is_symlink()
 
@@ -176,7 +186,9 @@ def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path, outside, name, lea
 def test_the_folder_that_a_user_names_may_be_a_link(tmp_path):
     (tmp_path / "large-disk").mkdir()
     (tmp_path / "results").symlink_to("large-disk")
-    files.write(tmp_path / "results" / "a" / "b", lambda file: file.write(b"x"), tmp_path / "results")
+    files.write(
+        tmp_path / "results" / "a" / "b", lambda file: file.write(b"x"), tmp_path / "results"
+    )
     assert (tmp_path / "large-disk" / "a" / "b").read_bytes() == b"x"
 
 
@@ -185,7 +197,9 @@ def test_a_file_that_a_user_names_is_where_it_leads(tmp_path):
     (tmp_path / "again").symlink_to("link")
     for name in ("file", "link", "again"):
         assert files.followed(tmp_path / name) == tmp_path / "file"
-        files.write(files.followed(tmp_path / name), lambda file, name=name: file.write(name.encode()))
+        files.write(
+            files.followed(tmp_path / name), lambda file, name=name: file.write(name.encode())
+        )
         assert (tmp_path / "again").read_bytes() == name.encode()
 
 
@@ -304,7 +318,8 @@ def test_where_nothing_can_be_locked_nothing_is_removed(tmp_path, monkeypatch):
 
 def test_what_was_sealed_comes_back(tmp_path, arrays, say):
     path = tmp_path / "a.npz"
-    assert files.read_back(path, say, name="run", layout=LAYOUT) is None  # nothing is there, and nothing said
+    # Nothing is there, and nothing said.
+    assert files.read_back(path, say, name="run", layout=LAYOUT) is None
     files.write_sealed(path, "run", arrays)
     for layout in (None, LAYOUT):
         found = files.read_back(path, say, name="run", layout=layout)
@@ -325,7 +340,9 @@ def test_what_was_sealed_comes_back(tmp_path, arrays, say):
 def test_what_does_not_fit_is_said(tmp_path, arrays, say, change, said):
     for path, name in ((tmp_path / "sealed.npz", "run"), (tmp_path / "plain.npz", None)):
         changed = arrays | change
-        files.write_npz(path, **changed) if name is None else files.write_sealed(path, name, changed)
+        files.write_npz(path, **changed) if name is None else files.write_sealed(
+            path, name, changed
+        )
         assert files.read_back(path, say, name=name, layout=LAYOUT) is None
     assert len(say.lines) == 2
     for line in say.lines:
@@ -363,7 +380,9 @@ def test_no_damage_goes_through(tmp_path, arrays, say, rng):
             for content in (bytes(changed), whole[:place]):
                 path.write_bytes(content)
                 found = files.read_back(path, say, name="run", layout=layout)
-                assert found is None or all(np.array_equal(found[key], arrays[key]) for key in arrays)
+                assert found is None or all(
+                    np.array_equal(found[key], arrays[key]) for key in arrays
+                )
     assert len(say.lines) > 300
 
 
@@ -371,7 +390,9 @@ def test_sealed_json_comes_back_and_no_damage_goes_through(tmp_path, rng):
     path, content = tmp_path / "a.json", {"b": [1, 0.1, None], "a": {"x": "y"}, 3: True}
     path.write_bytes(files.sealed_json("run a.json", content))
     assert files.json_back(path, "run a.json") == {"b": [1, 0.1, None], "a": {"x": "y"}, "3": True}
-    with pytest.raises(UsageError, match=r"a\.json is not as it was written: its seal is of other content"):
+    with pytest.raises(
+        UsageError, match=r"a\.json is not as it was written: its seal is of other content"
+    ):
         files.json_back(path, "another a.json")
     whole = path.read_bytes()
     for place in range(len(whole)):
@@ -380,7 +401,11 @@ def test_sealed_json_comes_back_and_no_damage_goes_through(tmp_path, rng):
         for text in (bytes(changed), whole[:place]):
             path.write_bytes(text)
             try:
-                assert files.json_back(path, "run a.json") == {"b": [1, 0.1, None], "a": {"x": "y"}, "3": True}
+                assert files.json_back(path, "run a.json") == {
+                    "b": [1, 0.1, None],
+                    "a": {"x": "y"},
+                    "3": True,
+                }
             except UsageError as error:
                 assert str(path) in str(error)
     path.write_text('{"a": 1}')
@@ -390,5 +415,7 @@ def test_sealed_json_comes_back_and_no_damage_goes_through(tmp_path, rng):
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, say):
     (tmp_path / "a.npz").mkdir()
-    with pytest.raises(UsageError, match=r"a file belongs at .*a\.npz, where there is a folder; move it away"):
+    with pytest.raises(
+        UsageError, match=r"a file belongs at .*a\.npz, where there is a folder; move it away"
+    ):
         files.read_back(tmp_path / "a.npz", say)

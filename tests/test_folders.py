@@ -20,8 +20,23 @@ def found(folder):
 
 def test_what_machines_leave_is_left_out(tmp_path):
     fill(tmp_path, "a.png", "b/c.png", "B/Thumbs.png")
-    fill(tmp_path, ".ipynb_checkpoints/a.png", "b/.ipynb_checkpoints/c.png", "__MACOSX/a.png", "__MACOSX/b/._c.png")
-    fill(tmp_path, "._a.png", ".DS_Store", "b/Thumbs.db", "b/thumbs.db", "desktop.ini", "b/@eaDir/c.png", ".git/x")
+    fill(
+        tmp_path,
+        ".ipynb_checkpoints/a.png",
+        "b/.ipynb_checkpoints/c.png",
+        "__MACOSX/a.png",
+        "__MACOSX/b/._c.png",
+    )
+    fill(
+        tmp_path,
+        "._a.png",
+        ".DS_Store",
+        "b/Thumbs.db",
+        "b/thumbs.db",
+        "desktop.ini",
+        "b/@eaDir/c.png",
+        ".git/x",
+    )
     assert found(tmp_path) == ["B/Thumbs.png", "a.png", "b/c.png"]
 
 
@@ -33,9 +48,15 @@ def test_a_hidden_folder_that_is_named_is_read(tmp_path):
 def test_links_to_folders_are_followed_once(tmp_path):
     fill(tmp_path / "elsewhere", "run/a", "b")
     fill(tmp_path / "here", "own/c")
-    for link, place in {"one": "../elsewhere", "two": "../elsewhere", "an": "own", "z": "one/run"}.items():
+    for link, place in {
+        "one": "../elsewhere",
+        "two": "../elsewhere",
+        "an": "own",
+        "z": "one/run",
+    }.items():
         (tmp_path / "here" / link).symlink_to(place)
-    assert found(tmp_path / "here") == ["one/b", "one/run/a", "own/c"]  # own under its own name, not under `an`
+    # Own under its own name, not under `an`.
+    assert found(tmp_path / "here") == ["one/b", "one/run/a", "own/c"]
     (tmp_path / "link").symlink_to("here")
     assert found(tmp_path / "link") == found(tmp_path / "here")
 
@@ -44,7 +65,9 @@ def test_links_in_a_circle_end(tmp_path):
     fill(tmp_path / "root" / "here", "a", "b/c")
     fill(tmp_path / "root", "beside")
     for link in ("itself", "b/itself", "up"):
-        (tmp_path / "root" / "here" / link).symlink_to(tmp_path / ("root" if link == "up" else "root/here"))
+        (tmp_path / "root" / "here" / link).symlink_to(
+            tmp_path / ("root" if link == "up" else "root/here")
+        )
     (tmp_path / "root" / "here" / "circle").symlink_to("circle")
     (tmp_path / "root" / "here" / "all").symlink_to("/")
     assert found(tmp_path / "root" / "here") == ["a", "b/c", "circle"]

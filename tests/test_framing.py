@@ -31,13 +31,18 @@ def test_a_network_of_the_images_own_size_or_of_any_needs_no_words():
 
 def test_a_network_of_smaller_images_is_refused():
     for size in ((16, 16), (28, 20)):
-        with pytest.raises(UsageError, match=f"mine is declared to be trained on images of {size[0]} x {size[1]}"):
+        with pytest.raises(
+            UsageError, match=f"mine is declared to be trained on images of {size[0]} x {size[1]}"
+        ):
             framing.fit(restorer(size=size), (28, 28), 2)
 
 
 def test_a_network_of_larger_images_is_said():
     (line,) = framing.fit(restorer(size=(64, 64)), (28, 28), 2)
-    assert "mine was trained on images of 64 x 64: it gets those of 28 x 28 as the middle of one" in line
+    assert (
+        "mine was trained on images of 64 x 64: it gets those of 28 x 28 as the middle of one"
+        in line
+    )
     assert "4 times the pixels of 32 x 32" in line
     assert "--option size=any" in line
 
@@ -53,9 +58,14 @@ class Flat(nn.Module):
         return self.layer(image.flatten(1)).reshape(image.shape)
 
 
-@pytest.mark.parametrize(("side", "size", "other"), [(28, None, 28), (28, (32, 32), 28), (32, (28, 28), 32)])
+@pytest.mark.parametrize(
+    ("side", "size", "other"), [(28, None, 28), (28, (32, 32), 28), (32, (28, 28), 32)]
+)
 def test_layers_for_another_size_are_found_before_the_first_image(side, size, other):
-    with pytest.raises(UsageError, match=rf"mine takes images of {other} x {other}, and not of .*declare Spec\(size="):
+    with pytest.raises(
+        UsageError,
+        match=rf"mine takes images of {other} x {other}, and not of .*declare Spec\(size=",
+    ):
         framing.fit(restorer(Flat(side), size=size), (28, 28), 2)
     assert framing.fit(restorer(Flat(side), size=(side, side)), (28, 28), 2) == []
 
@@ -137,12 +147,23 @@ def test_a_run_is_that_of_a_plug_in_that_cuts_by_hand(bench, plugin):
     file, weights = plugin
 
     def run(name, *more):
-        command = ("run", "--denoiser", f"{file}:{name}", "--weights", weights, "--dataset", "mnist5k", *more)
+        command = (
+            "run",
+            "--denoiser",
+            f"{file}:{name}",
+            "--weights",
+            weights,
+            "--dataset",
+            "mnist5k",
+            *more,
+        )
         status, out, err = bench(*command, "--num", 6, "--steps", 5, "--workers", 1)
         assert status == 0, err
         folder = file.parent / out.strip().splitlines()[-1]
         facts = json.loads((folder / "run.json").read_text())
-        (scores,) = (json.loads(path.read_text())["scores"] for path in folder.glob("metrics-*.json"))
+        (scores,) = (
+            json.loads(path.read_text())["scores"] for path in folder.glob("metrics-*.json")
+        )
         return np.load(folder / "samples.npz")["arr_0"], scores, facts
 
     declared, scores, facts = run("declared")
@@ -161,16 +182,24 @@ def test_check_names_the_size_of_a_trained_network_and_finds_the_right_one_right
     _, right, _ = bench(*command)
     _, wrong, _ = bench(*command, "--option", "size=0")
     assert "without the frame" not in right
-    assert "behaves as if it was trained on images of 28 x 28, without the frame: Spec(size=(28, 28))" in wrong
+    assert (
+        "behaves as if it was trained on images of 28 x 28, without the frame: Spec(size=(28, 28))"
+        in wrong
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "gauge"])
 def test_layers_for_bare_digits_end_a_command_in_a_sentence(bench, plugin, command):
-    status, _, err = bench(command, "--denoiser", f"{plugin[0]}:flat", "--dataset", "mnist5k", "--num", 6)
+    status, _, err = bench(
+        command, "--denoiser", f"{plugin[0]}:flat", "--dataset", "mnist5k", "--num", 6
+    )
     assert status == 2
     *said, err = err.splitlines()
     assert err.startswith("error: --denoiser: flat takes images of 28 x 28, and not of 32 x 32")
-    assert "declare Spec(size=(28, 28)), or --option size=28 for a checkpoint; `bench check` tells" in err
+    assert (
+        "declare Spec(size=(28, 28)), or --option size=28 for a checkpoint; `bench check` tells"
+        in err
+    )
     assert not [line for line in said if line.startswith(("error", "Traceback"))]
 
 
@@ -178,7 +207,14 @@ def test_photographs_are_not_cut_to_the_size_of_a_digit(bench, checkpoints, tmp_
     from PIL import Image
 
     Image.fromarray(np.zeros((40, 30), np.uint8)).save(tmp_path / "photo.png")
-    options = ["--weights", checkpoints["ffdnet"]["weights"], "--option", "sigma_255=0-75", "--option", "size=28"]
+    options = [
+        "--weights",
+        checkpoints["ffdnet"]["weights"],
+        "--option",
+        "sigma_255=0-75",
+        "--option",
+        "size=28",
+    ]
     status, _, err = bench("gauge", "--denoiser", "ffdnet", *options, "--images", tmp_path)
     assert status == 2
     assert "ffdnet is declared to be trained on images of 28 x 28; these are of 40 x 30" in err

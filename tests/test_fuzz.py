@@ -11,9 +11,36 @@ from bench.cli.entry import app
 
 COMMANDS = typer.main.get_command(app).commands
 LINES = 320
-NUMBERS = ["", " ", "x", "nan", "inf", "-inf", "1e400", "٣", "1_0", "0x10", "9" * 30, "9" * 5000, "-1", "1,5", "-0.5"]
+NUMBERS = [
+    "",
+    " ",
+    "x",
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "٣",
+    "1_0",
+    "0x10",
+    "9" * 30,
+    "9" * 5000,
+    "-1",
+    "1,5",
+    "-0.5",
+]
 WORDS = ["", " ", "a" * 5000]
-NAMES = ["zzz", ":", "zzz:", ":zzz", "a:b:c", "builtins:exit", "sys:exit", "os:getcwd", "torch.nn:Linear", "zzz.py:x"]
+NAMES = [
+    "zzz",
+    ":",
+    "zzz:",
+    ":zzz",
+    "a:b:c",
+    "builtins:exit",
+    "sys:exit",
+    "os:getcwd",
+    "torch.nn:Linear",
+    "zzz.py:x",
+]
 PLACES = {"--out": ["/proc/nowhere/x", "file/x"], "--figure": [".", "/proc/nowhere/x.png"]}
 INPUTS = ["nowhere", "/dev/null", "file", "/proc/nowhere"]
 WRONG = {  # what is wrong with flags and arguments whose values are words of their own
@@ -43,7 +70,10 @@ TITLES = ["...", "\n", "a" * 200, "\x1b[31m"]
 @pytest.fixture
 def place(bench, tmp_path, make_run):
     """A folder with what right command lines need; gives what runs a line there, and the right lines."""
-    np.savez(tmp_path / "samples.npz", arr_0=np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8))
+    np.savez(
+        tmp_path / "samples.npz",
+        arr_0=np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8),
+    )
     (tmp_path / "file").write_text("no weights, no images")
     (tmp_path / "photos").mkdir()
     for name in ("a", "b"):
@@ -90,7 +120,10 @@ def one_of_many(draw: random.Random, lines: dict[str, list[str]]) -> tuple[list[
     line = [command, *lines[command]]
     kind = draw.choice(["value"] * 8 + ["unknown", "nothing", "extra"])
     if kind == "unknown":
-        return [*line, draw.choice(["--zzz", "--zzz=1", f"{flag}z", "-q"] if flag[0] == "-" else ["--zzz"])], "-"
+        return [
+            *line,
+            draw.choice(["--zzz", "--zzz=1", f"{flag}z", "-q"] if flag[0] == "-" else ["--zzz"]),
+        ], "-"
     if kind == "extra" and command not in ("compare", "list", "report"):
         return [*line, "superfluous"], "superfluous"
     if param.metavar is None:  # a switch

@@ -30,7 +30,10 @@ def test_the_batch_size_changes_no_image_by_more_than_one_grey_level(denoiser):
 
 
 def test_an_image_does_not_depend_on_where_the_chunk_begins(denoiser):
-    whole, part = images_of(denoiser, range(12), 4).images, images_of(denoiser, range(8, 12), 4).images
+    whole, part = (
+        images_of(denoiser, range(12), 4).images,
+        images_of(denoiser, range(8, 12), 4).images,
+    )
     assert np.array_equal(whole[8:], part)
 
 
@@ -63,7 +66,8 @@ def test_the_trace_measures_what_it_says(train):
     assert (clipped == 1).all()
     assert square[0] == pytest.approx(1 + SIGMAS[0].item() ** 2, rel=0.05)  # the VP start
     assert residual[0] == pytest.approx(square[0] - 4 * mean[0] + 4, rel=1e-4)
-    assert abs(beside[0] - (4 - 4 * mean[0])) < 0.05 * residual[0]  # white noise beside the constant
+    # White noise beside the constant.
+    assert abs(beside[0] - (4 - 4 * mean[0])) < 0.05 * residual[0]
     assert chunk.cost[0] > chunk.cost[1] > 0
     assert chunk.cost[2] == 6 * 8
 
@@ -89,14 +93,18 @@ def test_progress_counts_image_steps(train):
 
 
 @pytest.mark.parametrize("steps", [1, 20, 1000])
-@pytest.mark.parametrize(("num", "batch"), [(2000, 128), (2000, 7), (3, 1), (10_000, 1024), (256, 128), (10_000, 1)])
+@pytest.mark.parametrize(
+    ("num", "batch"), [(2000, 128), (2000, 7), (3, 1), (10_000, 1024), (256, 128), (10_000, 1)]
+)
 def test_chunks_are_whole_batches_and_cover_all_ids(num, batch, steps):
     parts = chunks(num, batch, steps)
     assert [i for part in parts for i in part] == list(range(num))
     assert all(part.start % batch == 0 and len(part) == len(parts[0]) for part in parts[:-1])
-    assert all(len(part) == batch or (len(part) - batch) * steps < WORK for part in parts)  # what a kill costs
+    # What a kill costs.
+    assert all(len(part) == batch or (len(part) - batch) * steps < WORK for part in parts)
     assert len(parts) >= min(SHARES, -(-num // batch))  # for workers
-    assert len(parts) < SHARES * 2 + num * steps / WORK  # and not a process for each batch, however small
+    # And not a process for each batch, however small.
+    assert len(parts) < SHARES * 2 + num * steps / WORK
 
 
 def test_256_images_are_work_for_two():
@@ -108,4 +116,9 @@ def test_what_is_missing_is_what_is_wanted_and_not_there():
     assert missing(wanted, []) == wanted
     assert missing(wanted, wanted[1:2]) == [wanted[0], wanted[2]]
     assert missing(wanted, [range(0, 20)]) == []
-    assert missing(wanted, [range(2, 4), range(6, 10)]) == [range(0, 2), range(4, 6), range(10, 16), range(16, 20)]
+    assert missing(wanted, [range(2, 4), range(6, 10)]) == [
+        range(0, 2),
+        range(4, 6),
+        range(10, 16),
+        range(16, 20),
+    ]

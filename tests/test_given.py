@@ -106,7 +106,9 @@ FORMS = {
     "three channels last": npy(lambda x: thrice(framed(x), -1)),
     "three channels first": npy(lambda x: thrice(framed(x), 1)),
     "three channels of floats": npy(lambda x: (thrice(x, 1) / 255).astype("f4")),
-    "three channels but for rounding": npy(lambda x: x[..., None] / 255 * np.array([1, 1 - 1e-7, 1])),
+    "three channels but for rounding": npy(
+        lambda x: x[..., None] / 255 * np.array([1, 1 - 1e-7, 1])
+    ),
     "four channels": npy(with_alpha),
     "Fortran order": npy(np.asfortranarray),
     "[0, 1]": npy(lambda x: (x / 255).astype("f4")),
@@ -155,11 +157,15 @@ def of_mnist(mnist):
 @pytest.mark.mnist
 @pytest.mark.parametrize("form", FORMS)
 def test_the_fid_of_24_digits_does_not_depend_on_the_form(form, of_mnist, mnist, tmp_path):
-    found = of_mnist.extractor.features(given.read(FORMS[form](tmp_path, mnist.held_out[:24]), mnist))
+    found = of_mnist.extractor.features(
+        given.read(FORMS[form](tmp_path, mnist.held_out[:24]), mnist)
+    )
     assert fid_kid.fid(of_mnist.moments, found) == pytest.approx(207.05, abs=0.005)
 
 
-@pytest.mark.parametrize("store", [npy(lambda x: x > 127), files(".png", lambda x: Image.fromarray(x > 127))])
+@pytest.mark.parametrize(
+    "store", [npy(lambda x: x > 127), files(".png", lambda x: Image.fromarray(x > 127))]
+)
 def test_black_and_white_are_the_ends_of_the_range(store, images, digits, tmp_path):
     assert np.array_equal(given.read(store(tmp_path, images), digits), (images > 127) * 255)
 
@@ -222,7 +228,10 @@ nan = np.full((8, 28, 28), np.nan, "f4")
         (array(np.zeros((8, 28, 28, 4), np.uint8)), "transparent"),
         (array(np.zeros((8, 28, 28, 5), np.uint8)), r"shape \(8, 28, 28, 5\)"),
         (array(np.full((8, 32, 32), 255, np.uint8)), "frame of 2 pixels is of grey level 255"),
-        (array(np.full((8, 28, 28), -0.2)), r"floats from -0\.2 to -0\.2, expected \[0, 1\], \[-1, 1\]"),
+        (
+            array(np.full((8, 28, 28), -0.2)),
+            r"floats from -0\.2 to -0\.2, expected \[0, 1\], \[-1, 1\]",
+        ),
         (array(np.zeros((8, 28, 28), int)), "int64, expected uint8"),
         (array(np.zeros((8, 64, 64), np.uint8)), "64x64 pixels, expected 28x28"),
         (array(np.zeros((8, 784), np.uint8)), r"shape \(8, 784\)"),
@@ -244,8 +253,12 @@ def scored(digits, tmp_path, monkeypatch):
     def score(images, **options):
         np.savez(tmp_path / "a.npz", arr_0=images)
         lines = []
-        run, _ = record.score_path(tmp_path / "a.npz", out=tmp_path / "results", say=lines.append, **options)
-        return [line for line in lines if line.startswith("warning")], run.read_json("run.json")["warnings"]
+        run, _ = record.score_path(
+            tmp_path / "a.npz", out=tmp_path / "results", say=lines.append, **options
+        )
+        return [line for line in lines if line.startswith("warning")], run.read_json("run.json")[
+            "warnings"
+        ]
 
     return score
 

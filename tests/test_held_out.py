@@ -13,7 +13,11 @@ def entries(make_run, digits, tmp_path):
     """Two runs: one whose samples are held-out digits, one whose samples are noise."""
     facts = {"dataset": f"mnist5k@{digits.digest}"}
     make_run("digits", images=digits.held_out[600:620], facts=facts)
-    make_run("noise", images=np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8), facts=facts)
+    make_run(
+        "noise",
+        images=np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8),
+        facts=facts,
+    )
     return report.collect(tmp_path / "results")[0]
 
 
@@ -27,7 +31,9 @@ def test_digits_lie_among_digits_and_noise_apart(entries, tmp_path):
     }
 
     def gap(name):
-        return np.median([np.linalg.norm(points[held_out.REAL] - point, axis=1).min() for point in points[name]])
+        return np.median(
+            [np.linalg.norm(points[held_out.REAL] - point, axis=1).min() for point in points[name]]
+        )
 
     assert gap("noise card") > 2 * gap("digits card")
 

@@ -42,7 +42,15 @@ def cheap():
 
 
 def storage(count, kind=b"FloatStorage", key=b"0"):
-    return b"(X\x07\0\0\0storagectorch\n" + kind + b"\nX\x01\0\0\0" + key + b"X\x03\0\0\0cpu" + integer(count) + b"tQ"
+    return (
+        b"(X\x07\0\0\0storagectorch\n"
+        + kind
+        + b"\nX\x01\0\0\0"
+        + key
+        + b"X\x03\0\0\0cpu"
+        + integer(count)
+        + b"tQ"
+    )
 
 
 def integer(value):
@@ -52,19 +60,32 @@ def integer(value):
 
 def tensor(count, shape, stride):
     sizes = [b"(" + b"".join(map(integer, numbers)) + b"t" for numbers in (shape, stride)]
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(count) + integer(0) + b"".join(sizes) + b"\x89}tR"
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage(count)
+        + integer(0)
+        + b"".join(sizes)
+        + b"\x89}tR"
+    )
 
 
 def named(**values):
     """A pickle of a dictionary."""
-    items = b"".join(b"X" + struct.pack("<L", len(key)) + key.encode() + value for key, value in values.items())
+    items = b"".join(
+        b"X" + struct.pack("<L", len(key)) + key.encode() + value for key, value in values.items()
+    )
     return b"\x80\x02}(" + items + b"u."
 
 
 def archive(path, program, data=b"", **members):
     """A checkpoint as PyTorch writes it, around a pickle."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in {"data.pkl": program, "data/0": data, "version": b"3", **members}.items():
+        for name, content in {
+            "data.pkl": program,
+            "data/0": data,
+            "version": b"3",
+            **members,
+        }.items():
             file.writestr(f"archive/{name}", content)
     return path
 
@@ -83,7 +104,9 @@ def whole_network(path):
 
 
 def torch_script(path):
-    archive(path, named(a=b"N"), **{"code/__torch__.py": b"print(1)", "constants.pkl": b"\x80\x02)."})
+    archive(
+        path, named(a=b"N"), **{"code/__torch__.py": b"print(1)", "constants.pkl": b"\x80\x02)."}
+    )
 
 
 def tar(path):
@@ -140,21 +163,39 @@ def loop(path):
 
 
 WEIGHTS = {
-    "forty gigabytes": (of_pickle(named(a=tensor(HUGE, [HUGE], [1]))), "declares 37.25 GB, and no more than 1 GB"),
+    "forty gigabytes": (
+        of_pickle(named(a=tensor(HUGE, [HUGE], [1]))),
+        "declares 37.25 GB, and no more than 1 GB",
+    ),
     "stride 0": (of_pickle(named(a=tensor(1, [HUGE], [0])), data=bytes(4)), "declares 37.25 GB"),
     "a view of much": (of_pickle(named(a=tensor(HUGE, [1], [1]))), "declares 37.25 GB"),
-    "more dimensions than there are": (of_pickle(named(a=tensor(1, [10**30], [1]))), "a shape that cannot be"),
+    "more dimensions than there are": (
+        of_pickle(named(a=tensor(1, [10**30], [1]))),
+        "a shape that cannot be",
+    ),
     "outside its storage": (
         of_pickle(named(a=tensor(4, [9], [1])), data=bytes(16)),
         "a tensor that goes beyond its storage",
     ),
-    "too little data": (of_pickle(named(a=tensor(9, [9], [1])), data=bytes(4)), "it ends after 4 of 36 bytes"),
+    "too little data": (
+        of_pickle(named(a=tensor(9, [9], [1])), data=bytes(4)),
+        "it ends after 4 of 36 bytes",
+    ),
     "no data": (of_pickle(named(a=tensor(0, [0], [1]))), "does not fit UNet: at"),
     "an allocation": (calls, "found none; its keys: 'a'; write a load function"),
-    "deep nesting": (of_pickle(b"\x80\x02" + b"](" * 300_000 + b"e" * 300_000 + b"."), "expected tensors by name"),
+    "deep nesting": (
+        of_pickle(b"\x80\x02" + b"](" * 300_000 + b"e" * 300_000 + b"."),
+        "expected tensors by name",
+    ),
     "a hash that takes for ever": (of_pickle(nested_tuples(200)), "expected tensors by name"),
-    "a memo of gigabytes": (of_pickle(b"\x80\x02]r\xff\xff\xff\x7f."), "expected tensors by name, found a list"),
-    "endless": (of_pickle(b"\x80\x02]" + b"N0" * 1_500_000 + b"."), "more than 2000000 instructions"),
+    "a memo of gigabytes": (
+        of_pickle(b"\x80\x02]r\xff\xff\xff\x7f."),
+        "expected tensors by name, found a list",
+    ),
+    "endless": (
+        of_pickle(b"\x80\x02]" + b"N0" * 1_500_000 + b"."),
+        "more than 2000000 instructions",
+    ),
     "a list that is copied again and again": (
         of_pickle(
             b"\x80\x02](X\1\0\0\0aNeq\1]("
@@ -170,14 +211,35 @@ WEIGHTS = {
         "16 MB to describe its tensors",
     ),
     "pops what is not there": (of_pickle(b"\x80\x020."), "it is damaged"),
-    "an instruction of old": (of_pickle(b"(cos\nsystem\nX\x01\0\0\0:o."), "it is damaged .*instruction OBJ"),
-    "protocol 0": (lambda path: path.write_bytes(b"cos\nsystem\n(S'touch exploded'\ntR."), "neither a checkpoint of"),
-    "code": (of_pickle(b"\x80\x02cos\nsystem\nX\x0f\0\0\0touch exploded \x85R."), "object of the class os.system"),
-    "a pickle": (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "a pickle that torch.save did not write"),
-    "a whole network": (whole_network, "object of the class torch.nn.modules.conv.Conv2d.*torch.save.net.state_dict"),
-    "TorchScript": (torch_script, "a TorchScript archive, a program, which is not run here.*torch.save.net.state_dict"),
+    "an instruction of old": (
+        of_pickle(b"(cos\nsystem\nX\x01\0\0\0:o."),
+        "it is damaged .*instruction OBJ",
+    ),
+    "protocol 0": (
+        lambda path: path.write_bytes(b"cos\nsystem\n(S'touch exploded'\ntR."),
+        "neither a checkpoint of",
+    ),
+    "code": (
+        of_pickle(b"\x80\x02cos\nsystem\nX\x0f\0\0\0touch exploded \x85R."),
+        "object of the class os.system",
+    ),
+    "a pickle": (
+        lambda path: path.write_bytes(pickle.dumps({"a": 1})),
+        "a pickle that torch.save did not write",
+    ),
+    "a whole network": (
+        whole_network,
+        "object of the class torch.nn.modules.conv.Conv2d.*torch.save.net.state_dict",
+    ),
+    "TorchScript": (
+        torch_script,
+        "a TorchScript archive, a program, which is not run here.*torch.save.net.state_dict",
+    ),
     "a tar archive": (tar, "a tar archive, as PyTorch wrote before 0.1.10"),
-    "another zip": (lambda path: zipfile.ZipFile(path, "w").writestr("a", "b"), "a zip archive without the data.pkl"),
+    "another zip": (
+        lambda path: zipfile.ZipFile(path, "w").writestr("a", "b"),
+        "a zip archive without the data.pkl",
+    ),
     "many entries": (many_entries, "is no readable archive: too many entries"),
     "half an archive": (
         lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
@@ -195,7 +257,10 @@ WEIGHTS = {
     "a pipe": (fifo, "is a pipe, a device or a socket"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "is a pipe, a device or a socket"),
     "a loop": (loop, "Too many levels of symbolic links"),
-    "nothing": (lambda path: None, "no file .*x.pt; expected one, or one of the shipped cards: mnist"),
+    "nothing": (
+        lambda path: None,
+        "no file .*x.pt; expected one, or one of the shipped cards: mnist",
+    ),
 }
 
 
@@ -218,7 +283,11 @@ def test_weights(case, tmp_path, monkeypatch):
 
 # Of networks with layers just above 2 GB, in files of a few bytes: every tensor has stride 0.
 NETWORKS = {
-    "ffdnet": {"model.0.weight": [8_500, 5, 3, 3], "model.2.weight": [1, 1, 3, 3], "model.4.weight": [4, 1, 3, 3]},
+    "ffdnet": {
+        "model.0.weight": [8_500, 5, 3, 3],
+        "model.2.weight": [1, 1, 3, 3],
+        "model.4.weight": [4, 1, 3, 3],
+    },
     "spandrel": {
         "model.0.weight": [8_500, 1, 3, 3],
         **{f"model.{i}.weight": [1, 1, 3, 3] for i in range(2, 16, 2)},
@@ -238,7 +307,9 @@ NETWORKS = {
 def test_networks_that_a_small_file_says_are_large(name, tmp_path):
     tensors = {key: tensor(1, shape, [0] * len(shape)) for key, shape in NETWORKS[name].items()}
     archive(tmp_path / "x.pt", named(**tensors), data=bytes(4))
-    with pytest.raises(UsageError, match=r"^--weights: .*x\.pt.* describes a network that takes more than 2 GB"):
+    with pytest.raises(
+        UsageError, match=r"^--weights: .*x\.pt.* describes a network that takes more than 2 GB"
+    ):
         denoisers.load(name, str(tmp_path / "x.pt"), sigma_255="25")
 
 
@@ -247,7 +318,9 @@ def test_what_a_file_may_hold_is_a_setting(tmp_path):
     before = reading.allowed()
     try:
         reading.allow(reading.parse_bytes("3K"))
-        with pytest.raises(UsageError, match=r"declares 3\.906 KB, and no more than 3 KB are read; .*--max-bytes"):
+        with pytest.raises(
+            UsageError, match=r"declares 3\.906 KB, and no more than 3 KB are read; .*--max-bytes"
+        ):
             weights.read_state(tmp_path / "x.pt")
         reading.allow(reading.parse_bytes("4K"))
         assert weights.read_state(tmp_path / "x.pt")["a"].shape == (1000,)
@@ -286,9 +359,12 @@ def npz(path, *arrays, kind=zipfile.ZIP_DEFLATED):
 def png(size, *chunks, tail=True):
     """A PNG of that size in its header, and of little data."""
     header = struct.pack(">LLBBBBB", *size, 8, 0, 0, 0, 0)
-    chunks = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(900)))] + [(b"IEND", b"")] * tail
+    chunks = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(900)))] + [
+        (b"IEND", b"")
+    ] * tail
     body = (
-        struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data)) for name, data in chunks
+        struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+        for name, data in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
@@ -303,15 +379,30 @@ def content(data):
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EndComments\n(exploded) (w) file closefile\nshowpage\n"
 SCORED = {
-    ("a.npz", "forty gigabytes"): (lambda path: npz(path, npy((10**8, 28, 28))), "declares 73.02 GB"),
+    ("a.npz", "forty gigabytes"): (
+        lambda path: npz(path, npy((10**8, 28, 28))),
+        "declares 73.02 GB",
+    ),
     ("a.npz", "another size"): (
         lambda path: npz(path, npy((6, 10**5, 10**5))),
         "images of 100000x100000 pixels, expected 28x28",
     ),
-    ("a.npz", "more numbers than there are"): (lambda path: npz(path, npy((10**300, 28, 28))), "declares 1.1e\\+12 TB"),
-    ("a.npz", "no numbers"): (lambda path: npz(path, npy((6, 28, -28))), "cannot be read as arrays: an array of shape"),
-    ("a.npz", "objects"): (lambda path: npz(path, npy((6, 28, 28), "|O")), "holds objects of Python's"),
-    ("a.npz", "a long header"): (lambda path: npz(path, npy("(" * 50_000)), "cannot be read as arrays"),
+    ("a.npz", "more numbers than there are"): (
+        lambda path: npz(path, npy((10**300, 28, 28))),
+        "declares 1.1e\\+12 TB",
+    ),
+    ("a.npz", "no numbers"): (
+        lambda path: npz(path, npy((6, 28, -28))),
+        "cannot be read as arrays: an array of shape",
+    ),
+    ("a.npz", "objects"): (
+        lambda path: npz(path, npy((6, 28, 28), "|O")),
+        "holds objects of Python's",
+    ),
+    ("a.npz", "a long header"): (
+        lambda path: npz(path, npy("(" * 50_000)),
+        "cannot be read as arrays",
+    ),
     ("a.npz", "too little data"): (
         lambda path: npz(path, npy((6, 28, 28), data=b"1")),
         "it ends after 1 of 4704 bytes",
@@ -327,19 +418,31 @@ SCORED = {
     ("a.npz", "nothing"): (npz, "holds no array"),
     ("a.npy", "forty gigabytes"): (content(npy((10**8, 28, 28), "<f8")), "declares 584.1 GB"),
     ("a.npy", "a pipe"): (fifo, "is a pipe, a device or a socket"),
-    ("a.npy", "a device"): (lambda path: path.symlink_to("/dev/zero"), "is a pipe, a device or a socket"),
+    ("a.npy", "a device"): (
+        lambda path: path.symlink_to("/dev/zero"),
+        "is a pipe, a device or a socket",
+    ),
     ("a.npy", "a loop"): (loop, "no file or folder"),
-    ("a.pt", "stride 0"): (of_pickle(tensor(1, [10**8, 28, 28], [0, 0, 0])[:-1] + b"R."), "declares 292.1 GB"),
+    ("a.pt", "stride 0"): (
+        of_pickle(tensor(1, [10**8, 28, 28], [0, 0, 0])[:-1] + b"R."),
+        "declares 292.1 GB",
+    ),
     ("a.pt", "another size"): (
         of_pickle(tensor(1, [10**5, 10**5], [0, 0]) + b"."),
         "an array of shape .100000, 100000.",
     ),
-    ("a.pt", "TorchScript"): (torch_script, "a TorchScript archive.*; expected an .npz with arr_0, a folder of PNGs"),
+    ("a.pt", "TorchScript"): (
+        torch_script,
+        "a TorchScript archive.*; expected an .npz with arr_0, a folder of PNGs",
+    ),
     ("a.png", "one image"): (
         lambda path: Image.new("L", (28, 28)).save(path),
         "holds 1 image; scores need at least 6; a folder",
     ),
-    ("a.png", "a bomb"): (content(png((2**31 - 1, 2**31 - 1))), "declares more pixels than any photograph has"),
+    ("a.png", "a bomb"): (
+        content(png((2**31 - 1, 2**31 - 1))),
+        "declares more pixels than any photograph has",
+    ),
     ("a.png", "a smaller bomb"): (
         content(png((15_000, 15_000))),
         "declares more pixels than any",
@@ -350,7 +453,10 @@ SCORED = {
         content(png((28, 28), (b"zTXt", b"x\0\0" + zlib.compress(bytes(10**8))))),
         "Decompressed data too large",
     ),
-    ("a.png", "truncated"): (content(png((28, 28))[:40]), "cannot be read as an image|holds 1 image"),
+    ("a.png", "truncated"): (
+        content(png((28, 28))[:40]),
+        "cannot be read as an image|holds 1 image",
+    ),
     ("a.tif", "no TIFF"): (content(b"II*\0" + b"\xff" * 99), "cannot be read as an image"),
     ("a.webp", "no WebP"): (content(b"RIFF\xff\xff\xff\x7fWEBPVP8 "), "cannot be read as an image"),
 }
@@ -377,7 +483,9 @@ def test_images_to_score(name, case, tmp_path, digits, monkeypatch):
 def test_only_the_formats_that_are_meant_are_opened(form, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "x.dat", form)
     os.rename(tmp_path / "x.dat", tmp_path / "x.png")
-    with pytest.raises(UsageError, match=r"x\.png cannot be read as an image: it is none of PNG, JPEG, BMP, TIFF"):
+    with pytest.raises(
+        UsageError, match=r"x\.png cannot be read as an image: it is none of PNG, JPEG, BMP, TIFF"
+    ):
         photographs.read(tmp_path)
 
 
@@ -441,7 +549,14 @@ def test_cards(make, said, tmp_path, checkpoints):
 COMMANDS = {
     "PATH": ["score", "{}"],
     "--weights": ["check", "ffdnet", "--weights", "{}"],
-    "--features-weights": ["score", "{}", "--features", "timm:test_resnet", "--features-weights", "{}"],
+    "--features-weights": [
+        "score",
+        "{}",
+        "--features",
+        "timm:test_resnet",
+        "--features-weights",
+        "{}",
+    ],
     "--images": ["gauge", "--denoiser", "median", "--images", "{}"],
     "--data": ["train", "kbnet", "--data", "{}", "--epochs", "1", "--name", "x"],
 }
@@ -468,10 +583,18 @@ def test_sentences_begin_with_the_flag(flag, bench, tmp_path, digits, monkeypatc
 
 
 def test_memory_that_is_not_to_be_had_is_said_in_a_sentence(bench, monkeypatch):
-    for error in (MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: ...")):
-        monkeypatch.setattr("bench.data.datasets.load", lambda *args, error=error: (_ for _ in ()).throw(error))
+    for error in (
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: ..."),
+    ):
+        monkeypatch.setattr(
+            "bench.data.datasets.load", lambda *args, error=error: (_ for _ in ()).throw(error)
+        )
         status, _, err = bench("gauge", "--denoiser", "median", "--num", "5")
-        assert (status, err.splitlines()[-1]) == (1, "error: there is not enough free memory for this")
+        assert (status, err.splitlines()[-1]) == (
+            1,
+            "error: there is not enough free memory for this",
+        )
 
 
 def test_every_command_is_limited_to_the_memory_that_there_is(bench, monkeypatch):

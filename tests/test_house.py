@@ -8,15 +8,40 @@ import pytest
 ROOT = Path(__file__).parents[1]
 WINGS = ("data", "sampling", "scoring", "probes", "studies", "report", "cli")
 # The ground: it imports nothing of a wing. `images` is numpy and torch; `machine` asks denoisers.base for a dtype.
-GROUND = ("arrays", "bounds", "files", "folders", "images", "machine", "names", "noise", "progress", "runs", "sheets")
+GROUND = (
+    "arrays",
+    "bounds",
+    "files",
+    "folders",
+    "images",
+    "machine",
+    "names",
+    "noise",
+    "progress",
+    "runs",
+    "sheets",
+)
 GROUND += ("text",)
 # Of denoisers, what reading, checking and failing need, whoever does it.
-COMMON = ("bounds", "checkpoints", "errors", "files", "layouts", "memory", "pickled", "precision", "reading", "weights")
+COMMON = (
+    "bounds",
+    "checkpoints",
+    "errors",
+    "files",
+    "layouts",
+    "memory",
+    "pickled",
+    "precision",
+    "reading",
+    "weights",
+)
 
 
 def modules():
     """Module -> its path, for all of the product's code."""
-    paths = [path for name in ("bench", "denoisers") for path in sorted((ROOT / name).rglob("*.py"))]
+    paths = [
+        path for name in ("bench", "denoisers") for path in sorted((ROOT / name).rglob("*.py"))
+    ]
     names = (path.relative_to(ROOT).with_suffix("").parts for path in paths)
     return {
         ".".join(parts[:-1] if parts[-1] == "__init__" else parts): path
@@ -51,7 +76,9 @@ def room(module):
     return "ground" if rest[0] in GROUND else rest[0]
 
 
-ARROWS = sorted({(room(a), room(b), a, b) for a in MODULES for b in imports(a) if room(a) != room(b)})
+ARROWS = sorted(
+    {(room(a), room(b), a, b) for a in MODULES for b in imports(a) if room(a) != room(b)}
+)
 NEVER = {
     "scoring": ("sampling", "probes"),
     "sampling": ("scoring", "probes"),
@@ -65,7 +92,9 @@ NEVER = {
 
 @pytest.mark.parametrize("wing", NEVER)
 def test_a_wing_knows_nothing_of_those_it_must_not(wing):
-    assert [f"{a} -> {b}" for start, end, a, b in ARROWS if start == wing and end in NEVER[wing]] == []
+    assert [
+        f"{a} -> {b}" for start, end, a, b in ARROWS if start == wing and end in NEVER[wing]
+    ] == []
 
 
 def test_nobody_knows_the_command_line():
@@ -78,7 +107,10 @@ def test_samplers_know_nothing_of_bench():
 
 def test_no_module_is_part_of_a_circle():
     """Of imports at the top or in functions: whoever is begun with, all it reaches is without it."""
-    known = {module: {name for name in imports(module) if not MODULES[name].match("__init__.py")} for module in MODULES}
+    known = {
+        module: {name for name in imports(module) if not MODULES[name].match("__init__.py")}
+        for module in MODULES
+    }
 
     def reached(start):
         found, left = set(), [start]

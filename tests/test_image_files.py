@@ -40,7 +40,9 @@ def read(path, colour=False):
 
 
 def deep(kind):
-    return Image.frombytes(kind, GREYS.shape[::-1], (GREYS.astype(">u2" if "B" in kind else "<u2") * 257).tobytes())
+    return Image.frombytes(
+        kind, GREYS.shape[::-1], (GREYS.astype(">u2" if "B" in kind else "<u2") * 257).tobytes()
+    )
 
 
 def chunk(name, data):
@@ -50,7 +52,13 @@ def chunk(name, data):
 def raw_png(depth, colour, rows, *chunks):
     """A PNG that Pillow does not write: 4 x 4 pixels."""
     header = chunk(b"IHDR", struct.pack(">LLBBBBB", 4, 4, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + b"".join(chunks)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 ACCEPTED = {
@@ -116,12 +124,28 @@ REFUSED = {
     "CMYK as JPEG": ("a.jpg", saved(Image.fromarray(GREYS).convert("CMYK")), "CMYK"),
     "YCbCr": ("a.tif", saved(Image.fromarray(COLOUR).convert("YCbCr")), "YCbCr"),
     "LAB": ("a.tif", saved(Image.fromarray(GREYS).convert("RGB").convert("LAB")), "Lab"),
-    "16 bit of colour": ("a.png", lambda path: path.write_bytes(raw_png(16, 2, 4 * (b"\0" + bytes(24)))), "16 bit a"),
-    "16 bit and alpha": ("a.png", lambda path: path.write_bytes(raw_png(16, 4, 4 * (b"\0" + bytes(16)))), "16 bit a"),
+    "16 bit of colour": (
+        "a.png",
+        lambda path: path.write_bytes(raw_png(16, 2, 4 * (b"\0" + bytes(24)))),
+        "16 bit a",
+    ),
+    "16 bit and alpha": (
+        "a.png",
+        lambda path: path.write_bytes(raw_png(16, 4, 4 * (b"\0" + bytes(16)))),
+        "16 bit a",
+    ),
     "16 bit, 0 is white": ("a.tif", saved(deep("I;16"), tiffinfo={262: 0}), "0 is white"),
     "16 bit, all but black": ("a.png", saved(Image.fromarray(GREYS.astype("u2"))), "all but black"),
-    "F up to 2": ("a.tif", saved(Image.fromarray((GREYS / 127.5).astype("f4"))), "floats from 0 to 2"),
-    "F, infinite": ("a.tif", saved(Image.fromarray(np.full((4, 4), np.inf, "f4"))), "16 values that are not finite"),
+    "F up to 2": (
+        "a.tif",
+        saved(Image.fromarray((GREYS / 127.5).astype("f4"))),
+        "floats from 0 to 2",
+    ),
+    "F, infinite": (
+        "a.tif",
+        saved(Image.fromarray(np.full((4, 4), np.inf, "f4"))),
+        "16 values that are not finite",
+    ),
     "TIFF of two": ("a.tif", several, "several images"),
     "animated PNG": ("a.png", several, "several images"),
     "animated WebP": ("a.webp", several, "several images"),
@@ -171,14 +195,17 @@ def test_images_are_turned_as_they_say(name, orientation, tmp_path):
 
 def test_the_first_image_of_a_camera_is_the_photograph(tmp_path):
     picture = Image.fromarray(GREYS)
-    picture.save(tmp_path / "a.mpo", "MPO", save_all=True, append_images=[Image.new("L", (8, 8), 255)])
+    picture.save(
+        tmp_path / "a.mpo", "MPO", save_all=True, append_images=[Image.new("L", (8, 8), 255)]
+    )
     (tmp_path / "a.mpo").rename(tmp_path / "a.jpg")
     picture.save(tmp_path / "b.jpg")
     assert np.array_equal(read(tmp_path / "a.jpg"), read(tmp_path / "b.jpg"))
 
 
 def test_the_range_of_floats_is_that_of_the_set(tmp_path):
-    dark, bright = (GREYS / 510 - 1).astype("f4"), (GREYS / 510).astype("f4")  # in [-1, 1]: -1 to -0.5, and 0 to 0.5
+    # In [-1, 1]: -1 to -0.5, and 0 to 0.5.
+    dark, bright = (GREYS / 510 - 1).astype("f4"), (GREYS / 510).astype("f4")
     for name, values in {"a.tif": dark, "b.tif": bright}.items():
         Image.fromarray(values).save(tmp_path / name)
     Image.fromarray(GREYS).save(tmp_path / "c.png")

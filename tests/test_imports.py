@@ -56,7 +56,12 @@ def digest(name):
 def nothing_is_left(tmp_path, monkeypatch):
     """Neither in sys.path nor on disk nor in the import system; and what Python knew, it knows."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    before = list(sys.path), sys.path, list(sys.meta_path), {name: sys.modules[name] for name in ("torch", "synthetic")}
+    before = (
+        list(sys.path),
+        sys.path,
+        list(sys.meta_path),
+        {name: sys.modules[name] for name in ("torch", "synthetic")},
+    )
     yield
     monkeypatch.undo()
     assert (list(sys.path), sys.path, list(sys.meta_path)) == before[:3]
@@ -67,16 +72,23 @@ def nothing_is_left(tmp_path, monkeypatch):
 WAYS = {
     "beside it": ({}, "helper.py"),
     "of a package": ({"top": "from pkg import helper"}, "pkg/helper.py"),
-    "in a folder that is no package": ({"top": "from folder.sub import helper"}, "folder/sub/helper.py"),
+    "in a folder that is no package": (
+        {"top": "from folder.sub import helper"},
+        "folder/sub/helper.py",
+    ),
     "relative, inside a package": ({"top": "from pkg.deep import helper"}, "pkg/inner.py"),
     "of a name": ({"top": "from helper import VALUE\nclass helper: VALUE = VALUE"}, "helper.py"),
     "all of it": ({"top": "from far import *\nclass helper: VALUE = V"}, "far.py"),
     "by a path of its own": (
-        {"top": "import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport helper"},
+        {
+            "top": "import sys, os\nsys.path.insert(0, os.path.dirname(__file__) + '/lib')\nimport helper"
+        },
         "lib/helper.py",
     ),
     "by a new list of paths": (
-        {"top": "import sys, os\nsys.path = [os.path.dirname(__file__) + '/lib', *sys.path]\nimport helper"},
+        {
+            "top": "import sys, os\nsys.path = [os.path.dirname(__file__) + '/lib', *sys.path]\nimport helper"
+        },
         "lib/helper.py",
     ),
     "when it is loaded": ({"top": "", "inside": "global helper; import helper"}, "helper.py"),
@@ -85,12 +97,18 @@ WAYS = {
         "helper.py",
     ),
     "by a computed name, when it is loaded": (
-        {"top": "import importlib", "inside": "global helper; helper = importlib.import_module(name)"},
+        {
+            "top": "import importlib",
+            "inside": "global helper; helper = importlib.import_module(name)",
+        },
         "helper.py",
     ),
     "when it is called": ({"top": "", "lazy": "import helper"}, "helper.py"),
     "when it is called, by a path of its own": (
-        {"top": "import sys, os\nsys.path.append(os.path.dirname(__file__) + '/lib')", "lazy": "import helper"},
+        {
+            "top": "import sys, os\nsys.path.append(os.path.dirname(__file__) + '/lib')",
+            "lazy": "import helper",
+        },
         "lib/helper.py",
     ),
     "by another": ({"top": "import first as helper"}, "second.py"),
@@ -119,7 +137,8 @@ def test_a_helper_counts_however_it_is_imported(tmp_path, monkeypatch, way):
     write(tmp_path, FILES)
     name = plug(tmp_path, **keywords)
     content = "VALUE = V = {}\n"
-    if way == "from its file":  # Python's own loader keeps what it compiled, and tells edits apart by time and length
+    # Python's own loader keeps what it compiled, and tells edits apart by time and length.
+    if way == "from its file":
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
     write(tmp_path, {helper: content.format(1)})
     assert value(name) == 1
@@ -145,7 +164,10 @@ def test_what_is_not_imported_does_not_count(tmp_path):
 
 
 def test_the_digest_does_not_depend_on_the_place(tmp_path):
-    names = [plug(tmp_path / folder, "from pkg import helper", pkg__helper="VALUE = 1") for folder in ("a", "deep/b")]
+    names = [
+        plug(tmp_path / folder, "from pkg import helper", pkg__helper="VALUE = 1")
+        for folder in ("a", "deep/b")
+    ]
     assert digest(names[0]) == digest(names[1])
     write(tmp_path, {"a/pkg/helper.py": "VALUE = 2"})
     assert digest(names[0]) != digest(names[1])
@@ -154,7 +176,9 @@ def test_the_digest_does_not_depend_on_the_place(tmp_path):
 @pytest.mark.parametrize("lazy", ["pass", "import helper"])
 def test_two_plug_ins_with_helpers_of_one_name_are_not_mixed_up(tmp_path, lazy):
     top = "import helper" if lazy == "pass" else ""
-    names = [plug(tmp_path / place, top, lazy, helper=f"VALUE = {i}") for i, place in enumerate("abc")]
+    names = [
+        plug(tmp_path / place, top, lazy, helper=f"VALUE = {i}") for i, place in enumerate("abc")
+    ]
     found = [registry.load(name) for name in names]
     for i, j in itertools.permutations(range(3), 2):
         assert [found[k](X, SIGMA).max().item() for k in (i, j)] == [i, j]
@@ -184,7 +208,13 @@ def test_a_plug_in_that_fails_leaves_nothing(tmp_path):
 
 def test_what_is_installed_does_not_count_and_is_not_replaced(tmp_path):
     """A file beside a plug-in is not taken for a module of the standard library, or for torch, by its name."""
-    name = plug(tmp_path, "import json, torch, numpy, einops, helper", helper="VALUE = 1", torch="1 / 0", json="1 / 0")
+    name = plug(
+        tmp_path,
+        "import json, torch, numpy, einops, helper",
+        helper="VALUE = 1",
+        torch="1 / 0",
+        json="1 / 0",
+    )
     first = digest(name)
     assert value(name) == 1
     write(tmp_path, {"torch.py": "2 / 0"})
@@ -217,10 +247,15 @@ def test_a_helper_in_an_archive(tmp_path, monkeypatch):
 def test_a_compiled_module_counts(tmp_path):
     """Which one it is decides nothing here: a copy of one of the standard library's, with something after its end."""
     suffix = EXTENSION_SUFFIXES[0]
-    source = next(Path(entry) for entry in sys.path if entry.endswith("lib-dynload")).glob(f"_crypt*{suffix}")
+    source = next(Path(entry) for entry in sys.path if entry.endswith("lib-dynload")).glob(
+        f"_crypt*{suffix}"
+    )
     path = tmp_path / f"_crypt{suffix}"
     shutil.copy(next(source), path)
-    name = plug(tmp_path, "class helper: VALUE = 1\ntry:\n    import compiled\nexcept ImportError:\n    pass")
+    name = plug(
+        tmp_path,
+        "class helper: VALUE = 1\ntry:\n    import compiled\nexcept ImportError:\n    pass",
+    )
     shutil.move(path, tmp_path / f"compiled{suffix}")
     first = digest(name)
     with open(tmp_path / f"compiled{suffix}", "ab") as file:
@@ -230,8 +265,17 @@ def test_a_compiled_module_counts(tmp_path):
 
 def test_helpers_of_a_module_count_too(tmp_path, monkeypatch):
     """One that is found by PYTHONPATH, or through an editable install, which is a folder on the path."""
-    write(tmp_path, {"plug.py": PLUG.format(top="import helper", lazy="pass", inside="pass"), "helper.py": "VALUE = 1"})
-    write(tmp_path, {"package/__init__.py": "", "package/inner.py": (tmp_path / "plug.py").read_text()})
+    write(
+        tmp_path,
+        {
+            "plug.py": PLUG.format(top="import helper", lazy="pass", inside="pass"),
+            "helper.py": "VALUE = 1",
+        },
+    )
+    write(
+        tmp_path,
+        {"package/__init__.py": "", "package/inner.py": (tmp_path / "plug.py").read_text()},
+    )
     monkeypatch.syspath_prepend(tmp_path)
     names = ["plug:load", "package.inner:load"]
     first = [digest(name) for name in names]

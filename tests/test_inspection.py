@@ -17,7 +17,9 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 
 def resized(images, side):
-    return np.stack([np.asarray(Image.fromarray(image).resize((side, side), 2)) for image in images])
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((side, side), 2)) for image in images]
+    )
 
 
 def framed(images, value=0):
@@ -27,10 +29,16 @@ def framed(images, value=0):
 REFUSED = {
     "all black": (lambda x: x * 0, "grey level 0 all over"),
     "all white": (lambda x: x * 0 + 255, "grey level 255 all over"),
-    "each of one grey": (lambda x: x * 0 + np.arange(len(x), dtype=np.uint8)[:, None, None], "one of 60 grey levels"),
+    "each of one grey": (
+        lambda x: x * 0 + np.arange(len(x), dtype=np.uint8)[:, None, None],
+        "one of 60 grey levels",
+    ),
     "zeros and ones": (lambda x: x // 128, "0 and 1 of 255, all but black: values in .0, 1. cast"),
     "[0, 1] cast": (lambda x: (x / 255).astype(np.uint8), "0 and 1 of 255"),
-    "[-1, 1] cast": (lambda x: (x / 127.5 - 1).astype(np.int8).view(np.uint8), r"0, 1, 255 only: values in \[-1, 1\]"),
+    "[-1, 1] cast": (
+        lambda x: (x / 127.5 - 1).astype(np.int8).view(np.uint8),
+        r"0, 1, 255 only: values in \[-1, 1\]",
+    ),
     "copies of one": (lambda x: x[:1].repeat(len(x), 0), "holds one image, 60 times"),
 }
 WARNED = {
@@ -66,10 +74,13 @@ def test_digits_raise_no_doubt(number, digits):
         inspection.framed(framed(images), digits, "")
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.rglob("grid.png")), ids=lambda path: path.parents[1].name)
+@pytest.mark.parametrize(
+    "path", sorted(REFERENCE.rglob("grid.png")), ids=lambda path: path.parents[1].name
+)
 def test_what_denoisers_made_raises_no_doubt_however_bad_it_is(path, digits):
     images = sheets.images_of(pictures.read_picture(path))
-    assert all("copies" in line for line in inspection.inspect(images, digits, ""))  # of `ideal`, and true
+    # Of `ideal`, and true.
+    assert all("copies" in line for line in inspection.inspect(images, digits, ""))
     inspection.framed(framed(images), digits, "")
 
 
@@ -77,8 +88,16 @@ def test_what_denoisers_made_raises_no_doubt_however_bad_it_is(path, digits):
 @pytest.mark.parametrize("how", ["NEAREST", "BILINEAR", "BICUBIC", "LANCZOS", "BOX"])
 def test_digits_resized_to_the_framed_size_are_refused(number, how, digits):
     way = Image.Resampling[how]
-    images = np.stack([np.asarray(Image.fromarray(image).resize((32, 32), way)) for image in digits.held_out[:number]])
-    with pytest.raises(UsageError, match=r"x\.npz holds images of 32x32 whose digits have 1\.1.* times the usual size"):
+    images = np.stack(
+        [
+            np.asarray(Image.fromarray(image).resize((32, 32), way))
+            for image in digits.held_out[:number]
+        ]
+    )
+    with pytest.raises(
+        UsageError,
+        match=r"x\.npz holds images of 32x32 whose digits have 1\.1.* times the usual size",
+    ):
         inspection.framed(images, digits, "x.npz")
 
 
@@ -92,6 +111,10 @@ def test_noise_has_no_background_and_no_size(digits, rng):
     noise = rng.integers(0, 256, (N, 32, 32), dtype=np.uint8)
     inspection.framed(noise, digits, "")
     assert inspection.inspect(noise[:, 2:-2, 2:-2], digits, "") == []
-    faint = np.clip(framed(digits.held_out[:N]) + rng.normal(0, 20, noise.shape), 0, 255).round().astype(np.uint8)
+    faint = (
+        np.clip(framed(digits.held_out[:N]) + rng.normal(0, 20, noise.shape), 0, 255)
+        .round()
+        .astype(np.uint8)
+    )
     inspection.framed(faint, digits, "")
     assert inspection.inspect(faint[:, 2:-2, 2:-2], digits, "") == []

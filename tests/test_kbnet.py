@@ -22,9 +22,12 @@ def awake(net, generator):
 
 @pytest.mark.parametrize(("group", "gradient"), [(4, False), (4, True), (2, False)])
 def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, group, gradient):
-    monkeypatch.setattr(kbnet.net, "TILE", 5000)  # several tiles of lines and images, the last ones smaller
+    # Several tiles of lines and images, the last ones smaller.
+    monkeypatch.setattr(kbnet.net, "TILE", 5000)
     monkeypatch.setattr(kbnet.net, "RUN", 18)
-    x, attention = (torch.randn(3, n, 13, 9, generator=generator, dtype=torch.float64) for n in (16, 8))
+    x, attention = (
+        torch.randn(3, n, 13, 9, generator=generator, dtype=torch.float64) for n in (16, 8)
+    )
     weight = torch.randn(1, 8, 16 * group * 9, generator=generator, dtype=torch.float64)
     bias = torch.randn(1, 8, 16, generator=generator, dtype=torch.float64)
     expected = sum(
@@ -33,14 +36,18 @@ def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, 
         for n in range(8)
     )
     with torch.set_grad_enabled(gradient):
-        assert torch.allclose(kernel_basis_attention(x, attention, weight, bias), expected, atol=1e-10)
+        assert torch.allclose(
+            kernel_basis_attention(x, attention, weight, bias), expected, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("height", [16, 35])
 def test_without_gradient_the_same_by_other_ways(generator, monkeypatch, height):
     for name, value in {"PART": 3000, "BLOCK": 8, "WIDE": 16, "FEW": 2, "TILE": 5000}.items():
         monkeypatch.setattr(kbnet.net, name, value)
-    net = awake(KBNet(width=16, encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1), bases=8), generator).double()
+    net = awake(
+        KBNet(width=16, encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1), bases=8), generator
+    ).double()
     x = torch.randn(5, 1, height, 16, generator=generator, dtype=torch.float64)
     given = x.clone()
     with torch.enable_grad():
@@ -63,10 +70,16 @@ def test_size_of_the_published_network():
     assert state["ups.0.0.weight"].shape == (2048, 1024, 1, 1)
 
 
-@pytest.mark.parametrize("wrap", [lambda s: {"net": {f"module.{k}": v for k, v in s.items()}, "epoch": 3}, None])
+@pytest.mark.parametrize(
+    "wrap", [lambda s: {"net": {f"module.{k}": v for k, v in s.items()}, "epoch": 3}, None]
+)
 @pytest.mark.parametrize(
     "shape",
-    [TINY, TINY | {"channels": 3, "lightweight": True, "ffn_scale": 1.5}, {"encoder": (1, 1, 1, 1), "middle": 1}],
+    [
+        TINY,
+        TINY | {"channels": 3, "lightweight": True, "ffn_scale": 1.5},
+        {"encoder": (1, 1, 1, 1), "middle": 1},
+    ],
     ids=["grey", "lightweight", "width 64"],
 )
 def test_equals_spandrel(tmp_path, generator, shape, wrap):
@@ -86,7 +99,9 @@ def test_every_wrapper_loads(tmp_path, wrapper):
     net = KBNet(**TINY)
     torch.save({wrapper: net.state_dict()}, tmp_path / "a.pth")
     loaded = kbnet.load(str(tmp_path / "a.pth"), sigma_255="0-50")
-    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), loaded.net.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(net.parameters(), loaded.net.parameters(), strict=True)
+    )
     assert loaded.spec.sigma_max == pytest.approx(50 / 127.5)
     assert loaded.spec.sigma_min == 0
 
@@ -141,7 +156,8 @@ def test_patches_are_turned_flipped_and_cut_from_the_image(generator):
     image = torch.arange(36.0).reshape(1, 1, 6, 6).expand(300, -1, -1, -1)
     patches = augmented(image, 5, generator)
     assert patches.shape == (300, 1, 5, 5)
-    assert len({tuple(p.flatten().tolist()) for p in patches}) == 4 * 8  # four corners, eight orientations
+    # Four corners, eight orientations.
+    assert len({tuple(p.flatten().tolist()) for p in patches}) == 4 * 8
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])

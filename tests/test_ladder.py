@@ -12,7 +12,13 @@ RUNGS = (
     Rung("A0", "Gaussian model", denoiser="gaussian"),
     Rung("A1", "not clipped", denoiser="gaussian", against="A0", setting={"clip": False}),
     Rung("A12", "memorises", denoiser="ideal", against="A1"),
-    Rung("A6", "in band", denoiser="identity", against="A12", setting={"sigma_max": 0.4, "start": "held-out"}),
+    Rung(
+        "A6",
+        "in band",
+        denoiser="identity",
+        against="A12",
+        setting={"sigma_max": 0.4, "start": "held-out"},
+    ),
     Rung("X", "breaks", denoiser="identity", against="A12", setting={"steps": 3}),
 )
 
@@ -57,4 +63,5 @@ def test_every_rung_is_compared_with_one_before_it_and_has_its_setting():
     assert len(set(names)) == len(names)
     for i, rung in enumerate(ladder.LADDER):
         assert rung.against is None or rung.against in names[:i]
-        ladder.SamplingPlan(**{"num": 256, "steps": 50, **rung.setting})  # raises if it cannot be run
+        # Raises if it cannot be run.
+        ladder.SamplingPlan(**{"num": 256, "steps": 50, **rung.setting})

@@ -83,22 +83,32 @@ PLAIN = {
     "a state_dict": lambda state: {"state_dict": state},
     "a model": lambda state: {"model": state},
     "params": lambda state: {"params": state},
-    "Lightning's": lambda state: {"state_dict": prefixed("model.", state), "pytorch-lightning_version": "2.5"},
+    "Lightning's": lambda state: {
+        "state_dict": prefixed("model.", state),
+        "pytorch-lightning_version": "2.5",
+    },
     "Lightning's, of another name": lambda state: {"state_dict": prefixed("denoiser.net.", state)},
     "Lightning's, with its loss": lambda state: {
         "state_dict": prefixed("net.", state) | {"loss.vgg.weight": torch.zeros(9)}
     },
     "DataParallel's": lambda state: {"model": prefixed("module.", state)},
     "a compiled network's": lambda state: prefixed("_orig_mod.", state),
-    "compiled parts": lambda state: {key.replace(".", "._orig_mod.", 1): value for key, value in state.items()},
+    "compiled parts": lambda state: {
+        key.replace(".", "._orig_mod.", 1): value for key, value in state.items()
+    },
     "both": lambda state: prefixed("module._orig_mod.", state),
     "a name of one's own": lambda state: {"my_unet": state},
     "two levels": lambda state: {"checkpoint": {"model": {"state_dict": state}}},
     "parameters, not tensors": lambda state: {
-        key: nn.Parameter(value) if value.is_floating_point() else value for key, value in state.items()
+        key: nn.Parameter(value) if value.is_floating_point() else value
+        for key, value in state.items()
     },
-    "from before counters": lambda state: {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")},
-    "half precision": lambda state: {"model": {key: value.double() for key, value in state.items()}},
+    "from before counters": lambda state: {
+        k: v for k, v in state.items() if not k.endswith("num_batches_tracked")
+    },
+    "half precision": lambda state: {
+        "model": {key: value.double() for key, value in state.items()}
+    },
 }
 
 
@@ -121,19 +131,38 @@ def averaged_model(net):
 
 def shadow(net):
     """As torch_ema and diffusers save it: a list, in the order of the parameters."""
-    return {"decay": 0.999, "num_updates": 5, "shadow_params": [parameter.data for parameter in net.parameters()]}
+    return {
+        "decay": 0.999,
+        "num_updates": 5,
+        "shadow_params": [parameter.data for parameter in net.parameters()],
+    }
 
 
 AVERAGED = {
     "ema": lambda net, ema: {"model": net.state_dict(), "ema": ema.state_dict()},
-    "ema_model": lambda net, ema: {"model_state_dict": net.state_dict(), "ema_model": ema.state_dict()},
+    "ema_model": lambda net, ema: {
+        "model_state_dict": net.state_dict(),
+        "ema_model": ema.state_dict(),
+    },
     "params_ema": lambda net, ema: {"params": net.state_dict(), "params_ema": ema.state_dict()},
     "model_ema": lambda net, ema: {"model": net.state_dict(), "model_ema": averaged_model(ema)},
-    "ema_state_dict": lambda net, ema: {"state_dict": net.state_dict(), "ema_state_dict": ema.state_dict()},
+    "ema_state_dict": lambda net, ema: {
+        "state_dict": net.state_dict(),
+        "ema_state_dict": ema.state_dict(),
+    },
     "average": lambda net, ema: {"model": net.state_dict(), "average": ema.state_dict()},
-    "ema.module": lambda net, ema: {"model": net.state_dict(), "ema": {"module": ema.state_dict(), "decay": 0.9}},
-    "ema.shadow_params": lambda net, ema: {"model": prefixed("module.", net.state_dict()), "ema": shadow(ema)},
-    "ema.shadow": lambda net, ema: {"model": net.state_dict(), "ema": {"shadow": dict(ema.named_parameters())}},
+    "ema.module": lambda net, ema: {
+        "model": net.state_dict(),
+        "ema": {"module": ema.state_dict(), "decay": 0.9},
+    },
+    "ema.shadow_params": lambda net, ema: {
+        "model": prefixed("module.", net.state_dict()),
+        "ema": shadow(ema),
+    },
+    "ema.shadow": lambda net, ema: {
+        "model": net.state_dict(),
+        "ema": {"shadow": dict(ema.named_parameters())},
+    },
 }
 
 
@@ -150,7 +179,10 @@ def test_averaged_copies_are_preferred_and_it_is_said(where, net, ema, tmp_path)
 def test_an_average_beside_what_it_is_of(net, ema, tmp_path):
     """As ema_pytorch saves it: both copies in one dictionary, with tensors that count."""
     both = prefixed("online_model.", net.state_dict()) | prefixed("ema_model.", ema.state_dict())
-    content = {"model": net.state_dict(), "ema": {"initted": torch.tensor(True), "step": torch.tensor(5), **both}}
+    content = {
+        "model": net.state_dict(),
+        "ema": {"initted": torch.tensor(True), "step": torch.tensor(5), **both},
+    }
     found, card = read(content, tmp_path)
     assert same(found, ema)
     assert card["read_from"] == "ema"
@@ -162,9 +194,12 @@ def test_an_average_that_is_not_complete_is_not_taken(net, ema, tmp_path):
     partial = {key: value for key, value in ema.state_dict().items() if not key.startswith("last")}
     found, card = read({"model": net.state_dict(), "ema": partial}, tmp_path)
     assert same(found, net)
-    assert card["warnings"] == ["x.pt: it also holds ema; ema does not fit model, and model was read"]
+    assert card["warnings"] == [
+        "x.pt: it also holds ema; ema does not fit model, and model was read"
+    ]
     found, card = read(
-        {"model": net.state_dict(), "ema": {"shadow_params": shadow(ema)["shadow_params"][1:]}}, tmp_path
+        {"model": net.state_dict(), "ema": {"shadow_params": shadow(ema)["shadow_params"][1:]}},
+        tmp_path,
     )
     assert same(found, net)
     assert card["warnings"] == [
@@ -195,10 +230,16 @@ def test_of_several_networks_the_usual_one_is_read_or_the_one_asked_for(net, ema
 def test_a_prefix_of_the_network_s_own_stays(tmp_path):
     """Of two that would fit, the shorter one."""
     outer = nn.ModuleDict({"net": nn.Linear(2, 2)})
-    state = {"net.weight": torch.ones(2, 2), "net.bias": torch.ones(2), "loss.net.weight": torch.zeros(2, 2)}
+    state = {
+        "net.weight": torch.ones(2, 2),
+        "net.bias": torch.ones(2),
+        "loss.net.weight": torch.zeros(2, 2),
+    }
     weights.load_into(outer, {key: value for key, value in state.items() if key[0] == "n"}, "x")
     assert outer.net.weight.min() == 1
-    with pytest.raises(UsageError, match=r"x does not fit ModuleDict: at 'loss.net.weight' expected no such key"):
+    with pytest.raises(
+        UsageError, match=r"x does not fit ModuleDict: at 'loss.net.weight' expected no such key"
+    ):
         weights.load_into(outer, state, "x")
 
 
@@ -264,23 +305,31 @@ def test_what_is_no_state_dict(layout, net, tmp_path):
     torch.save(make(net), tmp_path / "x.pt")
     with pytest.raises(UsageError) as refused:
         denoisers.load("unet", str(tmp_path / "x.pt"))
-    assert str(refused.value) == f"--weights: {tmp_path}/x.pt cannot be read: {said}".replace("test_layouts", __name__)
+    assert str(refused.value) == f"--weights: {tmp_path}/x.pt cannot be read: {said}".replace(
+        "test_layouts", __name__
+    )
 
 
 def test_another_network_names_the_keys(net, tmp_path):
     torch.save({"model": net.state_dict()}, tmp_path / "x.pt")
-    keys = "its keys: 'first.weight', 'first.bias', 'norm.weight', 'norm.bias', 'norm.running_mean', "
+    keys = (
+        "its keys: 'first.weight', 'first.bias', 'norm.weight', 'norm.bias', 'norm.running_mean', "
+    )
     with pytest.raises(UsageError) as refused:
         denoisers.load("unet", str(tmp_path / "x.pt"))
     assert str(refused.value) == (
         f"--weights: x.pt does not fit UNet: at 'time.0.weight' expected (256, 256), found nothing; {keys}"
         "'norm.running_var' and 3 more"
     )
-    with pytest.raises(UsageError, match=f"^--weights: .*x.pt is no network that spandrel recognises; {keys}"):
+    with pytest.raises(
+        UsageError, match=f"^--weights: .*x.pt is no network that spandrel recognises; {keys}"
+    ):
         denoisers.load("spandrel", str(tmp_path / "x.pt"), sigma_255="25")
     with pytest.raises(UsageError, match=f"^--weights: .*x.pt holds no FFDNet: .*; {keys}"):
         denoisers.load("ffdnet", str(tmp_path / "x.pt"), sigma_255="25")
-    with pytest.raises(UsageError, match=f"x.pt holds no KBNet_s: .* 'intro.weight' is missing; {keys}"):
+    with pytest.raises(
+        UsageError, match=f"x.pt holds no KBNet_s: .* 'intro.weight' is missing; {keys}"
+    ):
         denoisers.load("kbnet", str(tmp_path / "x.pt"))
 
 
@@ -298,14 +347,26 @@ def test_prefixes_before_networks_that_are_known_by_their_keys(name, prefix, che
 
 def test_the_parts_of_a_splice_warn(net):
     part = {"name": "x", "sha256": "0", "warnings": ["one"]}
-    assert weights.warnings({"above": part, "below": part | {"warnings": ["two"]}}) == ["one", "two"]
+    assert weights.warnings({"above": part, "below": part | {"warnings": ["two"]}}) == [
+        "one",
+        "two",
+    ]
     assert weights.warnings(part) == ["one"]
     assert weights.warnings({"above": None, "below": {"sha256": "0"}}) == []
     assert weights.warnings(None) == []
 
 
 def test_averages_are_told_by_whole_words():
-    for name in ("ema", "params_ema", "ema_0.9999", "model-EMA", "average", "averaged_model", "swa", "shadow"):
+    for name in (
+        "ema",
+        "params_ema",
+        "ema_0.9999",
+        "model-EMA",
+        "average",
+        "averaged_model",
+        "swa",
+        "shadow",
+    ):
         assert layouts.averaged((name,)), name
     for name in ("schema", "emanet", "temporal", "model", "swallow", "coverage"):
         assert not layouts.averaged((name,)), name

@@ -24,7 +24,8 @@ def bits(digits, images):
         "identity": closed_form.identity(),
     }
     return {
-        name: likelihood.likelihood(denoiser, digits, 60).set_index("grey levels") for name, denoiser in made.items()
+        name: likelihood.likelihood(denoiser, digits, 60).set_index("grey levels")
+        for name, denoiser in made.items()
     }
 
 

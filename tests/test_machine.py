@@ -32,12 +32,16 @@ def test_a_distribution_that_is_not_installed_is_left_out(monkeypatch):
 
     before = machine.versions()
     monkeypatch.setattr(machine, "version", absent)
-    assert machine.versions() == {name: said for name, said in before.items() if name not in ("timm", "torchmetrics")}
+    assert machine.versions() == {
+        name: said for name, said in before.items() if name not in ("timm", "torchmetrics")
+    }
 
 
 def git(folder, *words):
     who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-    done = subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "-C", folder, *who, *words], check=True, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
@@ -135,7 +139,9 @@ def test_a_place_is_tried_without_making_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "nowhere", "nowhere/below", "x" * 300, "a/" + "x" * 300])
+@pytest.mark.parametrize(
+    "place", ["file", "file/below", "nowhere", "nowhere/below", "x" * 300, "a/" + "x" * 300]
+)
 def test_a_place_that_cannot_be_is_refused(tmp_path, place):
     (tmp_path / "file").write_text("")
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")

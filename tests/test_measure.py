@@ -150,7 +150,8 @@ def test_calibration_on_mnist(mnist, rng):
     assert (near.distance[:, 0] / near.distance[:, 1]).min() > 1 / 3
     assert np.median(near.distance[:, 0]) / 255 == pytest.approx(4.33, abs=0.25)
     own = rng.permutation(len(flat))[:300]
-    noise = 0.02 * 255 * rng.normal(size=(300, 32 * 32)).astype("f4")  # there on 32x32 pixels, not clipped
+    # There on 32x32 pixels, not clipped.
+    noise = 0.02 * 255 * rng.normal(size=(300, 32 * 32)).astype("f4")
     padded = np.pad(mnist.train, ((0, 0), (2, 2), (2, 2))).reshape(len(flat), -1)
     d1, d2 = Index.of(padded).nearest(padded[own] + noise, 2).distance.T
     assert (d1 / d2 < 1 / 3).mean() == pytest.approx(0.94, abs=0.04)

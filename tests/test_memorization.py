@@ -17,7 +17,8 @@ def described(d1, d2=None, groups=None, **others):
 def test_copies_are_what_is_far_nearer_to_one_image_than_to_any_other():
     found = described([0, 0.9, 1.1, 0], [3, 3, 3, 0])
     assert found.ratio.tolist() == pytest.approx([0, 0.3, 1.1 / 3, 0])
-    assert found.copies.tolist() == [True, True, False, True]  # the last copies an image that occurs twice
+    # The last copies an image that occurs twice.
+    assert found.copies.tolist() == [True, True, False, True]
 
 
 def test_shifts_are_all_those_within_reach(digits):
@@ -34,7 +35,9 @@ def test_the_guard_takes_away_little_noise_and_leaves_digits(digits, rng):
     images = digits.train[:20]
     noisy = (images + rng.normal(0, 13, images.shape)).clip(0, 255).round().astype(np.uint8)
     before = np.square(noisy - images.astype(float)).sum()
-    after = np.square(memorization.guarded(noisy) - memorization.guarded(images).astype(float)).sum()
+    after = np.square(
+        memorization.guarded(noisy) - memorization.guarded(images).astype(float)
+    ).sum()
     assert after < 0.5 * before
     assert (memorization.guarded(images) > 0).any((1, 2)).all()
 
@@ -47,8 +50,13 @@ def test_auc_of_one_class_is_mann_whitney(rng):
 
 
 def test_error_of_auc_is_the_spread_over_new_samples(rng):
-    found = [memorization.auc(described(rng.normal(size=100)), described(rng.normal(0.3, 1, 150))) for _ in range(200)]
-    assert np.mean([f.stderr for f in found]) == pytest.approx(np.std([f.value for f in found]), rel=0.2)
+    found = [
+        memorization.auc(described(rng.normal(size=100)), described(rng.normal(0.3, 1, 150)))
+        for _ in range(200)
+    ]
+    assert np.mean([f.stderr for f in found]) == pytest.approx(
+        np.std([f.value for f in found]), rel=0.2
+    )
 
 
 def test_auc_is_not_moved_by_a_generator_that_likes_easy_classes(rng):
@@ -74,7 +82,9 @@ def test_excess_is_the_share_below_the_quantile_less_the_quantile(rng):
 def test_excess_of_alike_sets_covers_zero(rng):
     inside = 0
     for _ in range(200):
-        found = memorization.excess(described(rng.normal(size=300)), described(rng.normal(size=500)), 0.05)
+        found = memorization.excess(
+            described(rng.normal(size=300)), described(rng.normal(size=500)), 0.05
+        )
         inside += found.sign() == 0
     assert 0.9 < inside / 200 <= 1
 
@@ -82,7 +92,9 @@ def test_excess_of_alike_sets_covers_zero(rng):
 def test_excess_of_alike_sets_is_zero_on_average(rng):
     """Also where the quantile is of few images: its level must be the one it is called by."""
     found = [
-        memorization.excess(described(rng.normal(size=200)), described(rng.normal(size=60)), 0.05).value
+        memorization.excess(
+            described(rng.normal(size=200)), described(rng.normal(size=60)), 0.05
+        ).value
         for _ in range(1500)
     ]
     assert abs(np.mean(found)) < 0.004
@@ -102,23 +114,33 @@ def test_ct_is_the_mean_score_over_cells(rng):
     for cell in (0, 1):
         a, b = ours[cells == cell], theirs[null_cells == cell]
         u = mannwhitneyu(a, b).statistic
-        scores.append((u - len(a) * len(b) / 2) / np.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12))
+        scores.append(
+            (u - len(a) * len(b) / 2) / np.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12)
+        )
     assert found == pytest.approx(np.mean(scores))
     assert found < -1
-    assert memorization.ct(described(ours[:5], cells=cells[:5]), described(theirs, cells=null_cells)) is None
+    assert (
+        memorization.ct(described(ours[:5], cells=cells[:5]), described(theirs, cells=null_cells))
+        is None
+    )
 
 
 def test_ct_of_alike_sets_is_a_standard_score(rng):
     cells = np.arange(120) % 3
     found = [
-        memorization.ct(described(rng.normal(size=120), cells=cells), described(rng.normal(size=120), cells=cells))
+        memorization.ct(
+            described(rng.normal(size=120), cells=cells),
+            described(rng.normal(size=120), cells=cells),
+        )
         for _ in range(200)
     ]
     assert abs(np.mean(found)) < 0.2
     assert np.std(found) < 1.1
 
 
-@pytest.mark.parametrize(("copies", "expected"), [(0, "no evidence"), (3, "no evidence"), (40, "memorizing")])
+@pytest.mark.parametrize(
+    ("copies", "expected"), [(0, "no evidence"), (3, "no evidence"), (40, "memorizing")]
+)
 def test_the_verdict_needs_more_than_chance(copies, expected):
     d1 = np.where(np.arange(2000) < copies, 0.1, 5.0)
     spaces = {"pixels": memorization.statistics(described(d1), described(np.full(1000, 5.0)))}
@@ -131,7 +153,9 @@ def test_faint_images_far_from_all_digits_are_no_copies(rng):
     """A few of them come near to thin digits; as a whole they are farther than held-out images."""
     null = described(rng.normal(5, 0.5, 1000))
     far = memorization.statistics(described(np.where(np.arange(500) < 20, 2.0, 9.0)), null)
-    near = memorization.statistics(described(np.where(np.arange(500) < 20, 2.0, rng.normal(5, 0.5, 500))), null)
+    near = memorization.statistics(
+        described(np.where(np.arange(500) < 20, 2.0, rng.normal(5, 0.5, 500))), null
+    )
     assert far["excess_1"].ci95[0] > 0.01
     assert memorization.verdict({"pixels": far})["memorization"] == "no evidence"
     assert memorization.verdict({"pixels": near})["memorization"] == "memorizing"
@@ -140,7 +164,8 @@ def test_faint_images_far_from_all_digits_are_no_copies(rng):
 def test_a_few_images_get_a_verdict(rng):
     """Too few of a class for an AUC; six copies are still copies."""
     found = memorization.statistics(
-        described(np.zeros(6), groups=np.arange(6)), described(rng.normal(5, 0.5, 600), groups=np.arange(600) % 6)
+        described(np.zeros(6), groups=np.arange(6)),
+        described(rng.normal(5, 0.5, 600), groups=np.arange(600) % 6),
     )
     assert "auc" not in found
     assert memorization.verdict({"pixels": found})["memorization"] == "memorizing"
@@ -149,5 +174,9 @@ def test_a_few_images_get_a_verdict(rng):
 def test_copies_in_feature_space_alone_are_no_verdict():
     copied = memorization.statistics(described(np.zeros(100)), None)
     clean = memorization.statistics(described(np.full(100, 5.0)), None)
-    assert memorization.verdict({"pixels": clean, "features": copied})["memorization"] == "no evidence"
-    assert memorization.verdict({"pixels": clean, "shifted": copied})["memorization"] == "memorizing"
+    assert (
+        memorization.verdict({"pixels": clean, "features": copied})["memorization"] == "no evidence"
+    )
+    assert (
+        memorization.verdict({"pixels": clean, "shifted": copied})["memorization"] == "memorizing"
+    )

@@ -9,7 +9,15 @@ from bench import experiment, names
 from bench.report.figures import plots
 from bench.sampling.plan import SamplingPlan
 
-SAMPLER = {"num": 20, "steps": 5, "sampler": "ddpm", "grid": "ddpm", "clip": True, "eta": 1.0, "variance": "posterior"}
+SAMPLER = {
+    "num": 20,
+    "steps": 5,
+    "sampler": "ddpm",
+    "grid": "ddpm",
+    "clip": True,
+    "eta": 1.0,
+    "variance": "posterior",
+}
 UNET = {
     "denoiser": "unet",
     "weights": "mnist@6e58d28b",
@@ -23,7 +31,10 @@ UNET = {
     "cost": {"seconds": 600.0, "workers": 2},
     "versions": {"torch": "2.14.1"},
 }
-FILE = {"source": {"sha256": "0123456789abcdef" * 4}, "arguments": {"weights": "fedcba9876543210" * 4, "width": "8"}}
+FILE = {
+    "source": {"sha256": "0123456789abcdef" * 4},
+    "arguments": {"weights": "fedcba9876543210" * 4, "width": "8"},
+}
 
 
 def differing(**changes):
@@ -47,7 +58,10 @@ def test_a_single_row_is_what_it_is():
         ({"seed": 1}, "seed 0|seed 1"),
         ({"weights": "mnist@00000000"}, "weights 6e58d28b|weights 00000000"),
         ({"sampler": SAMPLER | {"sampler": "ddim", "eta": 0.0}}, "ddpm, eta 1|ddim, eta 0"),
-        ({"sampler": SAMPLER | {"clip": False, "steps": 50}}, "5 steps, clipped|50 steps, not clipped"),
+        (
+            {"sampler": SAMPLER | {"clip": False, "steps": 50}},
+            "5 steps, clipped|50 steps, not clipped",
+        ),
         ({"sampler": SAMPLER | {"start": "mean"}}, "|started from mean"),
         ({"seed": 1, "dtype": "bfloat16"}, "seed 0, float32|seed 1, bfloat16"),
         ({"noise_version": 3}, "noise version 2|noise version 3"),
@@ -57,7 +71,9 @@ def test_a_single_row_is_what_it_is():
     ],
 )
 def test_what_differs_is_said_and_nothing_else(changes, said):
-    assert differing(**changes) == [f"unet mnist ({words})" if words else "unet mnist" for words in said.split("|")]
+    assert differing(**changes) == [
+        f"unet mnist ({words})" if words else "unet mnist" for words in said.split("|")
+    ]
 
 
 def test_options_are_part_of_what_a_denoiser_is():
@@ -68,9 +84,15 @@ def test_options_are_part_of_what_a_denoiser_is():
 
 
 def test_code_and_files_that_changed_under_one_name():
-    other = FILE | {"source": {"sha256": "f" * 64}, "arguments": FILE["arguments"] | {"weights": "0" * 64}}
+    other = FILE | {
+        "source": {"sha256": "f" * 64},
+        "arguments": FILE["arguments"] | {"weights": "0" * 64},
+    }
     found = names.distinct([UNET | FILE, UNET | other])
-    assert found == ["unet mnist (code 01234567, weights fedcba98)", "unet mnist (code ffffffff, weights 00000000)"]
+    assert found == [
+        "unet mnist (code 01234567, weights fedcba98)",
+        "unet mnist (code ffffffff, weights 00000000)",
+    ]
 
 
 def test_the_machine_and_the_folder_are_said_of_the_same_images_only():
@@ -81,13 +103,22 @@ def test_the_machine_and_the_folder_are_said_of_the_same_images_only():
         "unet mnist (bfloat16)",
     ]
     eight = UNET | {"cost": {"workers": 8}}
-    assert names.distinct([eight, UNET], folders) == ["unet mnist (8 workers)", "unet mnist (2 workers, reference)"]
-    assert names.distinct([UNET, UNET], ["results/a/x", "results/b/x"]) == ["unet mnist (a)", "unet mnist (b)"]
+    assert names.distinct([eight, UNET], folders) == [
+        "unet mnist (8 workers)",
+        "unet mnist (2 workers, reference)",
+    ]
+    assert names.distinct([UNET, UNET], ["results/a/x", "results/b/x"]) == [
+        "unet mnist (a)",
+        "unet mnist (b)",
+    ]
     assert names.distinct([UNET, UNET], ["same", "same"]) == ["unet mnist (1)", "unet mnist (2)"]
 
 
 def test_images_that_are_called_like_a_run_or_like_a_control():
-    called = [{"kind": "images", "name": name, "digest": "0" * 16} for name in ("unet mnist", "held-out digits")]
+    called = [
+        {"kind": "images", "name": name, "digest": "0" * 16}
+        for name in ("unet mnist", "held-out digits")
+    ]
     control = {"kind": "control", "name": "held-out digits"}
     assert names.distinct([UNET, *called, control])[:3] == [
         "unet mnist",
@@ -95,7 +126,10 @@ def test_images_that_are_called_like_a_run_or_like_a_control():
         "held-out digits (images)",
     ]
     two = [called[0], called[0] | {"digest": "1" * 16, "source": "b.npz"}]
-    assert names.distinct(two) == ["unet mnist (images 00000000)", "unet mnist (b.npz, images 11111111)"]
+    assert names.distinct(two) == [
+        "unet mnist (images 00000000)",
+        "unet mnist (b.npz, images 11111111)",
+    ]
 
 
 def test_no_two_are_alike_and_what_all_share_is_in_none():
@@ -107,15 +141,23 @@ def test_no_two_are_alike_and_what_all_share_is_in_none():
         "options": ({}, {"width": "8"}),
         "device": ("cpu", "cuda"),
     }
-    every = [UNET | dict(zip(kinds, values, strict=True)) for values in itertools.product(*kinds.values())]
-    odd = [{"kind": "images", "name": name} for name in ("unet mnist", "unet mnist (seed 1)", "unet mnist (1)")]
+    every = [
+        UNET | dict(zip(kinds, values, strict=True))
+        for values in itertools.product(*kinds.values())
+    ]
+    odd = [
+        {"kind": "images", "name": name}
+        for name in ("unet mnist", "unet mnist (seed 1)", "unet mnist (1)")
+    ]
     for chosen in (every, every[::3], every[::5] * 2, every + odd * 2):
         found = names.distinct(chosen)
         assert len(set(found)) == len(found)
         details = {}
         for name, row in zip(found, chosen, strict=True):
             inside = re.search(r"\((.*)\)$", name.removeprefix(names.describe(row)))
-            details.setdefault(names.describe(row), []).append(set(inside[1].split(", ")) if inside else set())
+            details.setdefault(names.describe(row), []).append(
+                set(inside[1].split(", ")) if inside else set()
+            )
         for base, words in details.items():
             if base != "unet mnist (1)":
                 assert len(words) == 1 or not set.intersection(*words), base
@@ -126,15 +168,33 @@ def test_a_gauged_splice_has_the_name_of_its_run(bench, tmp_path, order):
     options = [("below.weights", "gray-all"), ("below.coupling", "naive")][::order]
     setting = SamplingPlan(num=6, steps=3)
     name = "splice:unet,kbnet@0.4"
-    plan = experiment.resolve(name, setting, options=dict(options[::-1]), dataset_name="mnist5k", out=tmp_path)
+    plan = experiment.resolve(
+        name, setting, options=dict(options[::-1]), dataset_name="mnist5k", out=tmp_path
+    )
     given = [word for key, value in options for word in ("--option", f"{key}={value}")]
-    assert bench("gauge", "--denoiser", name, *given, "--dataset", "mnist5k", "--num", 2, "--out", tmp_path)[0] == 0
+    assert (
+        bench(
+            "gauge",
+            "--denoiser",
+            name,
+            *given,
+            "--dataset",
+            "mnist5k",
+            "--num",
+            2,
+            "--out",
+            tmp_path,
+        )[0]
+        == 0
+    )
     (curve,) = (curve for curve in plots.gauged(tmp_path) if curve.name.startswith("splice"))
     assert curve.name == names.describe(plan.facts) == f"{name} mnist,gray-all below.coupling=naive"
     assert curve.weights == plan.facts["weights"]
 
 
-@pytest.mark.parametrize("seed", [2**63 - 1, 12345678901234567890, "12345678901234567, 12345678901234568"])
+@pytest.mark.parametrize(
+    "seed", [2**63 - 1, 12345678901234567890, "12345678901234567, 12345678901234568"]
+)
 def test_a_long_number_is_no_digest(seed):
     assert names.in_words("seed", seed).split(" ", 1)[1] == str(seed)
     assert names.in_words("options.components", str(seed)) == f"components={seed}"

@@ -27,7 +27,8 @@ def test_distances_between_images_are_exact(images, k):
     flat = queries.reshape(25, -1)
     found = Index.of(train).nearest(flat, k)
     index, distance = brute(flat[:, None], train, k)
-    assert np.array_equal(np.square(found.distance).round(), np.square(distance).round())  # sums of integers
+    # Sums of integers.
+    assert np.array_equal(np.square(found.distance).round(), np.square(distance).round())
     assert np.array_equal(found.index[:, 0], index[:, 0])
 
 
@@ -56,7 +57,10 @@ def test_blocks_change_nothing(images, monkeypatch):
 
 
 def test_features(rng):
-    points, queries = rng.normal(size=(900, 12)).astype("f4") * 7 + 3, rng.normal(size=(40, 12)).astype("f4") * 7 + 3
+    points, queries = (
+        rng.normal(size=(900, 12)).astype("f4") * 7 + 3,
+        rng.normal(size=(40, 12)).astype("f4") * 7 + 3,
+    )
     found = Index.of(points).nearest(queries, 4)
     index, distance = brute(queries[:, None], points, 4)
     assert np.array_equal(found.index, index)
@@ -65,7 +69,9 @@ def test_features(rng):
 
 def test_features_far_from_zero(rng):
     points, queries = (rng.normal(size=(n, 12)).astype("f4") + 1000 for n in (900, 40))
-    assert np.array_equal(Index.of(points).nearest(queries, 4).index, brute(queries[:, None], points, 4)[0])
+    assert np.array_equal(
+        Index.of(points).nearest(queries, 4).index, brute(queries[:, None], points, 4)[0]
+    )
     assert (Index.of(points).nearest(points[:20], 1).distance == 0).all()
 
 
@@ -74,7 +80,9 @@ def test_queries_unlike_any_point(images, rng):
     train, _ = images
     noise = rng.integers(0, 256, (5, 28, 28), dtype=np.uint8)
     expected = brute(noise.reshape(5, 1, -1), train, 3)[1]
-    assert np.allclose(Index.of(train).nearest(noise.reshape(5, -1), 3).distance, expected, rtol=1e-14)
+    assert np.allclose(
+        Index.of(train).nearest(noise.reshape(5, -1), 3).distance, expected, rtol=1e-14
+    )
     among = shifted(noise)
     assert (Index.of(train).nearest(among, 3).distance >= brute(among, train, 3)[1] - 1e-9).all()
 

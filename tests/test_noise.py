@@ -48,7 +48,9 @@ def test_it_is_standard_normal_and_white():
     assert abs((z[1:] * z[:-1]).mean()) < 5 / n**0.5
 
 
-@pytest.mark.parametrize("other", [(1, [0], 0), (0, [1], 0), (0, [0], 1), (2**32, [0], 0), (0, [2**32], 0)])
+@pytest.mark.parametrize(
+    "other", [(1, [0], 0), (0, [1], 0), (0, [0], 1), (2**32, [0], 0), (0, [2**32], 0)]
+)
 def test_seed_id_and_step_each_change_it(other):
     seed, ids, step = other
     a, b = noise(0, torch.tensor([0]), 0, SHAPE), noise(seed, torch.tensor(ids), step, SHAPE)
@@ -56,7 +58,10 @@ def test_seed_id_and_step_each_change_it(other):
 
 
 def test_sizes_that_are_no_multiple_of_four():
-    assert torch.equal(noise(0, torch.arange(2), 0, (1, 3, 5)).flatten(1), noise(0, torch.arange(2), 0, (16,))[:, :15])
+    assert torch.equal(
+        noise(0, torch.arange(2), 0, (1, 3, 5)).flatten(1),
+        noise(0, torch.arange(2), 0, (16,))[:, :15],
+    )
 
 
 @pytest.mark.parametrize("std", [0.05, 0.417, 2.0])

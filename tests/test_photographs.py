@@ -81,7 +81,9 @@ def test_how_deep_and_opaque_they_are_stored_changes_nothing(change, tmp_path, r
 
 def test_a_linked_folder_is_read_once(tmp_path, rng):
     (tmp_path / "elsewhere").mkdir()
-    Image.fromarray(rng.integers(0, 256, (24, 40), dtype=np.uint8)).save(tmp_path / "elsewhere" / "a.png")
+    Image.fromarray(rng.integers(0, 256, (24, 40), dtype=np.uint8)).save(
+        tmp_path / "elsewhere" / "a.png"
+    )
     (tmp_path / "here").mkdir()
     for link in ("one", "two"):
         (tmp_path / "here" / link).symlink_to(tmp_path / "elsewhere")

@@ -26,14 +26,24 @@ def test_paths_are_expanded_as_a_shell_does(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", "/h")
     monkeypatch.setenv("PLACE", "/p")
     root = pwd.getpwuid(0)
-    cases = {"~/x": "/h/x", "~": "/h", "$PLACE/x": "/p/x", "${PLACE}x": "/px", "a~/b": "a~/b", "./~": "./~", "$": "$"}
+    cases = {
+        "~/x": "/h/x",
+        "~": "/h",
+        "$PLACE/x": "/p/x",
+        "${PLACE}x": "/px",
+        "a~/b": "a~/b",
+        "./~": "./~",
+        "$": "$",
+    }
     cases |= {f"~{root.pw_name}/x": f"{root.pw_dir}/x", "$HOME/x": "/h/x"}
     assert {text: files.expand(text) for text in cases} == cases
     with pytest.raises(UsageError, match=r"there is no variable NOWHERE"):
         files.expand("$NOWHERE/x")
     (tmp_path / "$NOWHERE").mkdir()
     assert files.expand("$NOWHERE") == "$NOWHERE"
-    with pytest.raises(UsageError, match=r"there is no user nobody-at-all; write \./~nobody-at-all"):
+    with pytest.raises(
+        UsageError, match=r"there is no user nobody-at-all; write \./~nobody-at-all"
+    ):
         files.expand("~nobody-at-all/x")
 
 
@@ -42,7 +52,9 @@ def test_without_a_home_directory(nobody, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", "/b")
     assert weights.home() == Path("/b")
     monkeypatch.setenv("BENCH_HOME", "~/b")
-    with pytest.raises(UsageError, match=r"^BENCH_HOME: ~/b leads nowhere: user \d+ has no home directory"):
+    with pytest.raises(
+        UsageError, match=r"^BENCH_HOME: ~/b leads nowhere: user \d+ has no home directory"
+    ):
         weights.home()
     monkeypatch.setenv("HOME", "/h")
     assert weights.home() == Path("/h/b")

@@ -34,7 +34,10 @@ STANDARD = PRESETS["standard"]
         ({"sigma_max": float("nan")}, "--sigma-max"),
         ({"sigma_max": -1.0, "grid": "karras"}, "--sigma-max"),
         ({"sigma_max": 0.05}, "--sigma-max"),  # 50 steps out of fewer levels
-        ({"sigma_max": 0.002 * (1 + 1e-12), "grid": "karras"}, "--steps: must be fewer: 50 levels between"),
+        (
+            {"sigma_max": 0.002 * (1 + 1e-12), "grid": "karras"},
+            "--steps: must be fewer: 50 levels between",
+        ),
         ({"num": 10**7, "steps": 10**5, "grid": "karras"}, "--steps: times --num must lie in"),
         ({"num": 10**7, "steps": 1001, "grid": "karras"}, "--steps: times --num must lie in"),
         ({"start": "digits"}, "--start"),
@@ -67,7 +70,9 @@ def test_everything_that_changes_images_changes_the_fingerprint():
         {"sampler": "ks", "eta": None, "beta": 0.9},
         {"sampler": "ks", "eta": None, "h0": 0.1},
     ]
-    prints = {fingerprint(dataclasses.replace(STANDARD, **change).to_json()) for change in [{}, *changes]}
+    prints = {
+        fingerprint(dataclasses.replace(STANDARD, **change).to_json()) for change in [{}, *changes]
+    }
     assert len(prints) == len(changes) + 1
 
 
@@ -84,7 +89,9 @@ def test_the_facts_of_the_family_are_those_of_earlier_runs():
 
 def test_a_sampler_from_a_file(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text("def still(denoiser, x, sigmas, noise, *, clip=True, callback=None):\n    return x\n")
+    path.write_text(
+        "def still(denoiser, x, sigmas, noise, *, clip=True, callback=None):\n    return x\n"
+    )
     first = SamplingPlan(10, 5, sampler=f"{path}:still")
     assert first.member.solve(None, 3, None, None) == 3
     assert first.eta is None
@@ -95,7 +102,9 @@ def test_a_sampler_from_a_file(tmp_path):
     assert fingerprint(before) != fingerprint(after)
 
 
-@pytest.mark.parametrize("what", ["3", "lambda x: x", "lambda *, clip, callback: 1", "print", "type(3)"])
+@pytest.mark.parametrize(
+    "what", ["3", "lambda x: x", "lambda *, clip, callback: 1", "print", "type(3)"]
+)
 def test_what_is_no_sampler_is_refused(tmp_path, what):
     (tmp_path / "mine.py").write_text(f"it = {what}\n")
     with pytest.raises(UsageError, match=r"--sampler: .* is no sampler: expected a function"):

@@ -24,19 +24,30 @@ ROOT = Path(__file__).parent.parent
 def drawn(make_run, tmp_path):
     """Figures of runs whose names matplotlib could take for something else."""
     for place, name in enumerate(("$x^{", "_hidden", "<b>&amp;", "plain")):
-        make_run(f"run{place}", scores={"kid": 0.01 * 4**place}, facts={"denoiser": name, "weights": ""})
+        make_run(
+            f"run{place}", scores={"kid": 0.01 * 4**place}, facts={"denoiser": name, "weights": ""}
+        )
     folder = tmp_path / "results"
     (folder / "gauge").mkdir()
-    curve = {"sigma": [0.1, 1.0, 10.0], "mse": [0.01, 0.02, 0.03], "mse_mean": 0.07, "dataset": "d", "num": 5}
+    curve = {
+        "sigma": [0.1, 1.0, 10.0],
+        "mse": [0.01, 0.02, 0.03],
+        "mse_mean": 0.07,
+        "dataset": "d",
+        "num": 5,
+    }
     for name in ("gaussian", "_hidden"):
-        pd.DataFrame(curve | {"denoiser": name}).to_csv(folder / "gauge" / f"{name}.csv", index=False)
+        pd.DataFrame(curve | {"denoiser": name}).to_csv(
+            folder / "gauge" / f"{name}.csv", index=False
+        )
     entries, _ = report.collect(folder)
     return folder, plots.draw(folder, report.groups(entries))
 
 
 def test_each_is_a_picture_and_a_drawing(drawn):
     folder, figures = drawn
-    assert [figure.name for figure in figures] == ["quality-cost", "error-noise", "distances"]  # no data set: no map
+    # No data set: no map.
+    assert [figure.name for figure in figures] == ["quality-cost", "error-noise", "distances"]
     for figure in figures:
         with Image.open(folder / "figures" / f"{figure.name}.png") as image:
             assert image.size == tuple(round(300 * side) for side in style.SIZE)
@@ -72,10 +83,25 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
     make_run("unet", facts={"dtype": "float32"}, scores={"kid": 0.001})
     make_run("again", facts={"denoiser": "unet", "dtype": "bfloat16"}, scores={"kid": 0.002})
     make_run("kbnet", facts={"weights": "mnist@00000000"}, scores={"kid": 0.003})
-    make_run("nested/kbnet", facts={"denoiser": "kbnet", "weights": "mnist@11111111"}, scores={"kid": 0.004})
+    make_run(
+        "nested/kbnet",
+        facts={"denoiser": "kbnet", "weights": "mnist@11111111"},
+        scores={"kid": 0.004},
+    )
     folder = tmp_path / "results"
-    curve = {"sigma": [0.1, 1.0, 10.0], "mse": [0.01, 0.02, 0.03], "mse_mean": 0.07, "dataset": "d", "num": 5}
-    kept = {"unet": "card@01234567", "kbnet": "mnist@11111111", "other": "x@22222222", "another": ""}
+    curve = {
+        "sigma": [0.1, 1.0, 10.0],
+        "mse": [0.01, 0.02, 0.03],
+        "mse_mean": 0.07,
+        "dataset": "d",
+        "num": 5,
+    }
+    kept = {
+        "unet": "card@01234567",
+        "kbnet": "mnist@11111111",
+        "other": "x@22222222",
+        "another": "",
+    }
     for place, (name, weights) in enumerate(kept.items()):
         path = folder / ("nested/gauge" if place % 2 else "gauge") / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +125,9 @@ def test_the_digits_of_the_uppermost_curves_decide(tmp_path):
         (tmp_path / folder / "gauge").mkdir(parents=True)
         for name in names:
             path = tmp_path / folder / "gauge" / f"{name}.csv"
-            pd.DataFrame(curve | {"denoiser": name, "num": num, "mse": [len(folder)]}).to_csv(path, index=False)
+            pd.DataFrame(curve | {"denoiser": name, "num": num, "mse": [len(folder)]}).to_csv(
+                path, index=False
+            )
     found = {curve.name: curve.frame["mse"].item() for curve in plots.gauged(tmp_path)}
     assert found == {"a": 0, "b": 0, "x": 3}
     assert len(plots.gauged(tmp_path / "reference")) == 4
@@ -180,9 +208,14 @@ def drawn_outside(tmp_path_factory):
             (folder / where).mkdir()
             if content is not None:
                 (folder / where / "matplotlibrc").write_bytes(content)
-        for path in Path(matplotlib.get_cachedir()).glob("fontlist*"):  # which takes seconds to make
+        # Which takes seconds to make.
+        for path in Path(matplotlib.get_cachedir()).glob("fontlist*"):
             shutil.copy(path, folder / "home")
-        around = {key: value for key, value in os.environ.items() if not key.startswith(("MPL", "MATPLOTLIB"))}
+        around = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("MPL", "MATPLOTLIB"))
+        }
         around |= {"MPLCONFIGDIR": "../home", "PYTHONPATH": str(ROOT)} | environment
         command = [sys.executable, "-c", DRAWS, str(folder / "drawn" / "figure")]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -77,7 +77,12 @@ residual, neighbours = Residual, Neighbours
 def bench(tmp_path_factory):
     """`bench ...` in an environment into which the distribution was installed; gives (status, stdout, stderr)."""
     folder = tmp_path_factory.mktemp("plugin")
-    sources = {"pyproject.toml": PYPROJECT, "mine.py": MINE, "faulty.py": FAULTY, "raises.py": "{}['weights']"}
+    sources = {
+        "pyproject.toml": PYPROJECT,
+        "mine.py": MINE,
+        "faulty.py": FAULTY,
+        "raises.py": "{}['weights']",
+    }
     for name, text in sources.items():
         (folder / "package" / name).parent.mkdir(exist_ok=True)
         (folder / "package" / name).write_text(text)
@@ -86,9 +91,19 @@ def bench(tmp_path_factory):
     (library,) = (folder / "env" / "lib").glob("*/site-packages")
     ours = [path for path in sys.path if path.endswith("site-packages")]
     (library / "ours.pth").write_text("\n".join([str(ROOT), *ours]))
-    install = ["install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index", str(folder / "package")]
+    install = [
+        "install",
+        "--quiet",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        str(folder / "package"),
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "--python", str(python), *install], check=False, capture_output=True, text=True
+        [sys.executable, "-m", "pip", "--python", str(python), *install],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
@@ -96,7 +111,9 @@ def bench(tmp_path_factory):
 
     def call(*arguments):
         command = [str(python), "-m", "bench", *arguments]
-        done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+        )
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout, done.stderr
 
@@ -107,14 +124,21 @@ def test_it_is_listed_with_warnings_that_name_its_distribution(bench):
     status, out, err = bench("list")
     assert status == 0
     assert {"mine", "raises", "gone", "unet"} <= {line.split()[0] for line in out.splitlines()}
-    assert "plug-in 'ideal' of bench-mine 0.3 is hidden by the built-in denoiser of that name" in err
-    assert "plug-in 'gone' of bench-mine 0.3 is broken: there is no module for 'no_such_package:load'" in err
+    assert (
+        "plug-in 'ideal' of bench-mine 0.3 is hidden by the built-in denoiser of that name" in err
+    )
+    assert (
+        "plug-in 'gone' of bench-mine 0.3 is broken: there is no module for 'no_such_package:load'"
+        in err
+    )
     assert "mine:load" not in err.replace("bench-mine", "")
 
 
 def test_it_runs_and_conforms(bench):
     assert bench("check", "mine")[0] == 0
-    status, out, _ = bench("run", "--denoiser", "mine", "--dataset", "mnist5k", "--num", "6", "--steps", "3")
+    status, out, _ = bench(
+        "run", "--denoiser", "mine", "--dataset", "mnist5k", "--num", "6", "--steps", "3"
+    )
     assert status == 0
     assert "\nmine " in out
     assert '"distribution": "bench-mine 0.3"' in bench("info", "mine")[1]
@@ -139,4 +163,7 @@ def test_a_module_that_raises_is_named_with_its_distribution(bench):
     for command in (["check", "raises"], ["run", "--denoiser", "raises"], ["info", "raises"]):
         status, _, err = bench(*command)
         assert status == 1
-        assert "plug-in 'raises' of bench-mine 0.3 raises:load does not import: KeyError: 'weights'" in err
+        assert (
+            "plug-in 'raises' of bench-mine 0.3 raises:load does not import: KeyError: 'weights'"
+            in err
+        )

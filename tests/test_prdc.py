@@ -22,7 +22,9 @@ def by_definition(real, fake):
 
 
 def values(real, fake):
-    return {name: found.value for name, found in prdc.overlap(Balls.of(real), Balls.of(fake)).items()}
+    return {
+        name: found.value for name, found in prdc.overlap(Balls.of(real), Balls.of(fake)).items()
+    }
 
 
 @pytest.fixture

@@ -28,8 +28,16 @@ NAMES += ("splice:unet,gaussian@0.4",)
 
 def images_of(denoiser, device, digits, sampler="ddpm", **changes):
     sigmas = schedule.ddpm_grid(3)
-    options = {"seed": 5, "shape": digits.shape, "pad": digits.pad, "member": SAMPLERS[sampler], "clip": True}
-    return generation.generate(denoiser, range(4), sigmas, batch_size=3, device=device, **(options | changes))
+    options = {
+        "seed": 5,
+        "shape": digits.shape,
+        "pad": digits.pad,
+        "member": SAMPLERS[sampler],
+        "clip": True,
+    }
+    return generation.generate(
+        denoiser, range(4), sigmas, batch_size=3, device=device, **(options | changes)
+    )
 
 
 def same(found, expected):
@@ -124,13 +132,17 @@ def test_a_network_on_a_chain(kind, generator):
 
 
 def test_features_of_a_network_trained_on_photographs(digits):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).eval()
     for resize in pretrained.RESIZES:
         prepare = pretrained.Preprocessing(resize, (40, 40), (128.0,) * 3, (128.0,) * 3)
         expected = pretrained.features(net, prepare, "cpu", digits.train[:3])
         with mac() as device:
             moved = copy.deepcopy(net).to(device)
-            assert np.array_equal(pretrained.features(moved, prepare, device, digits.train[:3]), expected)
+            assert np.array_equal(
+                pretrained.features(moved, prepare, device, digits.train[:3]), expected
+            )
 
 
 def test_constants_are_copied_once_for_each_type():

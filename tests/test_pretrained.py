@@ -42,7 +42,8 @@ def test_a_whole_file_is_used(own):
 def test_a_damaged_file_is_named(own):
     own.write_bytes(GOOD[:-1])
     with pytest.raises(
-        UsageError, match=rf"{own} is not the file its name says: expected sha256 .*, found .*no network"
+        UsageError,
+        match=rf"{own} is not the file its name says: expected sha256 .*, found .*no network",
     ):
         pretrained.official_inception()
 
@@ -54,7 +55,9 @@ def test_a_download_replaces_a_damaged_file(own, online):
 
 def test_without_a_home_directory(own, monkeypatch):
     monkeypatch.setattr(pretrained, "home", lambda: None)
-    with pytest.raises(UsageError, match=r"there is no network to download it; say where it is: --features-weights"):
+    with pytest.raises(
+        UsageError, match=r"there is no network to download it; say where it is: --features-weights"
+    ):
         pretrained.official_inception()
 
 
@@ -78,5 +81,7 @@ def test_a_damaged_file_in_the_cache_of_hugging_face(own, monkeypatch, tmp_path,
         assert pretrained.official_timm("m", "timm/m", None, None) == blob
         assert (blob.read_bytes(), forced) == (GOOD, [True])
     else:
-        with pytest.raises(UsageError, match=rf"expected sha256 {digest}, found .*; there is no network"):
+        with pytest.raises(
+            UsageError, match=rf"expected sha256 {digest}, found .*; there is no network"
+        ):
             pretrained.official_timm("m", "timm/m", None, None)

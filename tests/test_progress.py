@@ -48,7 +48,11 @@ def test_one_bar_says_when_all_stages_will_be_done(clock):
     bar = progress.Bar(screen, clock)
     bar.expect({"control sets": 30.0, "scoring": 10.0})
     shown = []
-    for stage, steps, each in (("sampling", 100, 1.0), ("control sets", 4, 7.5), ("scoring", 10, 1.0)):
+    for stage, steps, each in (
+        ("sampling", 100, 1.0),
+        ("control sets", 4, 7.5),
+        ("scoring", 10, 1.0),
+    ):
         advance = bar.stage(stage, steps)
         for _ in range(steps):
             clock.now += each
@@ -146,6 +150,8 @@ def test_a_dumb_terminal_is_a_file(monkeypatch, clock):
     assert screen.getvalue() == "sampling\n"
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0:00"), (59.6, "1:00"), (600, "10:00"), (3661, "1:01:01")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0:00"), (59.6, "1:00"), (600, "10:00"), (3661, "1:01:01")]
+)
 def test_durations(seconds, said):
     assert progress.duration(seconds) == said

@@ -22,14 +22,28 @@ def scored(make_run, rng):
     def make(name, kid, *, spread=0.001, seed=0, second=None, folder=None):
         scores = dict.fromkeys(compare.SCORES, 1.0) | {"kid": kid}
         spaces = {
-            space: {"copy_rate": entry(0.0, low=0, high=0.01)} for space in ("pixels", "shifted", "guarded", "features")
+            space: {"copy_rate": entry(0.0, low=0, high=0.01)}
+            for space in ("pixels", "shifted", "guarded", "features")
         }
         controls = {"held_out": measured(**scores | {"kid": 0.0})}
-        more = {"features": "lenet-b@00", "fid": entry(1.0), "kid": entry(kid if second is None else second)}
+        more = {
+            "features": "lenet-b@00",
+            "fid": entry(1.0),
+            "kid": entry(kid if second is None else second),
+        }
         facts = {"seed": seed, "denoiser": name}
-        run = make_run(folder or name, scores=scores, facts=facts, memorization=spaces, second=more, controls=controls)
+        run = make_run(
+            folder or name,
+            scores=scores,
+            facts=facts,
+            memorization=spaces,
+            second=more,
+            controls=controls,
+        )
         (mark,) = (json.loads((run.path / file).read_text())["fingerprint"] for file in run.metrics)
-        values = {name: np.full(500, scores.get(name, 0.0)) for name in NAMES} | {"kid": kid + spread * noise}
+        values = {name: np.full(500, scores.get(name, 0.0)) for name in NAMES} | {
+            "kid": kid + spread * noise
+        }
         run.write_npz(f"replicates-{mark}.npz", **values)
         return run
 
@@ -46,7 +60,11 @@ def test_what_cannot_be_told_apart_shares_a_place(scored, tmp_path):
         scored(name, kid)
     (group,) = grouped(tmp_path)
     frame = table.frame(group).set_index("name")["rank"]
-    assert {name.split()[0]: rank for name, rank in frame.items() if rank} == {"a": "1=", "b": "1=", "c": "3"}
+    assert {name.split()[0]: rank for name, rank in frame.items() if rank} == {
+        "a": "1=",
+        "b": "1=",
+        "c": "3",
+    }
 
 
 def test_seeds_are_taken_together(scored, tmp_path):
@@ -99,7 +117,9 @@ def test_scores_that_lack_something_are_shown(scored, tmp_path, lacks):
     for name in ("a", "b", "c"):
         run = scored(name, 0.1)
         (file,) = run.metrics
-        run.write_json(file, {key: value for key, value in run.read_json(file).items() if key != lacks})
+        run.write_json(
+            file, {key: value for key, value in run.read_json(file).items() if key != lacks}
+        )
     (group,) = grouped(tmp_path)
     assert len(table.frame(group).query("kind == 'run'")) == 3
 
@@ -110,16 +130,29 @@ def test_what_keeps_two_tables_apart_is_said(make_run, tmp_path):
     make_run("b", fingerprint="cccccccc", facts={"sampler": sampler})
     first, second = grouped(tmp_path)
     assert not any("Not ranked" in note for note in first.notes)
-    assert "sampler eta 1.0 and 0.0; sampler sampler ddpm and ddim; sampler steps 4 and 9" in second.notes[-1]
+    assert (
+        "sampler eta 1.0 and 0.0; sampler sampler ddpm and ddim; sampler steps 4 and 9"
+        in second.notes[-1]
+    )
 
 
 def test_controls_that_each_statistic_catches():
-    held_out = measured(fid=5.0, kid=0.0005) | {"memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}}
-    copies = measured(fid=4.0, kid=0.0) | {"memorization": {"pixels": {"copy_rate": entry(1.0, low=0.9, high=1)}}}
-    blurred = measured(fid=50.0, kid=0.9) | {"memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}}
-    content = metrics(controls={"held_out": held_out, "copies": copies, "blurred": blurred})["controls"]
+    held_out = measured(fid=5.0, kid=0.0005) | {
+        "memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}
+    }
+    copies = measured(fid=4.0, kid=0.0) | {
+        "memorization": {"pixels": {"copy_rate": entry(1.0, low=0.9, high=1)}}
+    }
+    blurred = measured(fid=50.0, kid=0.9) | {
+        "memorization": {"pixels": {"copy_rate": entry(0.0, low=0, high=0.01)}}
+    }
+    content = metrics(controls={"held_out": held_out, "copies": copies, "blurred": blurred})[
+        "controls"
+    ]
     found = detection.caught({name: parse.measured(value) for name, value in content.items()})
-    cells = {row["statistic"]: (row["training digits"], row["blurred"]) for _, row in found.iterrows()}
+    cells = {
+        row["statistic"]: (row["training digits"], row["blurred"]) for _, row in found.iterrows()
+    }
     assert cells == {"copy_rate": ("yes", ""), "fid": ("", "yes"), "kid": ("", "yes")}
     assert not len(detection.caught({}))
     assert not len(detection.caught({"held_out": parse.measured(content["held_out"])}))

@@ -18,11 +18,12 @@ def test_a_network_that_never_answers_costs_seconds(monkeypatch):
 
 
 def test_the_end_of_the_program_waits_for_no_answer():
-    code = (
-        "import time; from bench.data import reachable; reachable.PROBE_SECONDS = 0.1; reachable.reachable(['a'], wait)"
-    )
+    code = "import time; from bench.data import reachable; reachable.PROBE_SECONDS = 0.1; "
+    code += "reachable.reachable(['a'], wait)"
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", f"def wait(url): time.sleep(60)\n{code}"], check=True, timeout=50)
+    subprocess.run(
+        [sys.executable, "-c", f"def wait(url): time.sleep(60)\n{code}"], check=True, timeout=50
+    )
     assert time.monotonic() - began < 30
 
 

@@ -33,7 +33,9 @@ def few(digits, monkeypatch):
 
 
 def lenet(tmp_path, **options):
-    return recipes.train("lenet", **{"name": "t", "epochs": 2, "seed": 1, "out": tmp_path} | options)
+    return recipes.train(
+        "lenet", **{"name": "t", "epochs": 2, "seed": 1, "out": tmp_path} | options
+    )
 
 
 @pytest.mark.usefixtures("few")
@@ -53,7 +55,12 @@ def test_another_seed_is_not_the_training_that_is_there(tmp_path):
 def test_the_card_tells_the_recipe_that_was_followed(tmp_path):
     card = json.loads(lenet(tmp_path).with_suffix(".json").read_text())
     recipe = card["recipe"]
-    assert (recipe["seed"], recipe["epochs"], recipe["batch"], recipe["device"]) == (1, 2, 128, "cpu")
+    assert (recipe["seed"], recipe["epochs"], recipe["batch"], recipe["device"]) == (
+        1,
+        2,
+        128,
+        "cpu",
+    )
     assert recipe["optimizer"].startswith("AdamW 0.001; weight decay 0.01")
     assert recipe["average"] == "EMA 0.999"
     assert recipe["precision"] in ("bfloat16", "float32")
@@ -63,20 +70,27 @@ def test_the_card_tells_the_recipe_that_was_followed(tmp_path):
 def test_weights_of_another_origin_are_not_replaced(tmp_path):
     path = lenet(tmp_path)
     path.with_suffix(".ckpt").unlink()
-    with pytest.raises(UsageError, match="was made by `bench train lenet --name t --epochs 2 --seed 1`"):
+    with pytest.raises(
+        UsageError, match="was made by `bench train lenet --name t --epochs 2 --seed 1`"
+    ):
         lenet(tmp_path, epochs=1)
     path.with_suffix(".json").unlink()
     with pytest.raises(UsageError, match="no card tells"):
         lenet(tmp_path)
 
 
-@pytest.mark.parametrize("other", [{"sigma": "50"}, {"loss": "l2"}, {"source": "elsewhere"}, {"weights": "gray25"}])
+@pytest.mark.parametrize(
+    "other", [{"sigma": "50"}, {"loss": "l2"}, {"source": "elsewhere"}, {"weights": "gray25"}]
+)
 def test_another_noise_loss_or_data_is_another_training(tmp_path, monkeypatch, other):
     """The networks are not trained here: that the checkpoint is asked for by what it depends on is enough."""
     asked = []
 
     def noted(images, checkpoint, **options):
-        asked.append({key: str(value)[:99] for key, value in options.items() if key != "report"} | {"data": images})
+        asked.append(
+            {key: str(value)[:99] for key, value in options.items() if key != "report"}
+            | {"data": images}
+        )
         raise KeyboardInterrupt
 
     monkeypatch.setattr(recipes.kbnet_train, "train", noted)
@@ -109,10 +123,15 @@ recipes.train("lenet", name="t", epochs=10, seed=1, out=Path(sys.argv[1]), repor
 
 
 def test_a_training_that_is_killed_ends_where_an_uninterrupted_one_does(tmp_path):
-    """LeNet's dropout draws by itself. SIGKILL after the first checkpoint, then the same command again."""
+    """LeNet's dropout draws by itself.
+
+    SIGKILL after the first checkpoint, then the same command again.
+    """
     command = [sys.executable, "-c", LENET]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen([*command, tmp_path / "killed"], env=environment, stdout=subprocess.DEVNULL)
+    killed = subprocess.Popen(
+        [*command, tmp_path / "killed"], env=environment, stdout=subprocess.DEVNULL
+    )
     checkpoint, deadline = tmp_path / "killed" / "t.ckpt", time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -120,6 +139,10 @@ def test_a_training_that_is_killed_ends_where_an_uninterrupted_one_does(tmp_path
     killed.wait()
     assert not (tmp_path / "killed" / "t.safetensors").exists()
     for folder in ("killed", "whole"):
-        subprocess.run([*command, tmp_path / folder], env=environment, check=True, stdout=subprocess.DEVNULL)
-    resumed, whole = (load_file(tmp_path / folder / "t.safetensors") for folder in ("killed", "whole"))
+        subprocess.run(
+            [*command, tmp_path / folder], env=environment, check=True, stdout=subprocess.DEVNULL
+        )
+    resumed, whole = (
+        load_file(tmp_path / folder / "t.safetensors") for folder in ("killed", "whole")
+    )
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)

@@ -21,7 +21,10 @@ OF_A_SCORING = {"scoring", "fingerprint", "table", "preprocessing", "scored"}
 @pytest.fixture
 def small(digits, monkeypatch):
     """300 digits to compare with, in place of every dataset, and few replicates: scoring takes little."""
-    labels = {"train_labels": digits.train_labels[:300], "held_out_labels": digits.held_out_labels[:100]}
+    labels = {
+        "train_labels": digits.train_labels[:300],
+        "held_out_labels": digits.held_out_labels[:100],
+    }
     small = datasets.Dataset("small", digits.train[:300], held_out=digits.held_out[:100], **labels)
     monkeypatch.setattr(datasets, "load", lambda name, folder: small)
     monkeypatch.setattr(fid_kid, "REPLICATES_BELOW", ((1e9, 5),))
@@ -30,7 +33,9 @@ def small(digits, monkeypatch):
 
 def rescored(out, extractor, monkeypatch):
     """One run of 12 images, scored with `extractor` by a command and with versions of its own."""
-    monkeypatch.setattr(sys, "argv", ["bench", "run", "--denoiser", "gaussian", "--features", extractor])
+    monkeypatch.setattr(
+        sys, "argv", ["bench", "run", "--denoiser", "gaussian", "--features", extractor]
+    )
     monkeypatch.setattr(machine, "versions", lambda: {"torch": f"of {extractor}"})
     setting = SamplingPlan(num=12, steps=3)
     plan = experiment.resolve("gaussian", setting, extractor_name=extractor, out=out)
@@ -60,12 +65,19 @@ def test_the_card_of_each_scoring_has_its_own_facts(small, tmp_path, monkeypatch
     assert not OF_A_SCORING & run.read_json("run.json").keys()
 
 
-def test_fields_of_a_scoring_in_the_run_files_of_older_versions_are_ignored(small, tmp_path, monkeypatch):
+def test_fields_of_a_scoring_in_the_run_files_of_older_versions_are_ignored(
+    small, tmp_path, monkeypatch
+):
     run, mark = rescored(tmp_path, "lenet-a", monkeypatch)
-    run.update(scoring={"features": "other@0"}, fingerprint="00000000", table="0", preprocessing="other")
+    run.update(
+        scoring={"features": "other@0"}, fingerprint="00000000", table="0", preprocessing="other"
+    )
     ((entry,), absent) = report.collect(tmp_path)
     assert absent == []
-    assert (entry.fingerprint, entry.table) == (mark, run.read_json(f"metrics-{mark}.json")["table"])
+    assert (entry.fingerprint, entry.table) == (
+        mark,
+        run.read_json(f"metrics-{mark}.json")["table"],
+    )
     assert "other" not in json.dumps(cards.facts(entry))
 
 
@@ -75,11 +87,14 @@ def test_one_set_of_images_has_a_folder_for_each_dataset(small, tmp_path, monkey
     other = dataclasses.replace(small, train=small.train[::-1])
     monkeypatch.setattr(datasets, "load", lambda name, folder: other)
     second, _ = record.score_path(tmp_path / "x.npz", out=tmp_path / "results")
-    assert first != second  # else the neighbours in one would be drawn beside the numbers of the other
+    # Else the neighbours in one would be drawn beside the numbers of the other.
+    assert first != second
     assert [run.read_json("run.json")["dataset"] for run in (first, second)] == [small.id, other.id]
 
 
-def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(small, tmp_path, monkeypatch):
+def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
+    small, tmp_path, monkeypatch
+):
     np.savez(tmp_path / "x.npz", arr_0=small.held_out[:12, ..., None])
     monkeypatch.setattr(record, "circumstances", dict)
     monkeypatch.setattr(control_scores, "measured", lambda *arguments: {})
@@ -106,7 +121,9 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(small, t
     for path in sorted(folder.iterdir()):
         path.write_bytes(content[path.name][:100])
         again()
-        assert bool(measured) == path.name.startswith(("metrics", "per_sample", "replicates")), path.name
+        assert bool(measured) == path.name.startswith(("metrics", "per_sample", "replicates")), (
+            path.name
+        )
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
     for name in ("run.json", "samples.npz", "grid.png", "nearest.png"):
         (folder / name).unlink()
@@ -118,7 +135,9 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(small, t
 
 
 def test_scores_of_other_features_stay_when_one_is_repaired(small, tmp_path, monkeypatch):
-    (run, first), (_, second) = (rescored(tmp_path, name, monkeypatch) for name in ("lenet-a", "lenet-b"))
+    (run, first), (_, second) = (
+        rescored(tmp_path, name, monkeypatch) for name in ("lenet-a", "lenet-b")
+    )
     before = (run.path / f"metrics-{second}.json").read_bytes()
     (run.path / f"per_sample-{first}.csv").unlink()
     (run.path / "run.json").write_text("{")

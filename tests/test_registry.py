@@ -16,7 +16,10 @@ def plug_in(monkeypatch, name, value):
 
 
 def test_unknown_name_suggests_and_lists():
-    with pytest.raises(UsageError, match=r"unknown denoiser 'unt'; did you mean 'unet'\? available: .*identity.*unet"):
+    with pytest.raises(
+        UsageError,
+        match=r"unknown denoiser 'unt'; did you mean 'unet'\? available: .*identity.*unet",
+    ):
         registry.load("unt")
 
 
@@ -35,17 +38,29 @@ def test_a_broken_plug_in_is_listed_and_fails_only_when_asked_for(monkeypatch):
     plug_in(monkeypatch, "broken", "no_such_module:load")
     assert "broken" in registry.names()
     assert registry.load("identity")
-    with pytest.raises(UsageError, match=r"'broken' of .* no_such_module:load does not import.*No module named"):
+    with pytest.raises(
+        UsageError, match=r"'broken' of .* no_such_module:load does not import.*No module named"
+    ):
         registry.load("broken")
 
 
 def test_what_is_wrong_with_plug_ins_is_said_without_importing_them(monkeypatch):
-    points = [("ideal", "a:b"), ("gone", "no_such_module:load"), ("twice", "json:loads"), ("twice", "json:dumps")]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [EntryPoint(n, v, group) for n, v in points])
+    points = [
+        ("ideal", "a:b"),
+        ("gone", "no_such_module:load"),
+        ("twice", "json:loads"),
+        ("twice", "json:dumps"),
+    ]
+    monkeypatch.setattr(
+        plugins, "entry_points", lambda group: [EntryPoint(n, v, group) for n, v in points]
+    )
     said = list(registry.complaints())
     assert len(said) == 3
     assert "'ideal' of an unknown distribution is hidden by the built-in" in said[0]
-    assert "'gone' of an unknown distribution is broken: there is no module for 'no_such_module:load'" in said[1]
+    assert (
+        "'gone' of an unknown distribution is broken: there is no module for 'no_such_module:load'"
+        in said[1]
+    )
     assert "'twice' of an unknown distribution is hidden by the one of" in said[2]
     assert list(registry.complaints("gone")) == said[1:2]
     assert list(registry.complaints("unet")) == []
@@ -56,13 +71,17 @@ def test_what_is_wrong_with_plug_ins_is_said_without_importing_them(monkeypatch)
     "target", ["denoisers.closed_form:identity", "denoisers.closed_form:Identity", "FILE:identity"]
 )
 def test_functions_classes_and_files(target, tmp_path):
-    (tmp_path / "mine.py").write_text("from denoisers.closed_form import Identity\nidentity = Identity()\n")
+    (tmp_path / "mine.py").write_text(
+        "from denoisers.closed_form import Identity\nidentity = Identity()\n"
+    )
     assert registry.load(target.replace("FILE", str(tmp_path / "mine.py"))).spec.name == "identity"
 
 
 def test_a_file_is_executed_once_for_each_content(tmp_path):
     path = tmp_path / "counted.py"
-    path.write_text("import denoisers.closed_form as c\nc.count = getattr(c, 'count', 0) + 1\nx = c.Identity()\n")
+    path.write_text(
+        "import denoisers.closed_form as c\nc.count = getattr(c, 'count', 0) + 1\nx = c.Identity()\n"
+    )
     for _ in range(3):
         registry.load(f"{path}:x")
     from denoisers import closed_form
@@ -84,9 +103,11 @@ def test_the_source_of_foreign_code_is_recorded(monkeypatch, tmp_path):
     assert registry.source(f"{path}:x") != first
     package = registry.source("denoisers.closed_form:identity")
     assert len(package["sha256"]) == 64
-    assert registry.source("denoisers.classical:tv") == package  # all of the package: modules import one another
+    # All of the package: modules import one another.
+    assert registry.source("denoisers.classical:tv") == package
     assert len(registry.source("json.decoder:JSONDecoder")["sha256"]) == 64
-    assert registry.source("sys:path") == {"sha256": None}  # built into the interpreter: there is no file
+    # Built into the interpreter: there is no file.
+    assert registry.source("sys:path") == {"sha256": None}
     assert registry.source(f"splice:unet,{path}:x@1") == {f"{path}:x": registry.source(f"{path}:x")}
     plug_in(monkeypatch, "extra", "denoisers.closed_form:identity")
     assert registry.source("extra") == {"distribution": "an unknown distribution"} | package
@@ -105,7 +126,13 @@ def test_defaults_are_kept_and_options_take_their_types(tmp_path):
     (tmp_path / "typed.py").write_text(LOADS)
     load = lambda **given: registry.load(f"{tmp_path / 'typed.py'}:load", **given).told  # noqa: E731
     assert load() == ("default.pth", 8, 0.5, True, None)
-    assert load(weights="a", width="16", rate="1e-3", blind="False", name="7") == ("a", 16, 1e-3, False, "7")
+    assert load(weights="a", width="16", rate="1e-3", blind="False", name="7") == (
+        "a",
+        16,
+        1e-3,
+        False,
+        "7",
+    )
     found = r"--option: option .* must (be (a whole number|a number)|lie) in .*; found|must be true or false; found"
     for key in ("width", "rate", "blind"):
         for value in ("1.5x", "fast", "nan", "inf", "1e999", "9" * 400, "1_0", " 1", "٣"):
@@ -160,7 +187,9 @@ def test_names_of_other_things_are_refused(name):
         registry.find(name)
 
 
-@pytest.mark.parametrize(("attribute", "said"), [("ends", "SystemExit: 0"), ("fails", "RuntimeError: no luck (")])
+@pytest.mark.parametrize(
+    ("attribute", "said"), [("ends", "SystemExit: 0"), ("fails", "RuntimeError: no luck (")]
+)
 def test_what_foreign_code_raises_is_named_with_it(tmp_path, attribute, said):
     (tmp_path / "called.py").write_text(CALLED)
     with pytest.raises(ForeignError, match=re.escape(f":{attribute} failed: {said}")):
@@ -168,7 +197,9 @@ def test_what_foreign_code_raises_is_named_with_it(tmp_path, attribute, said):
 
 
 def test_a_few_names_are_offered():
-    with pytest.raises(UsageError, match=r"torch\.nn has no 'Linar'; it has (\w+, ){1,5}\w+ and \d+ more") as said:
+    with pytest.raises(
+        UsageError, match=r"torch\.nn has no 'Linar'; it has (\w+, ){1,5}\w+ and \d+ more"
+    ) as said:
         registry.find("torch.nn:Linar")
     assert "Linear" in str(said.value)
 
@@ -184,7 +215,9 @@ def test_weights_for_a_closed_form():
 
 
 def test_weights_that_cannot_be_done_without():
-    with pytest.raises(UsageError, match="--weights: denoiser 'ffdnet' needs them: A file with an FFDNet"):
+    with pytest.raises(
+        UsageError, match="--weights: denoiser 'ffdnet' needs them: A file with an FFDNet"
+    ):
         registry.load("ffdnet")
 
 

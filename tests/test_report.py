@@ -72,7 +72,12 @@ def test_rows_stand_by_rising_kid_controls_among_them(make_run, tmp_path):
     assert absent == []
     (group,) = report.groups(entries)
     frame = table.frame(group)
-    assert frame["name"].tolist() == ["held-out digits", "better card", "worse card", "Gaussian model"]
+    assert frame["name"].tolist() == [
+        "held-out digits",
+        "better card",
+        "worse card",
+        "Gaussian model",
+    ]
     assert frame["kind"].tolist() == ["control", "run", "run", "control"]
     assert frame["kid"].is_monotonic_increasing
 
@@ -112,7 +117,9 @@ def test_no_two_rows_of_a_table_have_one_name(make_run, bench, tmp_path):
     make_run("three", facts={"denoiser": "unet", "dtype": "float32", "seed": 1})
     make_run("other", facts={"seed": 7, "dtype": "bfloat16"}, scores={"kid": 0.5})
     images = make_run("images", fingerprint="eeeeeeee")
-    images.write_json("run.json", {"schema_version": 2, "kind": "images", "name": "held-out digits"})
+    images.write_json(
+        "run.json", {"schema_version": 2, "kind": "images", "name": "held-out digits"}
+    )
     expected = {
         "unet card (seed 0, float32)",
         "unet card (seed 0, float32, nested)",
@@ -148,7 +155,10 @@ def test_a_row_alone_has_no_details(make_run, tmp_path):
 
 def test_the_answer_tells_the_tables_apart(make_run, bench, tmp_path):
     make_run("unet")
-    for fingerprint, change in (("cccccccc", {"sampler": "ddim", "eta": 0.0}), ("dddddddd", {"steps": 9})):
+    for fingerprint, change in (
+        ("cccccccc", {"sampler": "ddim", "eta": 0.0}),
+        ("dddddddd", {"steps": 9}),
+    ):
         make_run(
             f"unet{fingerprint}",
             fingerprint=fingerprint,
@@ -170,12 +180,16 @@ def write(text):
 
 DAMAGE = {  # what is done to a run, what is not shown then, and why
     "cut": (
-        lambda run: (run.path / "metrics-aaaaaaaa.json").write_text('{"schema_version": 2, "scores"'),
+        lambda run: (run.path / "metrics-aaaaaaaa.json").write_text(
+            '{"schema_version": 2, "scores"'
+        ),
         "x/run/metrics-aaaaaaaa.json",
         "x/run/metrics-aaaaaaaa.json is not readable: Expecting ':' delimiter: line 1 column 31 (char 30)",
     ),
     "other types": (
-        lambda run: run.write_json("metrics-aaaaaaaa.json", metrics() | {"scores": [1, 2], "controls": 3}),
+        lambda run: run.write_json(
+            "metrics-aaaaaaaa.json", metrics() | {"scores": [1, 2], "controls": 3}
+        ),
         "x/run/metrics-aaaaaaaa.json",
         "list for scores, expected an object",
     ),
@@ -204,7 +218,11 @@ DAMAGE = {  # what is done to a run, what is not shown then, and why
         "x/run",
         "run.json has schema_version 9, this version reads up to 2; update bench",
     ),
-    "no object": (write("[]"), "x/run", "x/run/run.json is not readable: expected an object, found list"),
+    "no object": (
+        write("[]"),
+        "x/run",
+        "x/run/run.json is not readable: expected an object, found list",
+    ),
     "markup": (
         write("<script>"),
         "x/run",
@@ -235,7 +253,8 @@ DAMAGE = {  # what is done to a run, what is not shown then, and why
     ),
     "a study": (
         lambda run: (
-            (run.path.parents[1] / "study").mkdir() or (run.path.parents[1] / "study" / "study.json").write_text("{")
+            (run.path.parents[1] / "study").mkdir()
+            or (run.path.parents[1] / "study" / "study.json").write_text("{")
         ),
         "study",
         "the study has no page: no file study/study.md: No such file or directory",
@@ -262,7 +281,15 @@ def test_what_is_not_shown_is_named_with_the_reason(make_run, bench, tmp_path, d
 def test_markup_from_a_run_is_text(make_run, bench, tmp_path):
     results = tmp_path / "results"
     make_run("good")
-    make_run("evil", facts={"denoiser": EVIL, "argv": ["run", EVIL], "options": {EVIL: EVIL}, "card": {EVIL: [EVIL]}})
+    make_run(
+        "evil",
+        facts={
+            "denoiser": EVIL,
+            "argv": ["run", EVIL],
+            "options": {EVIL: EVIL},
+            "card": {EVIL: [EVIL]},
+        },
+    )
     assert bench("report", results)[0] == 0
     found = page(results)
     assert "<script>alert(1)</script>" in found.text
@@ -274,7 +301,14 @@ def test_markup_from_a_run_is_text(make_run, bench, tmp_path):
 def test_files_that_are_damaged_leave_the_rest_of_a_card(make_run, bench, tmp_path):
     results = tmp_path / "results"
     bare = make_run("bare")
-    for name in ("samples.npz", "grid.png", "nearest.png", "trace.csv", "trajectory.npz", "per_sample-aaaaaaaa.csv"):
+    for name in (
+        "samples.npz",
+        "grid.png",
+        "nearest.png",
+        "trace.csv",
+        "trajectory.npz",
+        "per_sample-aaaaaaaa.csv",
+    ):
         (bare.path / name).write_bytes(b"no")
     (results / "gauge").mkdir()
     (results / "gauge" / "x.csv").write_text("no\n1\n")
@@ -301,7 +335,14 @@ def test_what_was_not_measured_is_blank(make_run, bench, tmp_path):
     assert status == 0
     assert "100.0" in out
     for name in ("html", "md", "csv", "tex", "json"):
-        assert "nan" not in (tmp_path / "results" / f"report.{name}").read_text().split("</head>")[-1].lower().split()
+        assert (
+            "nan"
+            not in (tmp_path / "results" / f"report.{name}")
+            .read_text()
+            .split("</head>")[-1]
+            .lower()
+            .split()
+        )
 
 
 def test_formats_agree(make_run, bench, tmp_path):
@@ -311,7 +352,11 @@ def test_formats_agree(make_run, bench, tmp_path):
     rows = list(csv.DictReader((results / "report.csv").read_text().splitlines()))
     (row,) = [row for row in rows if row["kind"] == "run"]
     content = json.loads((results / "report.json").read_text())
-    assert [found["kid"] for found in content["rows"] if found["kind"] == "run"] == [float(row["kid"])] == [0.0123]
+    assert (
+        [found["kid"] for found in content["rows"] if found["kind"] == "run"]
+        == [float(row["kid"])]
+        == [0.0123]
+    )
     for name in ("html", "md", "tex"):
         assert "12.3" in (results / f"report.{name}").read_text()
     printed = json.loads(bench("report", "results", "--json")[1])
@@ -320,7 +365,9 @@ def test_formats_agree(make_run, bench, tmp_path):
 
 def test_the_terminal_has_80_columns(make_run, tmp_path):
     make_run(
-        "module.with.a.long.name:attribute", facts={"options": {"coupling": "normalised"}}, scores={"kid": 123.456}
+        "module.with.a.long.name:attribute",
+        facts={"options": {"coupling": "normalised"}},
+        scores={"kid": 123.456},
     )
     make_run("splice:unet,kbnet@0.39215686274509803")
     text = report.tables(*report.collect(tmp_path / "results"))
@@ -355,7 +402,12 @@ DIGIT = {"contrast": 0.3, "white": 0.06, "n": 20}
         ("mixed digits", {"kid": 0.1}, {}, {}),
         ("too few images", {"kid": 0.0495}, {}, {}),
         ("too few images", {"kid": 0.0495, "ambiguous": 0.4}, {}, {}),
-        ("given digits", {}, {}, {"facts": {"sampler": FACTS["sampler"] | {"start": "held-out", "sigma_max": 0.4}}}),
+        (
+            "given digits",
+            {},
+            {},
+            {"facts": {"sampler": FACTS["sampler"] | {"start": "held-out", "sigma_max": 0.4}}},
+        ),
         ("copies", {}, {}, {"copies": True}),
     ],
 )
@@ -387,7 +439,8 @@ def test_the_terminal_says_the_verdict_in_words(make_run, tmp_path):
     text = report.tables(*report.collect(tmp_path / "results"))
     assert re.search(r"^ideal card memorizes: 100\.0% of the images are copies", text, re.MULTILINE)
     assert re.search(r"^unet card generates: KID", text, re.MULTILINE)
-    assert text.index("ideal card memorizes") < text.index("unet card generates")  # as the table has them
+    # As the table has them.
+    assert text.index("ideal card memorizes") < text.index("unet card generates")
 
 
 def test_sheets_can_be_read_back(rng, tmp_path):
@@ -425,7 +478,9 @@ def test_the_trained_band_is_where_its_levels_are():
 
 
 def test_numbers_are_short():
-    assert [table.short(value) for value in (0, 0.123456, 1.23456, 12.3456, 1234.56, None, float("nan"))] == [
+    assert [
+        table.short(value) for value in (0, 0.123456, 1.23456, 12.3456, 1234.56, None, float("nan"))
+    ] == [
         "0",
         "0.123",
         "1.23",
@@ -448,7 +503,9 @@ def test_a_folder_is_not_changed_but_for_the_report(make_run, bench, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in run.path.iterdir()} == before
     first = {path.name for path in (tmp_path / "results").iterdir()}
     assert bench("report", "results")[0] == 0
-    assert "Everything in the folder is shown." in (tmp_path / "results" / "report.html").read_text()
+    assert (
+        "Everything in the folder is shown." in (tmp_path / "results" / "report.html").read_text()
+    )
     assert {path.name for path in (tmp_path / "results").iterdir()} == first
     shutil.rmtree(run.path)
     assert bench("report", "results")[0] == 0
@@ -480,7 +537,10 @@ def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
     assert bench("report", "results", "--format", "html,md,csv,tex,json")[0] == 0
     assert {path: path.read_bytes() for path in (results / "reference").rglob("*.*")} == before
     content = json.loads((results / "report.json").read_text())
-    assert [row["name"] for row in content["rows"] if row["kind"] == "run"] == ["kbnet card", "unet card"]
+    assert [row["name"] for row in content["rows"] if row["kind"] == "run"] == [
+        "kbnet card",
+        "unet card",
+    ]
     assert content["not_shown"] == []
     shown = page(results).text
     assert "Everything in the folder is shown." in shown
@@ -514,7 +574,9 @@ def test_the_files_of_a_report_go_where_they_are_asked_to(bench, make_run, tmp_p
     """With links that lead back to the runs; the folder of these is left as it was."""
     make_run("one")
     before = sorted((tmp_path / "results").rglob("*"))
-    status, out, _ = bench("report", "results", "--out", "elsewhere/deep", "--format", "html,md,csv")
+    status, out, _ = bench(
+        "report", "results", "--out", "elsewhere/deep", "--format", "html,md,csv"
+    )
     assert status == 0
     assert sorted((tmp_path / "results").rglob("*")) == before
     assert "elsewhere/deep/report.html" in out
@@ -531,7 +593,8 @@ def test_a_place_that_takes_no_report_is_named_with_the_flag_that_helps(bench, m
     assert status == 2
     assert "one card" in out  # what was asked for is said before anything is written
     assert err.splitlines()[-1].startswith("error: --out: cannot write into /proc/nowhere: ")
-    assert bench("report", "results", "--out", "/proc/nowhere", "--json")[0] == 0  # which writes nothing
+    # Which writes nothing.
+    assert bench("report", "results", "--out", "/proc/nowhere", "--json")[0] == 0
 
 
 def test_images_that_a_sampler_was_not_done_with_have_a_column(make_run, tmp_path):
@@ -540,5 +603,9 @@ def test_images_that_a_sampler_was_not_done_with_have_a_column(make_run, tmp_pat
     entries, absent = report.collect(tmp_path / "results")
     assert " late " not in report.tables(entries, absent)
     make_run("late", facts={"unconverged": 15})
-    frames = table.printed(table.frame(report.groups(report.collect(tmp_path / "results")[0])[0])).set_index("denoiser")
-    assert {name: row["late"] for name, row in frames.iterrows() if row["late"]} == {"late card": "75%"}
+    frames = table.printed(
+        table.frame(report.groups(report.collect(tmp_path / "results")[0])[0])
+    ).set_index("denoiser")
+    assert {name: row["late"] for name, row in frames.iterrows() if row["late"]} == {
+        "late card": "75%"
+    }

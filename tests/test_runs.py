@@ -78,14 +78,21 @@ def test_only_our_own_chunks_are_cleared(run):
 def test_chunks_are_kept_where_another_process_has_cleared_them(run):
     run.clear_chunks()
     run.write_chunk(range(8), {"ids": np.arange(8)})
-    (ids, chunk), *others = run.read_chunks(8, lambda ids: {"ids": np.array(ids)}, pytest.fail).items()
+    (ids, chunk), *others = run.read_chunks(
+        8, lambda ids: {"ids": np.array(ids)}, pytest.fail
+    ).items()
     assert (ids, chunk["ids"].sum(), others) == (range(8), 28, [])
 
 
 def test_of_chunks_that_overlap_one_is_used(run):
     for ids in (range(16, 24), range(8), range(4, 12), range(8, 16), range(24, 40)):
         run.write_chunk(ids, {"ids": np.array(ids)})
-    for name in ("mine.npz", "0000000-000008.npz", "999999999999999999-999999999999999999.npz", "000008-000002.npz"):
+    for name in (
+        "mine.npz",
+        "0000000-000008.npz",
+        "999999999999999999-999999999999999999.npz",
+        "000008-000002.npz",
+    ):
         (run.path / "chunks" / name).write_text("mine")
     found = run.read_chunks(24, lambda ids: {"ids": np.array(ids)}, pytest.fail)
     assert list(found) == [range(8), range(8, 16), range(16, 24)]
@@ -93,7 +100,9 @@ def test_of_chunks_that_overlap_one_is_used(run):
 
 def test_a_folder_of_the_users_is_never_removed(run):
     (run.path / "samples.npz" / "mine").mkdir(parents=True)
-    with pytest.raises(UsageError, match=r"a file belongs at .*samples\.npz, where there is a folder; move it away"):
+    with pytest.raises(
+        UsageError, match=r"a file belongs at .*samples\.npz, where there is a folder; move it away"
+    ):
         run.remove()
     assert (run.path / "samples.npz" / "mine").is_dir()
 

@@ -77,11 +77,18 @@ def ddim_step(x, x0, abar, before, z):
 @pytest.mark.parametrize("steps", [50, 1000])
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("ddpm", posterior_step), ("ddpm", eps_form_step), ("ddpm-beta", beta_step), ("ddim", ddim_step)],
+    [
+        ("ddpm", posterior_step),
+        ("ddpm", eps_form_step),
+        ("ddpm-beta", beta_step),
+        ("ddim", ddim_step),
+    ],
 )
 def test_members_equal_the_written_out_samplers(steps, name, step, generator):
     z = draws(steps, generator)
-    assert (ours(steps, z, **samplers.SAMPLERS[name].settings) - textbook(steps, z, step)).abs().max() < 1e-10
+    assert (
+        ours(steps, z, **samplers.SAMPLERS[name].settings) - textbook(steps, z, step)
+    ).abs().max() < 1e-10
 
 
 def sign_slip(x, x0, abar, before, z):
@@ -92,7 +99,10 @@ def sign_slip(x, x0, abar, before, z):
 
 def variance_slip(x, x0, abar, before, z):
     alpha, alpha_before = abar / before, 1 - schedule.linear_betas()[0]
-    return posterior_mean(x, x0, abar, before) + ((1 - alpha) * (1 - alpha_before) / (1 - abar)).sqrt() * z
+    return (
+        posterior_mean(x, x0, abar, before)
+        + ((1 - alpha) * (1 - alpha_before) / (1 - abar)).sqrt() * z
+    )
 
 
 def reused_noise(x, x0, abar, before, z):
@@ -109,7 +119,9 @@ def test_the_formulas_of_the_slides_are_other_samplers(slip, generator):
 
 def test_start_is_the_start_of_the_vp_chain():
     z = torch.ones(1, dtype=torch.float64)
-    assert samplers.start(z, 157.4) * schedule.vp_scale(torch.tensor(157.4, dtype=torch.float64)) == pytest.approx(1)
+    assert samplers.start(z, 157.4) * schedule.vp_scale(
+        torch.tensor(157.4, dtype=torch.float64)
+    ) == pytest.approx(1)
 
 
 GRIDS = {
@@ -141,7 +153,9 @@ GOLDEN = {  # final variance / lambda; computed independently of this code
 def impulse_response(denoiser, sigmas, name):
     """Gain of each draw on the output, (draws, modes): a sampler is linear in its noise when D is."""
     steps, member = len(sigmas) - 1, samplers.SAMPLERS[name]
-    unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None].expand(-1, -1, 1, 1, len(LAMBDAS))
+    unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None].expand(
+        -1, -1, 1, 1, len(LAMBDAS)
+    )
     x = unit[:, 0] * sigmas[0]
     out = member.solve(denoiser, x, sigmas, lambda i: unit[:, i + 1], **member.settings, clip=False)
     return out[:, 0, 0]
@@ -156,11 +170,17 @@ def test_gaussian_control_has_the_golden_variances(name, grid):
 
 
 def test_beta_variance_is_exact_for_unit_variance_data():
-    """Ho et al. 2020: sigma_t^2 = beta_t is optimal for x0 ~ N(0, I). Each level then has variance 1 + sigma^2."""
+    """Ho et al. 2020: sigma_t^2 = beta_t is optimal for x0 ~ N(0, I).
+
+    Each level then has variance 1 + sigma^2.
+    """
     sigmas = schedule.ddpm_grid(50)[:-1]
     gains = impulse_response(Gaussian(torch.zeros(5), torch.eye(5)), sigmas, "ddpm-beta")
-    started = gains[0].square() * (1 + sigmas[0] ** 2) / sigmas[0] ** 2  # from the VP start, not from sigma_0 z
-    assert (started + gains[1:].square().sum(0)).tolist() == pytest.approx([1 + sigmas[-1].item() ** 2] * 5, rel=1e-9)
+    # From the VP start, not from sigma_0 z.
+    started = gains[0].square() * (1 + sigmas[0] ** 2) / sigmas[0] ** 2
+    assert (started + gains[1:].square().sum(0)).tolist() == pytest.approx(
+        [1 + sigmas[-1].item() ** 2] * 5, rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
@@ -179,7 +199,9 @@ def test_constant_denoiser_gives_its_constant(eta, generator):
 
 def test_identity_does_not_move_under_ddim(generator):
     x = torch.randn(2, 1, 4, 4, generator=generator)
-    assert torch.equal(samplers.sample(Identity(), x, schedule.karras_grid(7), None, eta=0.0, clip=False), x)
+    assert torch.equal(
+        samplers.sample(Identity(), x, schedule.karras_grid(7), None, eta=0.0, clip=False), x
+    )
 
 
 def test_ideal_of_one_image_gives_that_image(generator):
@@ -198,7 +220,11 @@ def test_one_step_is_the_denoiser(generator):
 
 def test_clipping_happens_before_the_residual_is_taken():
     out = samplers.sample(
-        lambda x, s: 5 * torch.ones_like(x), torch.zeros(1, 1, 2, 2), schedule.karras_grid(3), None, eta=0
+        lambda x, s: 5 * torch.ones_like(x),
+        torch.zeros(1, 1, 2, 2),
+        schedule.karras_grid(3),
+        None,
+        eta=0,
     )
     assert torch.equal(out, torch.ones_like(out))
 
@@ -211,15 +237,24 @@ def test_what_is_not_finite_stops_the_run_and_names_the_step(bad):
         return x * (bad if next(calls) == 3 else 0.5)
 
     with pytest.raises(FloatingPointError, match="step 3 of 8"):
-        samplers.sample(breaks, torch.ones(1, 1, 2, 2), schedule.karras_grid(8), torch.zeros_like, eta=0)
+        samplers.sample(
+            breaks, torch.ones(1, 1, 2, 2), schedule.karras_grid(8), torch.zeros_like, eta=0
+        )
 
 
 @pytest.mark.parametrize("answer", [lambda x: (x,), lambda x: None, lambda x: x[..., ::2]])
 @pytest.mark.parametrize("name", ["ddpm", "heun", "ks"])
 def test_what_is_no_image_is_named(name, answer):
     member = samplers.SAMPLERS[name]
-    with pytest.raises(UsageError, match=r"expected images of shape \(1, 1, 4, 4\); see `bench check`"):
-        member.solve(lambda x, s: answer(x), torch.ones(1, 1, 4, 4), schedule.karras_grid(4), torch.zeros_like)
+    with pytest.raises(
+        UsageError, match=r"expected images of shape \(1, 1, 4, 4\); see `bench check`"
+    ):
+        member.solve(
+            lambda x, s: answer(x),
+            torch.ones(1, 1, 4, 4),
+            schedule.karras_grid(4),
+            torch.zeros_like,
+        )
 
 
 def data_prediction_step(x, d, last, levels, eta, z):
@@ -227,7 +262,11 @@ def data_prediction_step(x, d, last, levels, eta, z):
     before, now, after = levels
     h, h_last = math.log(now / after), math.log(before / now)
     decay = math.exp(-h - eta * h)
-    x = after / now * math.exp(-eta * h) * x + (1 - decay) * d + (1 - decay) * h / h_last / 2 * (d - last)
+    x = (
+        after / now * math.exp(-eta * h) * x
+        + (1 - decay) * d
+        + (1 - decay) * h / h_last / 2 * (d - last)
+    )
     return x + after * math.sqrt(1 - math.exp(-2 * h * eta)) * z
 
 
@@ -235,10 +274,16 @@ def data_prediction_step(x, d, last, levels, eta, z):
 def test_second_order_equals_the_exponential_integrator(name, generator):
     member, levels = samplers.SAMPLERS[name], [5.0, 2.0, 0.7]
     x, z = torch.randn(2, 2, 1, 3, 3, generator=generator, dtype=torch.float64)
-    first = samplers.sample(wobbly, x, torch.tensor(levels[:2]).double(), lambda i: z, **member.settings)
+    first = samplers.sample(
+        wobbly, x, torch.tensor(levels[:2]).double(), lambda i: z, **member.settings
+    )
     d, last = (wobbly(y, torch.tensor(s)).clamp(-1, 1) for y, s in ((first, 2.0), (x, 5.0)))
-    found = samplers.sample(wobbly, x, torch.tensor(levels).double(), lambda i: z, **member.settings)
-    assert torch.allclose(found, data_prediction_step(first, d, last, levels, member.settings["eta"], z), atol=1e-12)
+    found = samplers.sample(
+        wobbly, x, torch.tensor(levels).double(), lambda i: z, **member.settings
+    )
+    assert torch.allclose(
+        found, data_prediction_step(first, d, last, levels, member.settings["eta"], z), atol=1e-12
+    )
 
 
 def test_second_order_converges_with_the_square_of_the_step():
@@ -249,7 +294,9 @@ def test_second_order_converges_with_the_square_of_the_step():
         sigmas = torch.logspace(math.log10(high), math.log10(low), steps + 1, dtype=torch.float64)
         x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
         member = samplers.SAMPLERS[name].settings
-        out = samplers.sample(lambda x, s: x * v / (v + s**2), x, sigmas, None, clip=False, **member)
+        out = samplers.sample(
+            lambda x, s: x * v / (v + s**2), x, sigmas, None, clip=False, **member
+        )
         return abs(out.item() - math.sqrt((v + low**2) / (v + high**2)))
 
     assert error("dpmpp_2m", 100) / error("dpmpp_2m", 200) == pytest.approx(4, rel=0.2)
@@ -280,8 +327,16 @@ BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
     [
         ("ddim", diffusers.DDIMScheduler(**BETAS, clip_sample=False), {"eta": 0.0}),
         ("ddpm", diffusers.DDIMScheduler(**BETAS, clip_sample=False), {"eta": 1.0}),
-        ("ddpm", diffusers.DDPMScheduler(**BETAS, clip_sample=False, variance_type="fixed_small"), {}),
-        ("ddpm-beta", diffusers.DDPMScheduler(**BETAS, clip_sample=False, variance_type="fixed_large"), {}),
+        (
+            "ddpm",
+            diffusers.DDPMScheduler(**BETAS, clip_sample=False, variance_type="fixed_small"),
+            {},
+        ),
+        (
+            "ddpm-beta",
+            diffusers.DDPMScheduler(**BETAS, clip_sample=False, variance_type="fixed_large"),
+            {},
+        ),
     ],
 )
 def test_first_order_equals_diffusers(name, scheduler, settings, generator, monkeypatch):
@@ -291,18 +346,27 @@ def test_first_order_equals_diffusers(name, scheduler, settings, generator, monk
     scheduler.set_timesteps(steps)
     sigmas = torch.cat([schedule.sigmas_of(ABAR)[scheduler.timesteps], torch.zeros(1)])
     ours = member.solve(
-        wobbly, samplers.start(z[0], sigmas[0]), sigmas, lambda i: z[i + 1], **member.settings, clip=False
+        wobbly,
+        samplers.start(z[0], sigmas[0]),
+        sigmas,
+        lambda i: z[i + 1],
+        **member.settings,
+        clip=False,
     )
     x_t = z[0]
     for i, (t, sigma) in enumerate(zip(scheduler.timesteps, sigmas[:-1], strict=True)):
         drawn = {"variance_noise": z[i + 1]} if settings else {}
-        monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, i=i, **k: z[i + 1])
+        monkeypatch.setattr(
+            "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *a, i=i, **k: z[i + 1]
+        )
         eps = noise_of(x_t * (1 + sigma**2) ** 0.5, sigma)
         x_t = scheduler.step(eps, t, x_t, **settings, **drawn).prev_sample
     assert (ours - x_t).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize(("name", "algorithm"), [("dpmpp_2m", "dpmsolver++"), ("dpmpp_2m_sde", "sde-dpmsolver++")])
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [("dpmpp_2m", "dpmsolver++"), ("dpmpp_2m_sde", "sde-dpmsolver++")]
+)
 def test_second_order_equals_diffusers(name, algorithm, generator):
     steps, member = 20, samplers.SAMPLERS[name]
     z = torch.randn(steps + 1, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
@@ -311,7 +375,12 @@ def test_second_order_equals_diffusers(name, algorithm, generator):
     scheduler.set_timesteps(steps)
     sigmas = scheduler.sigmas.double()
     ours = member.solve(
-        wobbly, samplers.start(z[0], sigmas[0]), sigmas, lambda i: z[i + 1], **member.settings, clip=False
+        wobbly,
+        samplers.start(z[0], sigmas[0]),
+        sigmas,
+        lambda i: z[i + 1],
+        **member.settings,
+        clip=False,
     )
     x_t = z[0]
     for i, t in enumerate(scheduler.timesteps):
@@ -323,7 +392,9 @@ def test_second_order_equals_diffusers(name, algorithm, generator):
 def test_heun_equals_diffusers(generator):
     scheduler = diffusers.HeunDiscreteScheduler(**BETAS, use_karras_sigmas=True)
     scheduler.set_timesteps(12)
-    sigmas = torch.cat([scheduler.sigmas[:1], scheduler.sigmas[1:-1:2], scheduler.sigmas[-1:]]).double()
+    sigmas = torch.cat(
+        [scheduler.sigmas[:1], scheduler.sigmas[1:-1:2], scheduler.sigmas[-1:]]
+    ).double()
     assert len(sigmas) == 13
     x = sigmas[0] * torch.randn(2, 1, 4, 4, generator=generator, dtype=torch.float64)
     calls = []
@@ -362,16 +433,21 @@ def test_ks_without_noise_is_ddim_on_its_grid(generator):
     for t in range(1, steps):
         levels.append(levels[-1] * (1 - h0 * t / (1 + h0 * (t - 1))))
     geometric = torch.tensor([*levels, 0.0], dtype=torch.float64)
-    given = torch.cat([geometric[:1], torch.full((steps - 1,), 1e-9), torch.zeros(1)]).double()  # only ends matter
+    # Only ends matter.
+    given = torch.cat([geometric[:1], torch.full((steps - 1,), 1e-9), torch.zeros(1)]).double()
     found = samplers.ks(calibrated, x, given, None, beta=1.0, h0=h0, clip=False)
-    assert (found - samplers.sample(calibrated, x, geometric, None, eta=0.0, clip=False)).abs().max() < 1e-10
+    assert (
+        found - samplers.sample(calibrated, x, geometric, None, eta=0.0, clip=False)
+    ).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("h", [0.01, 0.3])
 def test_ks_with_the_noise_of_ddpm_is_ddpm(h, generator):
     x, z = torch.randn(2, 3, 1, 6, 6, generator=generator, dtype=torch.float64)
     sigmas = torch.tensor([2.0, 2.0 * (1 - h) ** 0.5, 0.0], dtype=torch.float64)
-    found = samplers.ks(calibrated, x, sigmas * 0.999, lambda i: z, beta=(1 - (1 - h) ** 0.5) / h, h0=h, clip=False)
+    found = samplers.ks(
+        calibrated, x, sigmas * 0.999, lambda i: z, beta=(1 - (1 - h) ** 0.5) / h, h0=h, clip=False
+    )
     expected = samplers.sample(calibrated, x, sigmas * 0.999, lambda i: z, eta=1.0, clip=False)
     assert (found - expected).abs().max() < 1e-10
 
@@ -384,7 +460,9 @@ def test_ks_stops_each_image_by_itself():
         asked.append(len(x))
         return torch.zeros_like(x)
 
-    out = samplers.ks(oracle, x, torch.tensor([3.0, *[0.02] * 400, 0.0]).double(), lambda i: x0, beta=1.0, h0=0.05)
+    out = samplers.ks(
+        oracle, x, torch.tensor([3.0, *[0.02] * 400, 0.0]).double(), lambda i: x0, beta=1.0, h0=0.05
+    )
     assert torch.equal(out, x0)
     assert asked[:2] == [3, 2]
     assert asked[-1] == 1

@@ -53,12 +53,15 @@ def test_vp_and_ve_describe_one_process():
 
 @pytest.mark.parametrize("level", [15, 25, 50, 100, 255])
 def test_grey_levels_to_steps(level):
-    first = {15: 33, 25: 58, 50: 116, 100: 215, 255: 397}[level]  # the first 1-based t above the level
+    # The first 1-based t above the level.
+    first = {15: 33, 25: 58, 50: 116, 100: 215, 255: 397}[level]
     assert int((level >= 127.5 * SIGMAS).sum()) + 1 == first
 
 
 def test_sigma_to_t_inverts_the_chain():
-    assert torch.allclose(schedule.sigma_to_t(SIGMAS, SIGMAS), torch.arange(1000.0, dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(
+        schedule.sigma_to_t(SIGMAS, SIGMAS), torch.arange(1000.0, dtype=torch.float64), atol=1e-6
+    )
 
 
 def test_sigma_to_t_is_monotone_and_stops_at_the_ends():

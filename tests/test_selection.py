@@ -24,21 +24,37 @@ def write(results, name, num=20, *, seed=0, sampler="ddpm", **facts):
     """A run with all that is compared, in results/<name>/<sampler>-n<num>-seed<seed>."""
     run = Run(results / name / f"{sampler}-n{num}-seed{seed}")
     run.path.mkdir(parents=True)
-    made = {"denoiser": name, "seed": seed, "sampler": {"sampler": sampler, "num": num}, "started": str(seed)}
+    made = {
+        "denoiser": name,
+        "seed": seed,
+        "sampler": {"sampler": sampler, "num": num},
+        "started": str(seed),
+    }
     run.write_json("run.json", FACTS | {"weights": f"card-{name}@01234567"} | made | facts)
     found = {score: entry(1.0, num) for score in compare.SCORES}
-    copies = {score.removeprefix("copy_rate_"): {"copy_rate": entry(0.0, num)} for score in compare.COPIES}
+    copies = {
+        score.removeprefix("copy_rate_"): {"copy_rate": entry(0.0, num)} for score in compare.COPIES
+    }
     mark = f"{sampler}{num}"
-    content = {"fingerprint": mark, "table": str(num), "scoring": {"features": "lenet-a@ef"}, "scores": found}
+    content = {
+        "fingerprint": mark,
+        "table": str(num),
+        "scoring": {"features": "lenet-a@ef"},
+        "scores": found,
+    }
     content |= {"memorization": copies, "controls": {"held_out": {"scores": found}}}
     run.write_json(f"metrics-{mark}.json", content)
     drawn = np.random.default_rng(seed).normal(size=50)
-    run.write_npz(f"replicates-{mark}.npz", **dict.fromkeys([*compare.SCORES, *compare.COPIES], drawn))
+    run.write_npz(
+        f"replicates-{mark}.npz", **dict.fromkeys([*compare.SCORES, *compare.COPIES], drawn)
+    )
     return run
 
 
 def chosen(*words, said=None):
-    found = selection.load([selection.Path(word) for word in words], say=(said if said is not None else []).append)
+    found = selection.load(
+        [selection.Path(word) for word in words], say=(said if said is not None else []).append
+    )
     return [(run.name, run.num, run.seeds) for run in found]
 
 
@@ -46,7 +62,10 @@ def test_runs_have_the_names_of_tables_and_of_the_command_line(results):
     run = write(results, "unet")
     write(results, "ideal")
     for name in ("unet", "unet card-unet", run.path, run.path.parent):
-        assert chosen(name, "ideal") == [("unet card-unet", 20, (0,)), ("ideal card-ideal", 20, (0,))]
+        assert chosen(name, "ideal") == [
+            ("unet card-unet", 20, (0,)),
+            ("ideal card-ideal", 20, (0,)),
+        ]
 
 
 def test_a_folder_of_results_says_where_names_are_looked_up(results):
@@ -67,7 +86,11 @@ def test_a_folder_of_results_alone_stands_for_all_that_compares(results):
     for path in results.glob("broken/*/replicates-*"):
         path.unlink()
     said = []
-    assert [name.split()[0] for name, *_ in chosen(results, said=said)] == ["gaussian", "ideal", "unet"]
+    assert [name.split()[0] for name, *_ in chosen(results, said=said)] == [
+        "gaussian",
+        "ideal",
+        "unet",
+    ]
     assert said == ["compared at 20 images, protocol ddpm20; 1 other runs are left out"]
 
 
@@ -88,14 +111,20 @@ def test_of_other_samplers_the_same_number_of_images_is_compared(results):
     write(results, "unet", sampler="ddim")
     write(results, "ideal")
     write(results, "ideal", 30)
-    assert [(name.split()[0], num) for name, num, _ in chosen("unet", "ideal")] == [("unet", 20), ("ideal", 20)]
+    assert [(name.split()[0], num) for name, num, _ in chosen("unet", "ideal")] == [
+        ("unet", 20),
+        ("ideal", 20),
+    ]
 
 
 def test_images_made_elsewhere_join_every_sampler(results):
     write(results, "vae", kind="images", sampler="none")
     write(results, "unet", sampler="ddim")
     write(results, "unet", 30, sampler="ddim")
-    assert [(name.split()[0], num) for name, num, _ in chosen("unet", "vae")] == [("unet", 20), ("vae", 20)]
+    assert [(name.split()[0], num) for name, num, _ in chosen("unet", "vae")] == [
+        ("unet", 20),
+        ("vae", 20),
+    ]
 
 
 def test_seeds_are_one_and_what_differs_otherwise_is_told_apart(results):
@@ -128,11 +157,17 @@ def test_runs_of_a_study_are_not_meant(results):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["unett"], r"'unett' is no folder, and no run in results is called so; did you mean 'unet'\?"),
+        (
+            ["unett"],
+            r"'unett' is no folder, and no run in results is called so; did you mean 'unet'\?",
+        ),
         (["xyz"], "'xyz' is no folder, and no run in results is called so; there are "),
         (["empty"], r"no run in empty: expected run\.json"),
         (["bare", "unet"], "has no scores"),
-        (["unet", "kbnet", "ideal"], r"no two are scored alike \(ideal card-ideal, 20 images, kbnet"),
+        (
+            ["unet", "kbnet", "ideal"],
+            r"no two are scored alike \(ideal card-ideal, 20 images, kbnet",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(results, words, said):

@@ -51,12 +51,19 @@ def test_options_and_facts_of_the_parts(load):
     assert splice.spec.weights.startswith("mnist@")
     assert ",gray25@" in splice.spec.weights
     assert splice.spec.to_json()["below"]["name"] == "kbnet"
-    assert [splice.spec.in_band(s) for s in (0.1, 0.196, 0.25, 0.31, 100.0)] == [False, True, False, True, True]
+    assert [splice.spec.in_band(s) for s in (0.1, 0.196, 0.25, 0.31, 100.0)] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
     assert splice.card["above"]["name"] == "mnist"
 
 
 @pytest.mark.parametrize(
-    "name", ["splice:", "splice:a,b", "splice:a@1", "splice:a,b@x", "splice:a,b@-1", "splice:a,b,c@1"]
+    "name",
+    ["splice:", "splice:a,b", "splice:a@1", "splice:a,b@x", "splice:a,b@-1", "splice:a,b,c@1"],
 )
 def test_what_is_no_splice_is_refused(name):
     with pytest.raises(ValueError, match="expected splice:A,B@SIGMA"):
@@ -67,7 +74,10 @@ def test_what_is_no_splice_is_refused(name):
 
 def test_bands_that_do_not_meet_and_levels_without_end_are_recorded(load):
     splice = load("splice:kbnet,median@0.3", **{"above.weights": "gray25"})
-    assert (splice.spec.sigma_min, splice.spec.sigma_max) == (splice.above.spec.sigma_min, float("inf"))
+    assert (splice.spec.sigma_min, splice.spec.sigma_max) == (
+        splice.above.spec.sigma_min,
+        float("inf"),
+    )
     json.dumps(splice.spec.to_json(), allow_nan=False)
     assert load("splice:identity,gaussian@inf").spec.to_json()["switch"] is None
 

@@ -37,7 +37,9 @@ class Interrupted(Exception):
 
 
 def wide():
-    return nn.Sequential(nn.Linear(4, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+    return nn.Sequential(
+        nn.Linear(4, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1)
+    )
 
 
 def dropping():
@@ -59,7 +61,9 @@ def test_resuming_gives_the_same_weights(task, tmp_path, monkeypatch, build, muo
         training.fit(build, task, TASK, tmp_path / "part.ckpt", report=stop, **options)
     torch.manual_seed(99)  # what another process would have drawn
     steps = []
-    resumed, _ = training.fit(build, task, TASK, tmp_path / "part.ckpt", report=steps.append, **options)
+    resumed, _ = training.fit(
+        build, task, TASK, tmp_path / "part.ckpt", report=steps.append, **options
+    )
     assert steps[0].step == 9  # the checkpoint of the second epoch
     ours, theirs = whole.state_dict(), resumed.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
@@ -119,7 +123,8 @@ def test_what_is_no_checkpoint_is_named(task, tmp_path, content):
     else:
         path.write_bytes(content)
     with pytest.raises(
-        UsageError, match=r"x\.ckpt is not (a checkpoint that says by which recipe|readable: it is empty)"
+        UsageError,
+        match=r"x\.ckpt is not (a checkpoint that says by which recipe|readable: it is empty)",
     ):
         training.fit(wide, task, TASK, path, epochs=1)
 
@@ -214,7 +219,10 @@ def test_v_loss_of_an_oracle_is_zero_and_of_nothing_is_about_one(train, generato
 
 
 def test_muon_moves_a_matrix_as_torch_does_and_a_kernel_as_its_matrix(generator):
-    start, gradients = torch.randn(64, 3, 5, 5, generator=generator), torch.randn(3, 64, 3, 5, 5, generator=generator)
+    start, gradients = (
+        torch.randn(64, 3, 5, 5, generator=generator),
+        torch.randn(3, 64, 3, 5, 5, generator=generator),
+    )
     kernel = nn.Parameter(start.to(memory_format=torch.channels_last))
     ours, matrix = (nn.Parameter(as_matrix(kernel.detach()).clone()) for _ in range(2))
     optimizers = {
@@ -236,7 +244,10 @@ def test_a_full_disk_names_the_checkpoint_and_leaves_the_last_one(tmp_path):
     """A limit on the size of files stands for the disk."""
     path, net = tmp_path / "x.ckpt", wide()
     resuming.save(path, {}, {"net": net.state_dict(), "step": 1})
-    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before, ignored = (
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    )
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
         with pytest.raises(OSError, match=r"cannot write .*x\.ckpt: File too large$"):

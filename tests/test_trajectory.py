@@ -49,7 +49,9 @@ def test_the_way_ends_in_the_images_of_the_run(images, digits):
     whole = run(lambda step: None).images[: trajectory.IDS]
     found = trajectory.record(functools.partial(run, num=trajectory.IDS), digits, STEPS, seed=3)
     assert np.abs(found["denoised"][:, -1].astype(int) - whole).max() <= 1
-    assert found["x"].shape == found["denoised"].shape == (trajectory.IDS, trajectory.LEVELS, 28, 28)
+    assert (
+        found["x"].shape == found["denoised"].shape == (trajectory.IDS, trajectory.LEVELS, 28, 28)
+    )
     assert found["x"].dtype == found["forward"].dtype == np.uint8
     assert (np.diff(found["sigma"]) < 0).all()
     assert found["sigma"][0] == pytest.approx(ddpm_grid(STEPS)[0].item())
@@ -58,7 +60,9 @@ def test_the_way_ends_in_the_images_of_the_run(images, digits):
 def test_digits_go_from_noise_to_themselves(images, digits):
     found = trajectory.record(functools.partial(images("ddpm"), num=4), digits, STEPS, seed=3)
     clean = digits.held_out[: trajectory.DIGITS].astype(int)
-    distance = [np.abs(found["forward"][:, level] - clean).mean() for level in range(trajectory.LEVELS)]
+    distance = [
+        np.abs(found["forward"][:, level] - clean).mean() for level in range(trajectory.LEVELS)
+    ]
     assert distance == sorted(distance, reverse=True)
     assert distance[-1] < 3
     assert distance[0] > 60

@@ -9,7 +9,12 @@ from bench.scoring.uncertainty import Estimate, Statistic
 
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
-    [(0, 2000, 0, 0.0018427), (0, 10, 0, 0.3084971), (10, 10, 0.6915029, 1), (5, 100, 0.0164319, 0.1128349)],
+    [
+        (0, 2000, 0, 0.0018427),
+        (0, 10, 0, 0.3084971),
+        (10, 10, 0.6915029, 1),
+        (5, 100, 0.0164319, 0.1128349),
+    ],
 )
 def test_interval_of_a_rate_is_clopper_pearson(hits, n, low, high):
     found = uncertainty.rate(hits, n)
@@ -81,5 +86,7 @@ def test_p_values_of_no_difference_are_uniform(rng):
 
 
 def test_holm():
-    assert uncertainty.holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert uncertainty.holm(np.array([0.01, 0.04, 0.03])).tolist() == pytest.approx(
+        [0.03, 0.06, 0.06]
+    )
     assert uncertainty.holm(np.array([0.9, 0.6])).tolist() == [1, 1]

@@ -38,7 +38,9 @@ def test_content_is_that_of_files_and_folders(tmp_path):
     (tmp_path / "folder" / "a").write_text("1")
     before = weights.content(str(tmp_path / "folder"))
     assert before == weights.content(str(tmp_path / "folder"))
-    assert weights.content(str(tmp_path / "folder" / "a")) == weights.sha256(tmp_path / "folder" / "a")
+    assert weights.content(str(tmp_path / "folder" / "a")) == weights.sha256(
+        tmp_path / "folder" / "a"
+    )
     (tmp_path / "folder" / "a").write_text("2")
     assert weights.content(str(tmp_path / "folder")) != before
     assert weights.content("gray25") == "gray25"
@@ -50,7 +52,9 @@ def test_an_altered_file_is_refused_with_both_digests(file):
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{file}.*expected sha256 {expected}, found {weights.sha256(file)}"):
+    with pytest.raises(
+        ValueError, match=f"{file}.*expected sha256 {expected}, found {weights.sha256(file)}"
+    ):
         weights.load("small", file.parent, default="")
 
 
@@ -65,7 +69,9 @@ def test_a_truncated_file_is_refused(file, keep):
 
 
 def test_a_missing_file_names_the_cards(file):
-    with pytest.raises(UsageError, match=r"no file nowhere\.pt; expected one, or one of the shipped cards: small"):
+    with pytest.raises(
+        UsageError, match=r"no file nowhere\.pt; expected one, or one of the shipped cards: small"
+    ):
         weights.load("nowhere.pt", file.parent, default="")
 
 
@@ -91,7 +97,10 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
 
 
 def test_weights_of_another_network_name_the_key(file):
-    with pytest.raises(ValueError, match=r"does not fit UNet: at 'time.0.weight' expected \(256, 256\), found nothing"):
+    with pytest.raises(
+        ValueError,
+        match=r"does not fit UNet: at 'time.0.weight' expected \(256, 256\), found nothing",
+    ):
         unet.load(str(file))
 
 
@@ -107,6 +116,15 @@ def test_what_is_saved_is_what_safetensors_writes_and_nothing_is_left_beside_it(
     state = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.ones(3, dtype=torch.bfloat16)}
     (tmp_path / ".x.safetensors.0123456789abcdef.tmp").write_text("left by the dead")
     weights.save(tmp_path / "x.safetensors", state, {})
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "theirs.safetensors")
-    assert (tmp_path / "x.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs.safetensors", "x.json", "x.safetensors"]
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()},
+        tmp_path / "theirs.safetensors",
+    )
+    assert (tmp_path / "x.safetensors").read_bytes() == (
+        tmp_path / "theirs.safetensors"
+    ).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "theirs.safetensors",
+        "x.json",
+        "x.safetensors",
+    ]

@@ -22,7 +22,8 @@ from bench.sampling.workers import side_by_side
 from denoisers import registry
 from denoisers.base import Denoiser, Spec
 
-RUN = ["run", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]  # three chunks
+# Three chunks.
+RUN = ["run", "--dataset", "mnist5k", "--num", "600", "--steps", "3", "--batch-size", "64"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="one process elsewhere")
 
 
@@ -56,7 +57,9 @@ class Fragile(Denoiser):
         if Path("healed").exists() or not list(Path().rglob("chunks/*.npz")):
             return x / (1 + sigma)
         if self.how == "memory":
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+            raise RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
+            )
         return x * float("nan")
 
 
@@ -65,7 +68,9 @@ def fragile(how: str = "nan") -> Fragile:
 
 
 def test_the_same_bytes_from_one_process_and_from_two(bench):
-    folders = [bench("--denoiser", "gaussian", "--workers", n, "--out", f"with-{n}")[1] for n in (1, 2)]
+    folders = [
+        bench("--denoiser", "gaussian", "--workers", n, "--out", f"with-{n}")[1] for n in (1, 2)
+    ]
     assert folders[0].name == folders[1].name
     for name in ("samples.npz", "trace.csv"):
         one, two = ((folder / name).read_bytes() for folder in folders)
@@ -78,7 +83,9 @@ def test_the_same_bytes_from_one_process_and_from_two(bench):
     assert all(cost["seconds_per_image"] == cost["seconds"] / 600 > 0 for cost in costs)
 
 
-@pytest.mark.parametrize(("how", "sentence"), [("nan", "NaN or infinity at step"), ("memory", "--batch-size")])
+@pytest.mark.parametrize(
+    ("how", "sentence"), [("nan", "NaN or infinity at step"), ("memory", "--batch-size")]
+)
 def test_a_failure_says_the_same_and_what_is_finished_stays(bench, monkeypatch, how, sentence):
     monkeypatch.setitem(registry.BUILT_IN, "fragile", f"{__name__}:fragile")
     status, _, err = bench("--denoiser", "fragile", "--option", f"how={how}", "--workers", 2)
@@ -142,11 +149,19 @@ def test_a_worker_uses_its_memory_again():
 
 def test_a_worker_that_is_killed():
     with pytest.raises(MemoryError, match="--workers"):
-        list(side_by_side([1, 2], lambda task, advance: os.kill(os.getpid(), signal.SIGKILL), 2, print))
+        list(
+            side_by_side(
+                [1, 2], lambda task, advance: os.kill(os.getpid(), signal.SIGKILL), 2, print
+            )
+        )
 
 
 @pytest.mark.parametrize(
-    ("end", "said"), [(lambda: os.kill(os.getpid(), signal.SIGUSR1), "by SIGUSR1"), (lambda: os._exit(3), "status 3")]
+    ("end", "said"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGUSR1), "by SIGUSR1"),
+        (lambda: os._exit(3), "status 3"),
+    ],
 )
 def test_a_worker_that_ends_by_itself(end, said):
     with pytest.raises(ChildProcessError, match=said):
@@ -302,7 +317,9 @@ def sleep():
     time.sleep(60)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1]
+)
 def test_killed_while_workers_work(how):
     parent = Parent(sleep)
     os.kill(parent.pid, how)

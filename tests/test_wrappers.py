@@ -64,7 +64,8 @@ def test_oracle_on_the_chain_gives_x0(x0, eps, sigma, prediction):
 
 @pytest.mark.parametrize("sigma", SIGMAS)
 @pytest.mark.parametrize(
-    ("channels", "multiple", "value_range"), [(1, 1, (-1.0, 1.0)), (3, 16, (0.0, 1.0)), (1, 8, (0, 255))]
+    ("channels", "multiple", "value_range"),
+    [(1, 1, (-1.0, 1.0)), (3, 16, (0.0, 1.0)), (1, 8, (0, 255))],
 )
 def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_range):
     spec = Spec("oracle", "sample", channels, multiple, value_range)
@@ -76,16 +77,24 @@ def test_restoration_oracle_gives_x0(x0, eps, sigma, channels, multiple, value_r
     assert asked.shape[-2] % multiple == asked.shape[-1] % multiple == 0
 
 
-@pytest.mark.parametrize(("value_range", "unit"), [((-1.0, 1.0), 1), ((0.0, 1.0), 2), ((0.0, 255.0), 1 / 127.5)])
+@pytest.mark.parametrize(
+    ("value_range", "unit"), [((-1.0, 1.0), 1), ((0.0, 1.0), 2), ((0.0, 255.0), 1 / 127.5)]
+)
 @pytest.mark.parametrize(("coupling", "scale"), [("ve", 1), ("vp", 0.8), ("scaled", 0.8)])
-def test_a_conditioned_network_is_told_the_noise_in_its_own_unit(x0, value_range, unit, coupling, scale):
+def test_a_conditioned_network_is_told_the_noise_in_its_own_unit(
+    x0, value_range, unit, coupling, scale
+):
     """sigma 0.75, which is 0.6 after the VP scaling by 0.8; `scaled` feeds [-1, 1] whatever the range."""
     net = Oracle(lambda image, level: image)
-    denoiser = ResidualDenoiser(net, Spec("oracle", "sample", value_range=value_range, blind=False), coupling)
+    denoiser = ResidualDenoiser(
+        net, Spec("oracle", "sample", value_range=value_range, blind=False), coupling
+    )
     for sigma in (torch.tensor(0.75), torch.full((3,), 0.75)):
         denoiser(x0, sigma)
         level = net.asked[1]
-        assert level.tolist() == pytest.approx([0.75 * scale / (1 if coupling == "scaled" else unit)] * 3)
+        assert level.tolist() == pytest.approx(
+            [0.75 * scale / (1 if coupling == "scaled" else unit)] * 3
+        )
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
@@ -94,7 +103,9 @@ def test_a_chain_on_other_images(x0, eps, prediction):
     sigma, half = torch.tensor(1.0), 0.5
     a = schedule.vp_scale(sigma)
     u0 = (x0 + 1) * half
-    net = Oracle({"epsilon": eps, "sample": u0, "v_prediction": a * eps - sigma * a * u0}[prediction])
+    net = Oracle(
+        {"epsilon": eps, "sample": u0, "v_prediction": a * eps - sigma * a * u0}[prediction]
+    )
     denoiser = VPDenoiser(net, ABAR, Spec("oracle", prediction, value_range=(0.0, 1.0)))
     assert torch.allclose(denoiser(x0 + 2 * eps, torch.tensor(2.0)), x0, atol=1e-5)
     x_t, t = net.asked
@@ -108,7 +119,9 @@ def test_a_restoration_network_that_says_it_predicts_noise_is_refused():
 
 
 def test_a_chain_that_ends_in_pure_noise(x0, eps):
-    denoiser = VPDenoiser(Oracle(eps), torch.tensor([0.99, 0.5, 0.0]), Spec("zero terminal SNR", "epsilon"))
+    denoiser = VPDenoiser(
+        Oracle(eps), torch.tensor([0.99, 0.5, 0.0]), Spec("zero terminal SNR", "epsilon")
+    )
     assert torch.isfinite(denoiser(x0 + 80 * eps, torch.tensor(80.0))).all()
     assert denoiser.net.asked[1].tolist() == [1, 1, 1]
 
@@ -139,7 +152,9 @@ def test_small_images_are_padded_too():
 
 
 def test_fit_maps_black_and_white_to_the_ends_of_the_range():
-    ends = fit(torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 2), Spec("s", "sample", value_range=(0.0, 1.0)))
+    ends = fit(
+        torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 2), Spec("s", "sample", value_range=(0.0, 1.0))
+    )
     assert ends.flatten().tolist() == [0, 1]
 
 
@@ -151,7 +166,8 @@ def test_split_noise_is_independent_between_channels(generator):
     assert torch.allclose(split.mean(1, keepdim=True), x, atol=1e-5)
     for image, s in zip(split, wider, strict=True):
         assert torch.allclose(image.flatten(1).cov() / s**2, torch.eye(3), atol=0.03)
-    assert torch.equal(split_noise(x[1:], sigma[1:], 3)[0], split[1:])  # whatever else is in the batch
+    # Whatever else is in the batch.
+    assert torch.equal(split_noise(x[1:], sigma[1:], 3)[0], split[1:])
     assert torch.equal(split_noise(x[1:], sigma[1], 3)[0], split[1:])
 
 
@@ -168,18 +184,28 @@ def test_correct_couplings_take_off_all_the_noise(x0, eps, name):
 def test_normalised_residual_has_unit_deviation(x0, eps):
     sigma = torch.tensor(3.0)
     x = x0 + sigma * eps
-    denoiser = ResidualDenoiser(Oracle(lambda x: 0.3 * x), Spec("oracle", "sample"), coupling="normalised")
-    assert torch.allclose(((x - denoiser(x, sigma)) / sigma).std(dim=(1, 2, 3)), torch.ones(3), atol=1e-5)
+    denoiser = ResidualDenoiser(
+        Oracle(lambda x: 0.3 * x), Spec("oracle", "sample"), coupling="normalised"
+    )
+    assert torch.allclose(
+        ((x - denoiser(x, sigma)) / sigma).std(dim=(1, 2, 3)), torch.ones(3), atol=1e-5
+    )
 
 
-@pytest.mark.parametrize(("steps", "left"), [(1000, 0.417), (250, 0.429), (100, 0.450), (50, 0.478)])
+@pytest.mark.parametrize(
+    ("steps", "left"), [(1000, 0.417), (250, 0.429), (100, 0.450), (50, 0.478)]
+)
 def test_naive_coupling_leaves_noise_even_with_an_oracle(steps, left):
     """v' = ((1 - beta / sqrt(1 - abar))^2 / alpha) v + beta from v = 1: the historical failure, as arithmetic."""
     sigmas = schedule.ddpm_grid(steps)
-    denoiser = ResidualDenoiser(Oracle(torch.zeros_like), Spec("oracle", "sample"), coupling="naive")
+    denoiser = ResidualDenoiser(
+        Oracle(torch.zeros_like), Spec("oracle", "sample"), coupling="naive"
+    )
     unit = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None]
     x = samplers.start(unit[:, 0], sigmas[0].item())
-    out = samplers.sample(denoiser, x, sigmas, lambda i: unit[:, i + 1], variance="beta", clip=False)
+    out = samplers.sample(
+        denoiser, x, sigmas, lambda i: unit[:, i + 1], variance="beta", clip=False
+    )
     assert out.square().sum().sqrt() == pytest.approx(left, abs=0.001)
 
 
@@ -198,7 +224,9 @@ def test_a_size_is_taken_from_the_middle_and_put_back(x0, size):
     middle = to_size(x0, sigma, size)
     assert tuple(middle.shape[-2:]) == size
     back = from_size(middle, x0, size)
-    rows, columns = (max(0, found - wanted) // 2 for found, wanted in zip((31, 29), size, strict=True))
+    rows, columns = (
+        max(0, found - wanted) // 2 for found, wanted in zip((31, 29), size, strict=True)
+    )
     inside = torch.zeros(31, 29, dtype=torch.bool)
     inside[rows : rows + size[0], columns : columns + size[1]] = True
     rows, columns = inside.any(1).nonzero()[:, 0], inside.any(0).nonzero()[:, 0]
@@ -221,7 +249,8 @@ def test_what_is_added_is_black_under_noise_of_the_same_level(generator):
     for image, level in zip(wide, sigma, strict=True):
         assert image[0, added].mean().item() == pytest.approx(-1, abs=0.02 * level.item())
         assert image[0, added].std().item() == pytest.approx(level.item(), rel=0.02)
-    assert torch.equal(to_size(x[1:], sigma[1], (320, 320)), wide[1:])  # whatever else is in the batch
+    # Whatever else is in the batch.
+    assert torch.equal(to_size(x[1:], sigma[1], (320, 320)), wide[1:])
 
 
 def test_the_noise_around_an_image_is_not_that_of_its_channels():
@@ -235,11 +264,15 @@ def test_the_noise_around_an_image_is_not_that_of_its_channels():
 NETS = {
     "chain": lambda net, **facts: VPDenoiser(net, ABAR, Spec("sized", "epsilon", **facts)),
     "restorer": lambda net, **facts: ResidualDenoiser(net, Spec("sized", "sample", **facts)),
-    "told": lambda net, **facts: ResidualDenoiser(net, Spec("sized", "sample", blind=False, **facts)),
+    "told": lambda net, **facts: ResidualDenoiser(
+        net, Spec("sized", "sample", blind=False, **facts)
+    ),
 }
 
 
-@pytest.mark.parametrize("facts", [{}, {"multiple_of": 8}, {"value_range": (0.0, 1.0)}, {"in_channels": 3}], ids=str)
+@pytest.mark.parametrize(
+    "facts", [{}, {"multiple_of": 8}, {"value_range": (0.0, 1.0)}, {"in_channels": 3}], ids=str
+)
 @pytest.mark.parametrize("make", NETS)
 def test_a_network_of_another_size_gets_it_and_the_rest_is_black(x0, eps, make, facts):
     """As if the image had been cut, asked about, and put back by hand; the size comes before all other changes."""
@@ -267,7 +300,9 @@ def test_no_size_and_the_size_it_is_leave_everything_as_it_is(x0):
         assert sized(size, lambda x, sigma: x, x0, torch.tensor(1.0)) is x0
 
 
-@pytest.mark.parametrize(("value_range", "unit"), [((-1.0, 1.0), 1), ((0.0, 1.0), 2), ((0.0, 255.0), 1 / 127.5)])
+@pytest.mark.parametrize(
+    ("value_range", "unit"), [((-1.0, 1.0), 1), ((0.0, 1.0), 2), ((0.0, 255.0), 1 / 127.5)]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_chain_has_its_band_unless_another_is_said(value_range, unit, channels):
     facts = {"value_range": value_range, "in_channels": channels}

@@ -1,8 +1,9 @@
 """Build the wheel, install it with what it declares and nothing more, far from the checkout, and use it there.
 
-`make wheel`. What is forgotten in pyproject.toml, a dependency, a package, a file, ends here: the tests run in an
-environment that has everything. Only torch, torchvision and the CUDA packages are shared with the environment that runs
-this (6 GB), by links; all else is installed by pip from what the wheel declares, at the versions of requirements.lock.
+`make wheel`. What is forgotten in pyproject.toml, a dependency, a package, a file, ends here: the
+tests run in an environment that has everything. Only torch, torchvision and the CUDA packages are
+shared with the environment that runs this (6 GB), by links; all else is installed by pip from what
+the wheel declares, at the versions of requirements.lock.
 """
 
 import os
@@ -49,12 +50,26 @@ def main() -> None:
 
 
 def step(*command: object, folder: Path = ROOT, **variables: str) -> str:
-    """What a command prints; without our PYTHONPATH and BENCH_* it sees no checkout and no data. Exits if it fails."""
-    print("wheel:", *(Path(str(word).strip().splitlines()[0]).name for word in command), end="", flush=True)
+    """What a command prints; without our PYTHONPATH and BENCH_* it sees no checkout and no data.
+
+    Exits if it fails.
+    """
+    print(
+        "wheel:",
+        *(Path(str(word).strip().splitlines()[0]).name for word in command),
+        end="",
+        flush=True,
+    )
     began = time.monotonic()
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BENCH_", "VIRTUAL_ENV"))}
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PYTHON", "BENCH_", "VIRTUAL_ENV"))
+    }
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=folder, env=clean | variables, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        words, cwd=folder, env=clean | variables, check=False, capture_output=True, text=True
+    )
     print(f" ({time.monotonic() - began:.0f} s)", flush=True)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}wheel: exit status {done.returncode}")
@@ -72,7 +87,17 @@ def build(home: Path) -> Path:
         copy = home / "source" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes((ROOT / name).read_bytes())
-    step(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", home, home / "source")
+    step(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        home,
+        home / "source",
+    )
     (wheel,) = home.glob("*.whl")
     return wheel
 
@@ -82,14 +107,18 @@ def everything_is_in(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     if wrong := held ^ set(tracked()):
-        sys.exit(f"wheel: in git or in the wheel, not in both: {', '.join(sorted(wrong))}; see [tool.setuptools]")
+        sys.exit(
+            f"wheel: in git or in the wheel, not in both: {', '.join(sorted(wrong))}; see [tool.setuptools]"
+        )
 
 
 def install(wheel: Path, home: Path) -> Path:
     """The Python of a new environment with the wheel and its dependencies."""
     step(sys.executable, "-m", "venv", home / "environment")
     python = home / "environment" / "bin" / "python"
-    site = Path(step(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    site = Path(
+        step(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    )
     (home / "shared").mkdir()
     for found in distributions():
         if SHARED.fullmatch(normalised(found.metadata["Name"])):
@@ -99,7 +128,17 @@ def install(wheel: Path, home: Path) -> Path:
                     link.symlink_to(Path(found.locate_file(top)))
     # A folder of its own, by a .pth file: pip takes it for installed, but neither writes into it nor removes from it.
     (site / "shared.pth").write_text(f"{home / 'shared'}\n")
-    step(python, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", ROOT / "requirements.lock", wheel)
+    step(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--constraint",
+        ROOT / "requirements.lock",
+        wheel,
+    )
     step(python, "-m", "pip", "check")
     return python
 
@@ -130,7 +169,12 @@ def use(python: Path, home: Path) -> None:
     bench, digits = python.parent / "bench", ("--dataset", "mnist5k")
     there(bench, "list")
     there(bench, "info", "unet")
-    run = folder / there(bench, "run", "--denoiser", "unet", "--num", 8, "--steps", 3, *digits).splitlines()[-1]
+    run = (
+        folder
+        / there(bench, "run", "--denoiser", "unet", "--num", 8, "--steps", 3, *digits).splitlines()[
+            -1
+        ]
+    )
     there(bench, "score", run / "samples.npz", "--name", "again", *digits)
     there(bench, "gauge", "--denoiser", "kbnet", "--images", run)  # its grid.png, as a photograph
     there(bench, "report", "results")

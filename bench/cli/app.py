@@ -24,7 +24,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 terminal = Terminal()
-OTHER_FLAGS = {"weights": "--weights", "train": "--dataset", "labels": "--dataset"}  # what an option cannot be called
+# What an option cannot be called.
+OTHER_FLAGS = {"weights": "--weights", "train": "--dataset", "labels": "--dataset"}
 
 
 def shown(work: Callable[..., None], first: str) -> Callable[..., None]:
@@ -51,7 +52,10 @@ def print_version(asked: bool) -> None:
 @app.callback()
 def all_commands(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version, and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version, and exit."
+        ),
     ] = False,
 ) -> None:
     """I have a denoiser: is it a generative prior, and if not, where does it fail?"""

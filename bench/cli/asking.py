@@ -29,7 +29,9 @@ from denoisers.errors import UsageError, concerning
 
 
 def list_(
-    kind: Annotated[str, argument(read=one_of(KINDS), shown="KIND", help=" | ".join(KINDS))] = "denoisers",
+    kind: Annotated[
+        str, argument(read=one_of(KINDS), shown="KIND", help=" | ".join(KINDS))
+    ] = "denoisers",
 ) -> None:
     """List what there is, by name, with a line on each."""
     lines = listing(kind)
@@ -40,7 +42,9 @@ def list_(
         complain()
 
 
-def info(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
+def info(
+    name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None
+) -> None:
     """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
     import inspect
 
@@ -51,16 +55,26 @@ def info(name: Name, weights: Weights = None, option: Options = None, max_bytes:
     with concerning("NAME"):
         registry.find(name)
     load = registry.load_splice if name.startswith(registry.SPLICE) else registry.loader(name)
-    facts: dict = {"name": name, "source": registry.table().get(name, name), "description": inspect.getdoc(load)}
+    facts: dict = {
+        "name": name,
+        "source": registry.table().get(name, name),
+        "description": inspect.getdoc(load),
+    }
     facts |= {"code": registry.source(name) or "built in"}
     if weights is not None or not binding.needs(load, "weights"):
         with concerning("NAME"):
             found = conformance.load(name, weights, **parse_options(option or []))
-        facts |= {"spec": found.spec.to_json(), "band": contract.in_both_units(found.spec), "card": found.card}
+        facts |= {
+            "spec": found.spec.to_json(),
+            "band": contract.in_both_units(found.spec),
+            "card": found.card,
+        }
     terminal.result(json.dumps(facts, indent=2))
 
 
-def check(name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None) -> None:
+def check(
+    name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None
+) -> None:
     """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
     import pandas as pd
 
@@ -88,15 +102,29 @@ def gauge(
     option: Options = None,
     images: Annotated[
         Path | None,
-        flag("--images", read=place, shown="FOLDER", help="Photographs to restore, instead of digits."),
+        flag(
+            "--images",
+            read=place,
+            shown="FOLDER",
+            help="Photographs to restore, instead of digits.",
+        ),
     ] = None,
     figure: Annotated[
-        Path | None, flag("--figure", read=place, shown="PNG", help="To draw noisy | denoised into; with --images.")
+        Path | None,
+        flag(
+            "--figure",
+            read=place,
+            shown="PNG",
+            help="To draw noisy | denoised into; with --images.",
+        ),
     ] = None,
-    likelihood: Annotated[bool, switch("--likelihood", help="Bits per pixel instead of errors.")] = False,
+    likelihood: Annotated[
+        bool, switch("--likelihood", help="Bits per pixel instead of errors.")
+    ] = False,
     num: Annotated[int, number(DIGITS, "Held-out digits.", "--num")] = 1000,
     out: Annotated[
-        Path | None, flag("--out", read=place, shown="FOLDER", help="Of runs; keeps the errors for its report.")
+        Path | None,
+        flag("--out", read=place, shown="FOLDER", help="Of runs; keeps the errors for its report."),
     ] = None,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
@@ -104,9 +132,9 @@ def gauge(
 ) -> None:
     """Measure a denoiser as a denoiser: squared error on held-out digits, or PSNR and SSIM on photographs.
 
-    With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it and level. With
-    --likelihood: the bits that a held-out digit costs under the denoiser, by band of noise, from its errors at 97
-    levels.
+    With --images: Gaussian noise of 15, 25 and 50 grey levels; one row per folder below it and
+    level. With --likelihood: the bits that a held-out digit costs under the denoiser, by band of
+    noise, from its errors at 97 levels.
     """
     import denoisers
     from bench import machine, report
@@ -119,11 +147,15 @@ def gauge(
     if likelihood and images is not None:
         raise UsageError("is of digits; leave out --images", "--likelihood")
     if likelihood and num < 2:
-        raise UsageError(f"needs --num 2 or more for its standard error; found {num}", "--likelihood")
+        raise UsageError(
+            f"needs --num 2 or more for its standard error; found {num}", "--likelihood"
+        )
     if figure is not None and images is None:
         raise UsageError("draws photographs; say which: --images FOLDER", "--figure")
     if out is not None and (likelihood or images is not None):
-        raise UsageError("keeps squared errors on digits; leave out --likelihood and --images", "--out")
+        raise UsageError(
+            "keeps squared errors on digits; leave out --likelihood and --images", "--out"
+        )
     complain(denoiser)
     if out is not None:
         machine.check_writable(out)
@@ -137,7 +169,9 @@ def gauge(
     if photos is None:
         digits().first(num)  # or there are fewer, which is said
     with concerning("--denoiser"):
-        found = denoisers.load(denoiser, weights, **datasets.ingredients(digits), **parse_options(option or []))
+        found = denoisers.load(
+            denoiser, weights, **datasets.ingredients(digits), **parse_options(option or [])
+        )
         lines = (
             framing.fit(found, digits().train.shape[1:], digits().pad)
             if photos is None
@@ -148,10 +182,22 @@ def gauge(
     if likelihood:
         frame = likelihood_.likelihood(found, digits(), num, advance=advance)
     else:
-        frame = gauge_.gauge(found, digits(), num) if photos is None else gauge_.summary(found, photos, images)
-    terminal.result("\n".join(filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])))
+        frame = (
+            gauge_.gauge(found, digits(), num)
+            if photos is None
+            else gauge_.summary(found, photos, images)
+        )
+    terminal.result(
+        "\n".join(
+            filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])
+        )
+    )
     if out is not None:
-        facts = {"denoiser": denoiser, "weights": found.spec.weights, "options": parse_options(option or [])}
+        facts = {
+            "denoiser": denoiser,
+            "weights": found.spec.weights,
+            "options": parse_options(option or []),
+        }
         terminal.result(gauge_.keep(frame, facts, digits(), num, out))
         gauge_.bounds(digits(), num, out, say)
     if figure is not None:

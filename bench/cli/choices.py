@@ -39,4 +39,5 @@ FEATURES = {
     "timm:MODEL": "any model of timm's, trained on photographs; weights with --features-weights",
     "inception": "2048 features of the network of published FIDs; or inception:half-pixel, inception:bicubic",
 }
-EPOCHS = {"unet": 68, "kbnet": 100, "lenet": 8}  # rounds over the data that each network is trained for
+# Rounds over the data that each network is trained for.
+EPOCHS = {"unet": 68, "kbnet": 100, "lenet": 8}

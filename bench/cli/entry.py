@@ -30,7 +30,9 @@ COMMANDS = (  # as --help shows them
     making.train,
 )
 for work in COMMANDS:
-    app.command(work.__name__.rstrip("_"))(shown(work, "" if work is asking.list_ else "loading PyTorch"))
+    app.command(work.__name__.rstrip("_"))(
+        shown(work, "" if work is asking.list_ else "loading PyTorch")
+    )
 
 WrongCommandLine = typer.BadParameter.__base__  # the usage error of typer, which has no public name
 
@@ -38,8 +40,8 @@ WrongCommandLine = typer.BadParameter.__base__  # the usage error of typer, whic
 def main() -> None:
     """Run the command line; every failure becomes one sentence and an exit status: 1 failed, 2 wrong usage.
 
-    What the user can mend is a UsageError; a network that diverges, memory or a disk that is full speak for themselves.
-    Whatever else comes up is a fault of this code, and says how to see where.
+    What the user can mend is a UsageError; a network that diverges, memory or a disk that is full
+    speak for themselves. Whatever else comes up is a fault of this code, and says how to see where.
     """
     if len(sys.argv) == 1:
         sys.argv.append("--help")
@@ -70,7 +72,11 @@ def in_words(error: Exception) -> UsageError:
     about = getattr(error, "option_name", None) or ("" if param is None else param.metavar)
     if param is not None and param.opts[0].startswith("-"):
         about = param.opts[0]
-    message = str(error.message or "is missing").removeprefix("Value error, ").removeprefix(f"Option '{about}' ")
+    message = (
+        str(error.message or "is missing")
+        .removeprefix("Value error, ")
+        .removeprefix(f"Option '{about}' ")
+    )
     message = (message[0].lower() + message[1:]).rstrip(".").removesuffix(f": {about}")
     if possible := getattr(error, "possibilities", None):
         message += f"; did you mean {' or '.join(possible)}?"

@@ -23,7 +23,16 @@ STUDIES = ("ladder",)
 PANELS = {  # of help: title -> flags; all others stand under "Options"
     "Denoiser": ("--denoiser", "--weights", "--option"),
     "Images and sampler": (
-        *("--protocol", "--num", "--sampler", "--steps", "--grid", "--sigma-max", "--start", "--clip/--no-clip"),
+        *(
+            "--protocol",
+            "--num",
+            "--sampler",
+            "--steps",
+            "--grid",
+            "--sigma-max",
+            "--start",
+            "--clip/--no-clip",
+        ),
         *("--eta", "--churn", "--beta", "--h0", "--seed"),
     ),
     "Data and scores": ("--dataset", "--data-dir", "--features", "--features-weights"),
@@ -35,10 +44,13 @@ PANEL = {flag: title for title, flags in PANELS.items() for flag in flags}
 LONGEST = 4096  # characters of a path or word, as Linux has it
 
 
-def flag(*names: str, read: Callable[[str], Any], shown: str, help: str, default: str | None = None) -> Any:
+def flag(
+    *names: str, read: Callable[[str], Any], shown: str, help: str, default: str | None = None
+) -> Any:
     """An option whose text `read` turns into its value, or refuses with a UsageError or typer.BadParameter.
 
-    default  what help says of it where the value alone does not: None stands for something that depends on others
+    default  what help says of it where the value alone does not: None stands for something that
+             depends on others
     """
     said = {"help": help, "show_default": default or True, "rich_help_panel": PANEL.get(names[0])}
     return typer.Option(*names, parser=speaking(read), metavar=shown, **said)
@@ -46,7 +58,9 @@ def flag(*names: str, read: Callable[[str], Any], shown: str, help: str, default
 
 def switch(*names: str, help: str, default: str = "off") -> Any:
     """An option without a value."""
-    return typer.Option(*names, help=help, show_default=default, rich_help_panel=PANEL.get(names[0]))
+    return typer.Option(
+        *names, help=help, show_default=default, rich_help_panel=PANEL.get(names[0])
+    )
 
 
 def argument(*, read: Callable[[str], Any], shown: str, help: str) -> Any:
@@ -134,7 +148,9 @@ def noise_levels(text: str) -> str:
 def title(text: str) -> str:
     """A name for tables, with something in it that a folder can be called."""
     if len(text) > 100 or not text.isprintable() or not any(letter.isalnum() for letter in text):
-        raise UsageError(f"must be up to 100 printable characters with a letter or digit; found {text[:100]!r}")
+        raise UsageError(
+            f"must be up to 100 printable characters with a letter or digit; found {text[:100]!r}"
+        )
     return text
 
 
@@ -147,11 +163,23 @@ Denoiser = Annotated[str, flag("--denoiser", read=named, shown="NAME", help=DENO
 Name = Annotated[str, argument(read=named, shown="NAME", help=DENOISER)]
 Weights = Annotated[
     str | None,
-    flag("--weights", read=named, shown="CARD|PATH", help="A card or a file.", default="the denoiser's own"),
+    flag(
+        "--weights",
+        read=named,
+        shown="CARD|PATH",
+        help="A card or a file.",
+        default="the denoiser's own",
+    ),
 ]
 Options = Annotated[
     list[str] | None,
-    flag("--option", read=assignment, shown="KEY=VALUE", help="For the denoiser; repeatable.", default="none"),
+    flag(
+        "--option",
+        read=assignment,
+        shown="KEY=VALUE",
+        help="For the denoiser; repeatable.",
+        default="none",
+    ),
 ]
 Features = Annotated[str, flag("--features", read=word, shown="NAME", help=FEATURES)]
 FeaturesWeights = Annotated[
@@ -165,7 +193,9 @@ FeaturesWeights = Annotated[
         default="the published, downloaded",
     ),
 ]
-Dataset = Annotated[str, choice(DATASETS, "The digits that are learnt, drawn and scored against.", "--dataset")]
+Dataset = Annotated[
+    str, choice(DATASETS, "The digits that are learnt, drawn and scored against.", "--dataset")
+]
 DataDir = Annotated[
     Path | None,
     flag(
@@ -176,9 +206,13 @@ DataDir = Annotated[
         default="$BENCH_DATA, then $BENCH_HOME/data",
     ),
 ]
-Device = Annotated[str, flag("--device", read=word, shown="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Device = Annotated[
+    str, flag("--device", read=word, shown="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
 Dtype = Annotated[str, choice(DTYPES, "Arithmetic of the network.", "--dtype")]
-Seed = Annotated[int, number(BOUNDS["seed"], "Of the noise: image i depends on (seed, i) alone.", "--seed")]
+Seed = Annotated[
+    int, number(BOUNDS["seed"], "Of the noise: image i depends on (seed, i) alone.", "--seed")
+]
 Out = Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")]
 MaxBytes = Annotated[
     int | None,

@@ -38,19 +38,32 @@ def study(
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Annotated[
-        Path, flag("--out", read=place, shown="FOLDER", help="The study goes into a folder of its name in it.")
+        Path,
+        flag(
+            "--out",
+            read=place,
+            shown="FOLDER",
+            help="The study goes into a folder of its name in it.",
+        ),
     ] = Path("results"),
 ) -> None:
     """Run a series of experiments that differ in one thing each, and say what each change did; again to resume.
 
-    ladder: from a restoration network called as in the failed experiment to one that generates digits.
+    ladder: from a restoration network called as in the failed experiment to one that generates
+    digits.
     """
     from bench import machine
     from bench.studies import ladder
 
     machine.check_writable(out / name)
     with resumable():
-        options = {"num": num, "seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
+        options = {
+            "num": num,
+            "seed": seed,
+            "dataset": dataset,
+            "data_dir": data_dir,
+            "device": device,
+        }
         path = ladder.ladder(out / name, **options, dtype=dtype, say=say, progress=terminal.bar)
     terminal.result(path.read_text().rstrip())
     terminal.result(path)
@@ -58,22 +71,40 @@ def study(
 
 
 def train(
-    network: Annotated[str, argument(read=one_of(choices.EPOCHS), shown="NETWORK", help=" | ".join(choices.EPOCHS))],
-    name: Annotated[str | None, flag("--name", read=file_name, shown="NAME", help="Of the card and the files.")] = None,
-    weights: Annotated[
-        str | None, flag("--weights", read=named, shown="CARD|PATH", help="To start from, instead of from scratch.")
+    network: Annotated[
+        str, argument(read=one_of(choices.EPOCHS), shown="NETWORK", help=" | ".join(choices.EPOCHS))
+    ],
+    name: Annotated[
+        str | None, flag("--name", read=file_name, shown="NAME", help="Of the card and the files.")
     ] = None,
-    out: Annotated[Path, flag("--out", read=place, shown="FOLDER", help="For weights, card and checkpoint.")] = Path(
-        "weights"
-    ),
-    epochs: Annotated[int | None, number(EPOCHS, "Rounds over the data.", "--epochs", default=ROUNDS)] = None,
+    weights: Annotated[
+        str | None,
+        flag(
+            "--weights",
+            read=named,
+            shown="CARD|PATH",
+            help="To start from, instead of from scratch.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, flag("--out", read=place, shown="FOLDER", help="For weights, card and checkpoint.")
+    ] = Path("weights"),
+    epochs: Annotated[
+        int | None, number(EPOCHS, "Rounds over the data.", "--epochs", default=ROUNDS)
+    ] = None,
     seed: Annotated[int, number(TRAINING_SEED, "Of weights, order and noise.", "--seed")] = 0,
     source: Annotated[
-        str | None, flag("--data", read=named, shown="natural|mnist|FOLDER", help="kbnet: the images.")
+        str | None,
+        flag("--data", read=named, shown="natural|mnist|FOLDER", help="kbnet: the images."),
     ] = None,
     sigma: Annotated[
         str | None,
-        flag("--sigma", read=noise_levels, shown=LEVELS, help="kbnet: noise in grey levels, 25, 0-50 or all."),
+        flag(
+            "--sigma",
+            read=noise_levels,
+            shown=LEVELS,
+            help="kbnet: noise in grey levels, 25, 0-50 or all.",
+        ),
     ] = None,
     loss: Annotated[str | None, choice(("l1", "l2"), "kbnet: what is minimised.", "--loss")] = None,
     data_dir: DataDir = None,
@@ -86,8 +117,17 @@ def train(
 
     chosen = machine.choose_device(device)
     terminal.bar.stage("training")
-    options = {"name": name, "weights": weights, "out": out, "epochs": epochs, "seed": seed, "data_dir": data_dir}
+    options = {
+        "name": name,
+        "weights": weights,
+        "out": out,
+        "epochs": epochs,
+        "seed": seed,
+        "data_dir": data_dir,
+    }
     with resumable():
-        path = train_.train(network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say)
+        path = train_.train(
+            network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say
+        )
     terminal.result(path.with_suffix(".json").read_text().rstrip())
     say(path)

@@ -55,34 +55,65 @@ def run(
     denoiser: Denoiser,
     weights: Weights = None,
     option: Options = None,
-    protocol: Annotated[str, choice(choices.PROTOCOLS, "Number of images, and sampler.", "--protocol")] = "standard",
-    num: Annotated[int | None, setting("num", "Images.", "256, 2000 or 10000, by --protocol")] = None,
+    protocol: Annotated[
+        str, choice(choices.PROTOCOLS, "Number of images, and sampler.", "--protocol")
+    ] = "standard",
+    num: Annotated[
+        int | None, setting("num", "Images.", "256, 2000 or 10000, by --protocol")
+    ] = None,
     sampler: Annotated[
         str | None,
-        flag("--sampler", read=named, shown="NAME", help="Of `bench list samplers`, or file.py:attr.", default="ddpm"),
+        flag(
+            "--sampler",
+            read=named,
+            shown="NAME",
+            help="Of `bench list samplers`, or file.py:attr.",
+            default="ddpm",
+        ),
     ] = None,
     steps: Annotated[
         int | None,
-        setting("steps", f"Steps of the sampler, on the grid; times --num {WORK}.", "20, 50 or 1000, by --protocol"),
+        setting(
+            "steps",
+            f"Steps of the sampler, on the grid; times --num {WORK}.",
+            "20, 50 or 1000, by --protocol",
+        ),
     ] = None,
-    grid: Annotated[str | None, choice(choices.GRIDS, "Noise levels.", "--grid", default="ddpm")] = None,
+    grid: Annotated[
+        str | None, choice(choices.GRIDS, "Noise levels.", "--grid", default="ddpm")
+    ] = None,
     sigma_max: Annotated[
         float | None,
-        setting("sigma-max", "Begin at this noise, of images in [-1, 1]; not below the grid.", "the grid's first"),
+        setting(
+            "sigma-max",
+            "Begin at this noise, of images in [-1, 1]; not below the grid.",
+            "the grid's first",
+        ),
     ] = None,
     start: Annotated[
-        str | None, choice(choices.STARTS, "What lies under the first noise.", "--start", default="noise")
+        str | None,
+        choice(choices.STARTS, "What lies under the first noise.", "--start", default="noise"),
     ] = None,
     clip: Annotated[
         bool | None,
-        switch("--clip/--no-clip", help="Clamp the estimate of x0 to [-1, 1] in every step.", default="clip"),
+        switch(
+            "--clip/--no-clip",
+            help="Clamp the estimate of x0 to [-1, 1] in every step.",
+            default="clip",
+        ),
     ] = None,
-    eta: Annotated[float | None, setting("eta", "Share of fresh noise, 0 (DDIM) to 1 (DDPM).", "the sampler's")] = None,
-    churn: Annotated[float | None, setting("churn", "heun: noise added before each step, S_churn.", "0")] = None,
+    eta: Annotated[
+        float | None, setting("eta", "Share of fresh noise, 0 (DDIM) to 1 (DDPM).", "the sampler's")
+    ] = None,
+    churn: Annotated[
+        float | None, setting("churn", "heun: noise added before each step, S_churn.", "0")
+    ] = None,
     beta: Annotated[
         float | None, setting("beta", "ks: share of the noise that a step removes for good.", "0.5")
     ] = None,
-    h0: Annotated[float | None, setting("h0", "ks: size of the first step, a share of the residual.", "0.01")] = None,
+    h0: Annotated[
+        float | None, setting("h0", "ks: size of the first step, a share of the residual.", "0.01")
+    ] = None,
     seed: Seed = 0,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
@@ -90,12 +121,19 @@ def run(
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    batch_size: Annotated[int | None, setting("batch-size", "Images at once.", "128, on cuda 1024")] = None,
+    batch_size: Annotated[
+        int | None, setting("batch-size", "Images at once.", "128, on cuda 1024")
+    ] = None,
     workers: WorkerCount = "auto",
     max_bytes: MaxBytes = None,
     out: Out = Path("results"),
     overwrite: Annotated[
-        str, choice(OVERWRITE, "What becomes of a run that is there; only-missing resumes it.", "--overwrite")
+        str,
+        choice(
+            OVERWRITE,
+            "What becomes of a run that is there; only-missing resumes it.",
+            "--overwrite",
+        ),
     ] = "only-missing",
     json_: Json = False,
 ) -> None:
@@ -141,26 +179,44 @@ def run(
     with plan.run.alone(say):
         with resumable():
             finished = experiment.execute(plan, overwrite=overwrite, say=say, progress=terminal.bar)
-        warn([line for line in finished.read_json("run.json").get("warnings") or [] if line not in known])
+        warn(
+            [
+                line
+                for line in finished.read_json("run.json").get("warnings") or []
+                if line not in known
+            ]
+        )
         show(finished, plan.rules.fingerprint, json_)
     finish("report", out)
 
 
 def report(
-    folder: Annotated[Path, argument(read=place, shown="FOLDER", help="Folder of runs.")] = Path("results"),
+    folder: Annotated[Path, argument(read=place, shown="FOLDER", help="Folder of runs.")] = Path(
+        "results"
+    ),
     format_: Annotated[
-        str, flag("--format", read=word, shown=",".join(FORMATS), help="Files to write, some of these.")
+        str,
+        flag("--format", read=word, shown=",".join(FORMATS), help="Files to write, some of these."),
     ] = "html,md,csv",
     out: Annotated[
-        Path | None, flag("--out", read=place, shown="FOLDER", help="For the files; by default the folder of runs.")
+        Path | None,
+        flag(
+            "--out",
+            read=place,
+            shown="FOLDER",
+            help="For the files; by default the folder of runs.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     open_: Annotated[bool, switch("--open", help="Show report.html in the browser.")] = False,
-    json_: Annotated[bool, switch("--json", help="Print all as one JSON document; write nothing.")] = False,
+    json_: Annotated[
+        bool, switch("--json", help="Print all as one JSON document; write nothing.")
+    ] = False,
 ) -> None:
     """Print one table per protocol for all runs below a folder, and write the report: one page, to look at or send.
 
-    Control sets that smaller runs did not measure are measured first, for each number of images once.
+    Control sets that smaller runs did not measure are measured first, for each number of images
+    once.
     """
     from bench import machine, report
     from bench.report import exports
@@ -175,15 +231,20 @@ def report(
     terminal.bar.stage("reading the runs")
     with concerning("FOLDER"):
         entries, absent = report.collect(folder)
-    terminal.bar.expect({"looking at the images": 0.02 * len(entries), "writing": 6 + 0.02 * len(entries)})
-    measure = functools.partial(control_scores.later, data_dir=data_dir, say=say, progress=terminal.bar)
+    terminal.bar.expect(
+        {"looking at the images": 0.02 * len(entries), "writing": 6 + 0.02 * len(entries)}
+    )
+    measure = functools.partial(
+        control_scores.later, data_dir=data_dir, say=say, progress=terminal.bar
+    )
     entries = completed.completed(entries, measure, absent)
     terminal.bar.stage("looking at the images")
     prepared = exports.prepare(folder, entries, absent, target)
     if json_:
         terminal.result(exports.as_json(prepared).rstrip())
         return
-    terminal.result(report.tables(prepared.entries, prepared.absent, prepared.groups))  # before anything is written
+    # Before anything is written.
+    terminal.result(report.tables(prepared.entries, prepared.absent, prepared.groups))
     machine.check_writable(target)
     terminal.bar.stage("writing")
     for path in exports.save(prepared, chosen):
@@ -195,10 +256,19 @@ def report(
 
 def score(
     path: Annotated[
-        Path, argument(read=place, shown="PATH", help="npz with arr_0, folder of PNGs, or file saved by torch.")
+        Path,
+        argument(
+            read=place, shown="PATH", help="npz with arr_0, folder of PNGs, or file saved by torch."
+        ),
     ],
     name: Annotated[
-        str | None, flag("--name", read=title, shown="NAME", help="In tables and paths; the file's own by default.")
+        str | None,
+        flag(
+            "--name",
+            read=title,
+            shown="NAME",
+            help="In tables and paths; the file's own by default.",
+        ),
     ] = None,
     num: Annotated[int | None, setting("num", "The first so many images; all by default.")] = None,
     dataset: Dataset = "mnist",
@@ -218,30 +288,46 @@ def score(
 
     options = {"dataset_name": dataset, "data_dir": data_dir, "extractor_name": features}
     options |= {"extractor_weights": features_weights, "device": device}
-    show(*record.score_path(path, name=name, num=num, **options, out=out, say=say, progress=terminal.bar), json_)
+    show(
+        *record.score_path(
+            path, name=name, num=num, **options, out=out, say=say, progress=terminal.bar
+        ),
+        json_,
+    )
     finish("report", out)
 
 
 def compare(
     runs: Annotated[
         list[Path],
-        argument(read=place, shown="RUN...", help="Names or folders of runs; a folder of results, results by default."),
+        argument(
+            read=place,
+            shown="RUN...",
+            help="Names or folders of runs; a folder of results, results by default.",
+        ),
     ],
     features: Annotated[
-        str | None, flag("--features", read=word, shown="NAME", help="Extractor, where runs are scored with several.")
+        str | None,
+        flag(
+            "--features",
+            read=word,
+            shown="NAME",
+            help="Extractor, where runs are scored with several.",
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
     """Say which differences between runs are real: paired bootstrap intervals, p-values, ties.
 
-    Runs that differ in their seed alone count as one. A folder of results says where to look names up; alone, it stands
-    for all that it holds. Examples:
+    Runs that differ in their seed alone count as one. A folder of results says where to look names
+    up; alone, it stands for all that it holds. Examples:
 
     bench compare unet ideal
 
     bench compare results/reference
 
-    p is corrected for all rows (Holm). A tie: corrected p above 5 %, or a difference inside the held-out floor.
+    p is corrected for all rows (Holm). A tie: corrected p above 5 %, or a difference inside the
+    held-out floor.
     """
     from bench import report
     from bench.scoring import compare as compare_
@@ -250,7 +336,9 @@ def compare(
     with concerning("RUN..."):
         found = selection.load(runs, features, say)
         if len(found) < 2:
-            raise UsageError(f"two or more are compared; found {listed([run.name for run in found])}")
+            raise UsageError(
+                f"two or more are compared; found {listed([run.name for run in found])}"
+            )
         frame = compare_.compare(found)
     if json_:
         terminal.result(frame.to_json(orient="records", indent=2))

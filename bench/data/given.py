@@ -24,8 +24,8 @@ ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
 def read(path: Path, dataset: Dataset) -> np.ndarray:
     """Images uint8 (N, H, W) of the dataset's size, N >= 6; with the frame that samplers work on taken off, if there.
 
-    Of the types of `images.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of `images.grey`; or
-    of any mode that `images.read` takes.
+    Of the types of `images.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of
+    `images.grey`; or of any mode that `images.read` takes.
 
     Raises UsageError naming what was found and expected.
     """
@@ -39,10 +39,14 @@ def read(path: Path, dataset: Dataset) -> np.ndarray:
         number, *size = (n for i, n in enumerate(found.shape) if i != axis)
         if tuple(size) not in sizes:
             said = f"images of {'x'.join(map(str, size))} pixels"
-            raise UsageError(f"{path} holds {said}, expected {height}x{width}, those of {dataset.name}")
+            raise UsageError(
+                f"{path} holds {said}, expected {height}x{width}, those of {dataset.name}"
+            )
         if number < LEAST:
             more = "; a folder of PNGs is read whole" if image_files.is_image(path) else ""
-            raise UsageError(f"{path} holds {number} image{'s' * (number != 1)}; scores need at least {LEAST}{more}")
+            raise UsageError(
+                f"{path} holds {number} image{'s' * (number != 1)}; scores need at least {LEAST}{more}"
+            )
         image_files.check_type(found.dtype, str(path))
         read = as_grey(found.read(), axis, path)
     if read.shape[1:] != (height, width):
@@ -57,7 +61,9 @@ def as_grey(values: np.ndarray, axis: int | None, path: Path) -> np.ndarray:
         values = np.moveaxis(values, axis, -1)
     convert = image_files.levels(image_files.blocks(values), [str(path)])
     found = (convert(part) for part in image_files.blocks(values))
-    return np.concatenate([part if axis is None else image_files.grey(part, path) for part in found])
+    return np.concatenate(
+        [part if axis is None else image_files.grey(part, path) for part in found]
+    )
 
 
 @contextmanager
@@ -83,13 +89,22 @@ def from_images(path: Path) -> Declared:
     found = image_files.paths(path)
     sizes = sorted({image_files.size(file) for file in found.values()})
     if len(sizes) > 1:
-        raise UsageError(f"the images in {path} have {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}, expected one")
+        raise UsageError(
+            f"the images in {path} have {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}, expected one"
+        )
     shape = (len(found), *sizes[0])
-    return Declared(shape, np.dtype(np.uint8), lambda: np.stack(list(image_files.read(found, str(path)).values())))
+    return Declared(
+        shape,
+        np.dtype(np.uint8),
+        lambda: np.stack(list(image_files.read(found, str(path)).values())),
+    )
 
 
 def from_torch(content: checkpoints.Content) -> Declared:
-    """A tensor saved by torch, or the only one of a dictionary. Floats that NumPy does not know become float32."""
+    """A tensor saved by torch, or the only one of a dictionary.
+
+    Floats that NumPy does not know become float32.
+    """
     value = content.value if isinstance(content.value, dict) else {ARRAY: content.value}
     tensors = {str(name): x for name, x in value.items() if isinstance(x, Stored | torch.Tensor)}
     name = only(tensors, content.path)
@@ -121,5 +136,7 @@ def channels(shape: tuple[int, ...], path: Path) -> int | None:
     axis = next((axis for axis in (3, 1) if len(shape) == 4 and 1 <= shape[axis] <= 4), None)
     if axis is None:
         found = str(shape)[:100]
-        raise UsageError(f"{path} holds an array of shape {found}, expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)")
+        raise UsageError(
+            f"{path} holds an array of shape {found}, expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)"
+        )
     return axis

@@ -18,12 +18,27 @@ from bench import folders
 from denoisers import reading
 from denoisers.errors import UsageError, listed, said
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # whatever a file is called, nothing else is tried on it
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm")
-UNREAD = (".gif", ".jp2", ".j2k", ".tga", ".avif", ".heic", ".heif", ".jxl", ".exr")  # would be missed in a folder
+# Whatever a file is called, nothing else is tried on it.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".pgm",
+    ".ppm",
+    ".pbm",
+    ".pnm",
+)
+# Would be missed in a folder.
+UNREAD = (".gif", ".jp2", ".j2k", ".tga", ".avif", ".heic", ".heif", ".jxl", ".exr")
 DECODED = 8  # bytes of a pixel, at most, while an image is decoded and made grey
 LEVEL = 0.5 / 255  # that floats may lie outside their range: they are rounded to it
-BRIGHT = 127  # above it floats that reach 255 are grey levels; what only just leaves [0, 1] was not clipped
+# Above it floats that reach 255 are grey levels; what only just leaves [0, 1] was not clipped.
+BRIGHT = 127
 ROUNDING = 1  # grey levels between equal channels, after a lossy format has mixed and unmixed them
 PIXELS = 2**22  # of an array that are looked at or converted at once
 
@@ -42,7 +57,8 @@ REFUSED = {
 def paths(place: Path) -> dict[str, Path]:
     """The files of images below a folder, by their names in it; or the one file.
 
-    Raises UsageError if there is none, and for images that would be missing: links that lead nowhere, kinds not read.
+    Raises UsageError if there is none, and for images that would be missing: links that lead
+    nowhere, kinds not read.
     """
     if is_image(place):
         return {place.name: place}
@@ -71,12 +87,15 @@ def size(path: Path) -> tuple[int, int]:
 
 
 def read(files: Mapping[str, Path], what: str, *, colour: bool = False) -> dict[str, np.ndarray]:
-    """Images by their names, uint8 (H, W), turned as their files say. Types that differ are each taken by themselves.
+    """Images by their names, uint8 (H, W), turned as their files say.
+
+    Types that differ are each taken by themselves.
 
     what    that they are of, for messages about all of them
     colour  make colour grey (ITU-R 601 luma) instead of refusing it
 
-    Raises UsageError, naming the file, for what has no one meaning as grey levels, and if all are too large.
+    Raises UsageError, naming the file, for what has no one meaning as grey levels, and if all are
+    too large.
     """
     found, total = {}, 0
     for name, path in files.items():
@@ -95,7 +114,10 @@ def read(files: Mapping[str, Path], what: str, *, colour: bool = False) -> dict[
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """An image of one of FORMATS, not decoded yet, and no larger than allowed. Raises UsageError for anything else."""
+    """An image of one of FORMATS, not decoded yet, and no larger than allowed.
+
+    Raises UsageError for anything else.
+    """
     with reading.opened(path) as file, warnings.catch_warnings(action="ignore"):
         try:
             with Image.open(file, formats=FORMATS) as image:
@@ -113,12 +135,17 @@ def reason(error: Exception) -> str:
         return f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return "it declares more pixels than any photograph has"
-    return str(error)[:200] if isinstance(error, OSError | ValueError) and str(error) else said(error)[:200]
+    return (
+        str(error)[:200]
+        if isinstance(error, OSError | ValueError) and str(error)
+        else said(error)[:200]
+    )
 
 
 def values(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
     """One channel of an open image, (H, W), in the type that its file has: bool, uint8, uint16 or float32."""
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # where the first is the photograph
+    # Where the first is the photograph.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
         raise UsageError(f"{path} holds several images, expected one a file; save each by itself")
     depth = stored(image)
     if problem := misread(image, depth):
@@ -142,7 +169,8 @@ def stored(image: Image.Image) -> str:
 
 def misread(image: Image.Image, depth: str) -> str:
     """What is wrong with a file whose values Pillow would give otherwise than they are meant; nothing of most."""
-    if image.mode == "I" and image.format in ("PNG", "PPM"):  # of 16 bit, whatever type they are given in
+    # Of 16 bit, whatever type they are given in.
+    if image.mode == "I" and image.format in ("PNG", "PPM"):
         return ""
     if image.mode in REFUSED or image.mode not in (*EIGHT_BIT, *SIXTEEN_BIT, "F"):
         return REFUSED.get(image.mode, f"is of mode {image.mode}")
@@ -169,7 +197,9 @@ def eight_bit(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
 
 def transparent(path: Path) -> UsageError:
     """The error for an image that can be seen through: what would be seen is not in the file."""
-    return UsageError(f"{path} is transparent in places, and nobody knows on what; flatten it onto the ground it needs")
+    return UsageError(
+        f"{path} is transparent in places, and nobody knows on what; flatten it onto the ground it needs"
+    )
 
 
 def grey(channels: np.ndarray, path: Path) -> np.ndarray:
@@ -185,7 +215,9 @@ def grey(channels: np.ndarray, path: Path) -> np.ndarray:
     if count < 3:
         return channels[..., 0]
     if (channels.max(-1) - channels.min(-1) > ROUNDING).any():
-        raise UsageError(f"{path} holds colour images, expected grey ones or three equal channels; make them grey")
+        raise UsageError(
+            f"{path} holds colour images, expected grey ones or three equal channels; make them grey"
+        )
     rows = np.ascontiguousarray(channels).reshape(-1, channels.shape[-2], 3)
     return np.asarray(Image.fromarray(rows).convert("L")).reshape(channels.shape[:-1])
 
@@ -200,7 +232,8 @@ def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarra
 
     names  of the parts, or one for all of them
 
-    Raises UsageError, naming the part, for values outside these ranges, not finite or of another type.
+    Raises UsageError, naming the part, for values outside these ranges, not finite or of another
+    type.
     """
     ranges = [span(part, names[min(i, len(names) - 1)]) for i, part in enumerate(parts)]
     (low, _, lowest, kind), (_, high, highest, _) = (
@@ -229,14 +262,19 @@ def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarra
             f"{which} holds floats from {low:.4g} to {high:.4g}, expected [0, 1], [-1, 1] or [0, 255], or uint8; "
             "clip or scale them before they are saved"
         )
-    return lambda part: (part.astype(np.float64) * scale + shift).round().clip(0, 255).astype(np.uint8)
+    return lambda part: (
+        (part.astype(np.float64) * scale + shift).round().clip(0, 255).astype(np.uint8)
+    )
 
 
 Span = tuple[float, float, str, type]
 
 
 def span(part: np.ndarray, name: str) -> Span:
-    """Lowest and highest value of a part, with its name and type. Raises UsageError if it cannot be grey levels."""
+    """Lowest and highest value of a part, with its name and type.
+
+    Raises UsageError if it cannot be grey levels.
+    """
     check_type(part.dtype, name)
     if np.issubdtype(part.dtype, np.floating) and (bad := int((~np.isfinite(part)).sum())):
         raise UsageError(f"{name} holds {bad} values that are not finite numbers")
@@ -246,7 +284,9 @@ def span(part: np.ndarray, name: str) -> Span:
 def check_type(dtype: np.dtype, name: str) -> None:
     """Raise UsageError for values that cannot be grey levels."""
     if dtype.type not in (np.bool_, np.uint8, np.uint16) and not np.issubdtype(dtype, np.floating):
-        raise UsageError(f"{name} holds {dtype}, expected uint8, uint16, bool or floats; cast levels to uint8")
+        raise UsageError(
+            f"{name} holds {dtype}, expected uint8, uint16, bool or floats; cast levels to uint8"
+        )
 
 
 def blocks(images: np.ndarray) -> Iterator[np.ndarray]:

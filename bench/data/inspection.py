@@ -1,6 +1,7 @@
 """What a set of images looks like before it is scored: refused if it cannot be meant, told of where it may not be.
 
-For images made elsewhere. Those that `bench run` makes are as they are: that a denoiser draws nothing is its result.
+For images made elsewhere. Those that `bench run` makes are as they are: that a denoiser draws
+nothing is its result.
 """
 
 import hashlib
@@ -13,11 +14,14 @@ from bench.data.image_files import blocks
 from denoisers.errors import UsageError
 
 DIM = 128  # grey level that the brightest pixel of all images reaches, if there is white in them
-COPIES = 0.01  # share of a set that may be copies of others in it; 2000 of MNIST's training digits have 1.7 % by chance
+# Share of a set that may be copies of others in it; 2000 of MNIST's training digits have 1.7 % by chance.
+COPIES = 0.01
 CLEAR, WHITE = 16, 192  # grey levels: a background is neither below the one, nor above the other
-FLAT = 32  # grey levels of standard deviation, above which a frame is no background but noise or a texture
+# Grey levels of standard deviation, above which a frame is no background but noise or a texture.
+FLAT = 32
 ALIKE = 0.2  # of the usual size: digits that are drawn into a box differ less in size than that
-SIZES = 0.08, 0.25  # of the usual size: digits that were resized, 28 to 32 pixels or back, differ by an eighth
+# Of the usual size: digits that were resized, 28 to 32 pixels or back, differ by an eighth.
+SIZES = 0.08, 0.25
 COMPARED = 1000  # held-out digits whose size is the usual
 
 
@@ -31,7 +35,11 @@ class Extent(NamedTuple):
     def against(self, usual: float) -> float:
         """The size over the usual; 1 if that is not so of the whole set, as of noise, or too far from it."""
         alike = usual and self.high - self.low <= ALIKE * usual
-        return self.median / usual if alike and SIZES[0] < abs(self.median / usual - 1) < SIZES[1] else 1.0
+        return (
+            self.median / usual
+            if alike and SIZES[0] < abs(self.median / usual - 1) < SIZES[1]
+            else 1.0
+        )
 
 
 def inspect(images: np.ndarray, dataset: Dataset, what: str) -> list[str]:
@@ -45,7 +53,11 @@ def inspect(images: np.ndarray, dataset: Dataset, what: str) -> list[str]:
     if ratio != 1:
         height, width = dataset.train.shape[1:]
         bare, whole = f"{height}x{width}", f"{height + 2 * dataset.pad}x{width + 2 * dataset.pad}"
-        was = f"resized from {bare} to {whole} and cut" if ratio > 1 else f"framed to {whole} and resized to {bare}"
+        was = (
+            f"resized from {bare} to {whole} and cut"
+            if ratio > 1
+            else f"framed to {whole} and resized to {bare}"
+        )
         found.append(f"the digits have {ratio:.2f} times the usual size; were they {was}?")
     return found
 
@@ -56,7 +68,9 @@ def refuse(images: np.ndarray, what: str) -> None:
     if not np.ptp(flat, axis=1).any():
         only = np.unique(flat[:, 0])
         shown = f"grey level {only[0]}" if len(only) == 1 else f"one of {len(only)} grey levels"
-        raise UsageError(f"{what} holds images that are {shown} all over, expected digits, white (255) on black (0)")
+        raise UsageError(
+            f"{what} holds images that are {shown} all over, expected digits, white (255) on black (0)"
+        )
     used = occurring(images)
     if used[-1] <= 1:
         raise UsageError(
@@ -78,9 +92,13 @@ def contrast(images: np.ndarray) -> list[str]:
     """A sentence if nothing is white, or nothing grey."""
     used = occurring(images)
     if used[-1] < DIM:
-        return [f"the brightest pixel of all is {used[-1]} of 255; were the values scaled to [0, 255]?"]
+        return [
+            f"the brightest pixel of all is {used[-1]} of 255; were the values scaled to [0, 255]?"
+        ]
     if len(used) == 2:
-        return [f"only the grey levels {used[0]} and {used[1]} occur; digits in black and white score worse than grey"]
+        return [
+            f"only the grey levels {used[0]} and {used[1]} occur; digits in black and white score worse than grey"
+        ]
     return []
 
 
@@ -98,7 +116,9 @@ def background(images: np.ndarray, width: int, dataset: Dataset) -> list[str]:
     if level < CLEAR or (level < WHITE and frame.std() > FLAT):
         return []
     mend = "invert them: 255 - x" if level >= WHITE else "black is 0 in uint8, -1 or 0 in floats"
-    return [f"the frame of {width} pixels is of grey level {level:.0f}; digits of {dataset.name} are on black; {mend}"]
+    return [
+        f"the frame of {width} pixels is of grey level {level:.0f}; digits of {dataset.name} are on black; {mend}"
+    ]
 
 
 def repeated(images: np.ndarray) -> list[str]:
@@ -106,7 +126,9 @@ def repeated(images: np.ndarray) -> list[str]:
     copies = len(images) - len({hashlib.sha256(image.tobytes()).digest() for image in images})
     if copies <= COPIES * len(images):
         return []
-    return [f"{copies} of {len(images)} images are copies of others among them; was something generated or read twice?"]
+    return [
+        f"{copies} of {len(images)} images are copies of others among them; was something generated or read twice?"
+    ]
 
 
 def framed(images: np.ndarray, dataset: Dataset, what: str) -> None:

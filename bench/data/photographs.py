@@ -12,8 +12,8 @@ from denoisers.files import variable
 def read(place: Path) -> dict[str, np.ndarray]:
     """All images below a folder by their names, in order of these, as uint8 (H, W); or the one in a file.
 
-    Colour is made grey, as papers on grey images do. Raises UsageError if there is none, and for a file that is no
-    image, too large or of a kind that cannot be read as it is meant.
+    Colour is made grey, as papers on grey images do. Raises UsageError if there is none, and for a
+    file that is no image, too large or of a kind that cannot be read as it is meant.
     """
     return image_files.read(image_files.paths(place), str(place), colour=True)
 
@@ -40,15 +40,22 @@ def natural(data_dir: Path | None) -> Path:
 
 
 def tiles(photos: dict[str, np.ndarray], side: int) -> np.ndarray:
-    """Squares that cover each image, overlapping where they must, uint8 (N, side, side). Smaller images are left out.
+    """Squares that cover each image, overlapping where they must, uint8 (N, side, side).
+
+    Smaller images are left out.
 
     Raises UsageError if no image is large enough.
     """
     found = []
     for image in photos.values():
-        starts = [np.unique(np.linspace(0, n - side, -(-n // side)).round().astype(int)) for n in image.shape]
+        starts = [
+            np.unique(np.linspace(0, n - side, -(-n // side)).round().astype(int))
+            for n in image.shape
+        ]
         if min(image.shape) >= side:
             found += [image[y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
     if not found:
-        raise UsageError(f"training needs images of at least {side} x {side} pixels; all of these are smaller")
+        raise UsageError(
+            f"training needs images of at least {side} x {side} pixels; all of these are smaller"
+        )
     return np.stack(found)

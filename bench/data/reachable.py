@@ -1,4 +1,7 @@
-"""Is there a network? Asked first: libraries that download retry for minutes before they say that there is none."""
+"""Is there a network?
+
+Asked first: libraries that download retry for minutes before they say that there is none.
+"""
 
 import queue
 import socket
@@ -15,7 +18,9 @@ PROBE_SECONDS = 5
 def responds(url: str) -> bool:
     """Whether a HEAD of `url` succeeds."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS):
+        with urllib.request.urlopen(
+            urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS
+        ):
             return True
     except (OSError, ValueError, HTTPException):
         return False
@@ -24,8 +29,8 @@ def responds(url: str) -> bool:
 def reachable(urls: list[str], answers: Callable[[str], bool] = responds) -> bool:
     """Whether one of `urls` answers within PROBE_SECONDS.
 
-    Asked in threads, as looking up a name has no timeout; and in daemons, which the end of the program does not wait
-    for, as it does for those of a pool.
+    Asked in threads, as looking up a name has no timeout; and in daemons, which the end of the
+    program does not wait for, as it does for those of a pool.
     """
     found: queue.SimpleQueue[bool] = queue.SimpleQueue()
     for url in urls:

@@ -7,7 +7,20 @@ import torch
 from torch import Tensor
 
 from bench import machine
-from bench.probes.subject import BARE, FAIL, FEW, LEVELS, NOTE, OK, SOME, Found, Subject, Unusable, probe, shown
+from bench.probes.subject import (
+    BARE,
+    FAIL,
+    FEW,
+    LEVELS,
+    NOTE,
+    OK,
+    SOME,
+    Found,
+    Subject,
+    Unusable,
+    probe,
+    shown,
+)
 from denoisers import framing
 from denoisers.base import Denoiser
 from denoisers.framing import by, declare
@@ -16,8 +29,10 @@ from denoisers.wrappers import from_size, sized, to_size
 
 Call = Callable[[Tensor, Tensor], Tensor]
 BODY = (20, 20)  # the pixels that hold a digit of MNIST, without its margins
-CLEARLY = 0.9  # a misunderstanding costs more than this; no sound network measured so far gained anything
-FRAMED = 0.97  # the same of the frame, in networks that know digits: ours lose a quarter by the wrong one
+# A misunderstanding costs more than this; no sound network measured so far gained anything.
+CLEARLY = 0.9
+# The same of the frame, in networks that know digits: ours lose a quarter by the wrong one.
+FRAMED = 0.97
 
 
 def removes(subject: Subject) -> Found:
@@ -39,12 +54,20 @@ def frame(subject: Subject) -> Found:
     own = subject.denoiser.spec.size or framed
     if subject.refused:
         found = f"it takes images of {by(own)} only ({subject.refused}); the other checks were made on those"
-        return Found(FAIL, found, f"if it was trained on images of {by(own)}, declare {declare(own)}")
+        return Found(
+            FAIL, found, f"if it was trained on images of {by(own)}, declare {declare(own)}"
+        )
     levels = subject.band(1.0, 10.0, 4)  # where a network must know where things are
     answers = [subject.call(sigma) for sigma in levels]
-    if not all(torch.equal(from_size(to_size(a, torch.zeros(()), own), a, own), a) for a in answers):
+    if not all(
+        torch.equal(from_size(to_size(a, torch.zeros(()), own), a, own), a) for a in answers
+    ):
         remedy = "wrappers act on Spec.size; in a Denoiser of your own, denoisers.wrappers.sized does the same"
-        return Found(FAIL, f"declared to be of {by(own)} images, but what it returns around them is not black", remedy)
+        return Found(
+            FAIL,
+            f"declared to be of {by(own)} images, but what it returns around them is not black",
+            remedy,
+        )
     said = f"asked about images of {by(own)}"
     for other in [size for size in (BARE, framed) if size != own]:
         try:
@@ -56,7 +79,9 @@ def frame(subject: Subject) -> Found:
         if clearly:
             around = ", without the frame" if other == BARE else ", black around the digits"
             return Found(
-                FAIL, said, f"it behaves as if it was trained on images of {by(other)}{around}: {declare(other)}"
+                FAIL,
+                said,
+                f"it behaves as if it was trained on images of {by(other)}{around}: {declare(other)}",
             )
     return Found(OK, said)
 
@@ -66,8 +91,8 @@ def another_size(
 ) -> tuple[float, bool]:
     """Squared error over that of `answers`, when the network is asked about images of `size`; whether clearly less.
 
-    Less of a difference is enough in a network that knows digits, better than the Wiener filter: one that was trained
-    on other images gains or loses a little by any change of its surroundings.
+    Less of a difference is enough in a network that knows digits, better than the Wiener filter:
+    one that was trained on other images gains or loses a little by any change of its surroundings.
     """
     plain, known, ratios, digits = framing.unsized(subject.denoiser), probe(), [], False
     for sigma, answer in zip(levels, answers, strict=True):
@@ -88,21 +113,33 @@ def guesses(subject: Subject) -> dict[str, Call]:
     """What D would have to be called like, or undone like, if it had one of the usual misunderstandings."""
     d = subject.denoiser
     return {
-        "it behaves as if it expected images in [0, 1]: value_range=(0, 1)": lambda x, s: 2 * d((x + 1) / 2, s / 2) - 1,
+        "it behaves as if it expected images in [0, 1]: value_range=(0, 1)": lambda x, s: (
+            2 * d((x + 1) / 2, s / 2) - 1
+        ),
         "it behaves as if it expected images in [0, 255]: value_range=(0, 255)": lambda x, s: (
             d((x + 1) * 127.5, s * 127.5) / 127.5 - 1
         ),
         "it behaves as if it expected images in [-1, 1]: value_range=(-1, 1)": lambda x, s: (
             (d(2 * x - 1, 2 * s) + 1) / 2
         ),
-        "it behaves as if it expected sigma in grey levels: hand it 127.5 sigma": lambda x, s: d(x, 127.5 * s),
-        "it behaves as if it expected sigma on [-1, 1], and is told grey levels": lambda x, s: d(x, s / 127.5),
+        "it behaves as if it expected sigma in grey levels: hand it 127.5 sigma": lambda x, s: d(
+            x, 127.5 * s
+        ),
+        "it behaves as if it expected sigma on [-1, 1], and is told grey levels": lambda x, s: d(
+            x, s / 127.5
+        ),
         "it behaves as if it expected sigma on [0, 1]: hand it sigma / 2": lambda x, s: d(x, s / 2),
-        "it behaves as if it expected sigma on [-1, 1], and is told half of it": lambda x, s: d(x, 2 * s),
+        "it behaves as if it expected sigma on [-1, 1], and is told half of it": lambda x, s: d(
+            x, 2 * s
+        ),
         "it behaves as if it expected the variance: hand it sigma^2": lambda x, s: d(x, s**2),
-        "it behaves as if it expected VP images: hand it x / sqrt(1 + sigma^2)": lambda x, s: d(vp_scale(s) * x, s),
+        "it behaves as if it expected VP images: hand it x / sqrt(1 + sigma^2)": lambda x, s: d(
+            vp_scale(s) * x, s
+        ),
         "it returns the residual: the image is x minus what it returns": lambda x, s: x - d(x, s),
-        "it returns eps: the image is x - sigma times what it returns (VPDenoiser)": lambda x, s: x - s * d(x, s),
+        "it returns eps: the image is x - sigma times what it returns (VPDenoiser)": lambda x, s: (
+            x - s * d(x, s)
+        ),
         "it returns the residual with the wrong sign: the image is 2 x minus what it returns": lambda x, s: (
             2 * x - d(x, s)
         ),
@@ -113,7 +150,9 @@ def coordinates(subject: Subject) -> Found:
     """No other way of calling it, and no other reading of its answer, denoises clearly better than the declared one."""
     levels = subject.band(0.1, 3.0, 3)
     declared = [subject.left(sigma, subject.call(sigma)[:SOME]).mean().item() for sigma in levels]
-    gains = {guess: gain(subject, call, levels, declared) for guess, call in guesses(subject).items()}
+    gains = {
+        guess: gain(subject, call, levels, declared) for guess, call in guesses(subject).items()
+    }
     best = min(gains, key=gains.get)
     if gains[best] > CLEARLY:
         return Found(OK, "range, unit and sign as declared")
@@ -124,7 +163,9 @@ def gain(subject: Subject, call: Call, levels: list[float], declared: list[float
     """Squared error of another call over the declared one's; infinite if it denoises not, or worse, at one level."""
     ratios = []
     for sigma, was in zip(levels, declared, strict=True):
-        now = subject.left(sigma, call(subject.noisy(sigma, SOME), torch.tensor(sigma))).mean().item()
+        now = (
+            subject.left(sigma, call(subject.noisy(sigma, SOME), torch.tensor(sigma))).mean().item()
+        )
         ratios.append(max(now, 1e-6) / max(was, 1e-6))
         if not (now < 1 and ratios[-1] < 1.005):  # NaN too
             return math.inf
@@ -134,14 +175,17 @@ def gain(subject: Subject, call: Call, levels: list[float], declared: list[float
 def reach(subject: Subject) -> Found:
     """Where it removes noise at all, and where more than the Wiener filter, which knows mean and covariance of digits.
 
-    One that nowhere in its band removes more than that has no weights worth the name, or knows other images only.
+    One that nowhere in its band removes more than that has no weights worth the name, or knows
+    other images only.
     """
     spec, known = subject.denoiser.spec, probe()
     levels = sorted({*LEVELS, *subject.band(LEVELS[0], LEVELS[-1], len(LEVELS))})
     removes, better, useful = [], [], []
     for sigma in levels:
         x, left = subject.noisy(sigma), subject.error(sigma)
-        wiener, mean = (subject.left(sigma, call(x, sigma)).mean().item() for call in (known.wiener, known.mean))
+        wiener, mean = (
+            subject.left(sigma, call(x, sigma)).mean().item() for call in (known.wiener, known.mean)
+        )
         removes += [sigma] if left < 0.99 else []
         better += [sigma] if left < 0.99 * wiener else []
         useful += [sigma] if left < 0.99 * min(1.0, mean) else []
@@ -149,10 +193,10 @@ def reach(subject: Subject) -> Found:
     remedy = ""
     if not any(spec.in_band(sigma) for sigma in better):
         least = any(spec.in_band(sigma) for sigma in useful)
-        remedy = (
-            f"removes no more noise than {'the Wiener filter of digits' if least else 'the mean digit or x itself'} "
-        )
-        remedy += "at any level of its band" + (": are its weights loaded?" if has_parameters(subject.denoiser) else "")
+        other = "the Wiener filter of digits" if least else "the mean digit or x itself"
+        remedy = f"removes no more noise than {other} at any level of its band"
+        if has_parameters(subject.denoiser):
+            remedy += ": are its weights loaded?"
     return Found(NOTE, found, remedy)
 
 
@@ -170,13 +214,17 @@ def span(some: list[float], levels: list[float]) -> str:
 
 
 def residual(subject: Subject) -> Found:
-    """sigma_hat = RMS(x - D) over sigma. A posterior mean has sigma_hat^2 + MSE = sigma^2, on images like its own."""
+    """sigma_hat = RMS(x - D) over sigma.
+
+    A posterior mean has sigma_hat^2 + MSE = sigma^2, on images like its own.
+    """
     levels = subject.band(0.05, 5.0, 3)
-    ratios = [((subject.noisy(s) - subject.call(s)).square().mean().sqrt() / s).item() for s in levels]
+    ratios = [
+        ((subject.noisy(s) - subject.call(s)).square().mean().sqrt() / s).item() for s in levels
+    ]
     sums = [ratio**2 + subject.error(s) for s, ratio in zip(levels, ratios, strict=True)]
-    found = (
-        f"sigma_hat / sigma: {shown(levels, ratios)}; with the error (1 for a posterior mean): {shown(levels, sums)}"
-    )
+    found = f"sigma_hat / sigma: {shown(levels, ratios)}; "
+    found += f"with the error (1 for a posterior mean): {shown(levels, sums)}"
     return Found(NOTE, found)
 
 
@@ -184,14 +232,22 @@ def homogeneity(subject: Subject) -> Found:
     """D(2 x; 2 sigma) against 2 D(x; sigma): 0 for networks without biases."""
     sigma = subject.band(0.2, 1.0, 1)[0]
     once, twice = (subject.ask(by * subject.noisy(sigma, FEW), by * sigma) for by in (1, 2))
-    return Found(NOTE, f"|D(2x; 2s) - 2D(x; s)| / |2D| = {((twice - 2 * once).norm() / (2 * once).norm()).item():.2g}")
+    return Found(
+        NOTE,
+        f"|D(2x; 2s) - 2D(x; s)| / |2D| = {((twice - 2 * once).norm() / (2 * once).norm()).item():.2g}",
+    )
 
 
 def dc_gain(subject: Subject) -> Found:
-    """How much of a constant added to x is in D. A prior must forget it in much noise; a local filter cannot."""
+    """How much of a constant added to x is in D.
+
+    A prior must forget it in much noise; a local filter cannot.
+    """
     levels, gains = [0.1, 1.0, 10.0, LEVELS[-1]], []
     for sigma in levels:
-        moved = subject.ask(subject.noisy(sigma, FEW) + sigma / 10, sigma) - subject.call(sigma)[:FEW]
+        moved = (
+            subject.ask(subject.noisy(sigma, FEW) + sigma / 10, sigma) - subject.call(sigma)[:FEW]
+        )
         gains.append(moved.mean().item() / (sigma / 10))
     return Found(NOTE, shown(levels, gains))
 
@@ -203,4 +259,7 @@ def cost(subject: Subject) -> Found:
     per_image = subject.seconds / (len(subject.answers) * len(subject.x0))
     parameters = sum(p.numel() for p in subject.denoiser.parameters())
     memory = machine.peak_memory() / 2**30
-    return Found(NOTE, f"{1e3 * per_image:.2g} ms an image, {parameters:,} parameters, peak memory {memory:.2g} GiB")
+    return Found(
+        NOTE,
+        f"{1e3 * per_image:.2g} ms an image, {parameters:,} parameters, peak memory {memory:.2g} GiB",
+    )

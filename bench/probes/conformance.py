@@ -42,7 +42,8 @@ CHECKS: dict[str, Callable[[Subject], Found]] = {
     "frame": behaviour.frame,
     "removes noise": behaviour.removes,
     "coordinates": behaviour.coordinates,
-    "finite": contract.finite,  # after all that can fail: whatever was not finite there is said here
+    # After all that can fail: whatever was not finite there is said here.
+    "finite": contract.finite,
     "reach": behaviour.reach,
     "residual": behaviour.residual,
     "homogeneity": behaviour.homogeneity,
@@ -86,7 +87,9 @@ def load(name: str, /, weights: str | None = None, **options: Any) -> Denoiser:
     return denoisers.load(name, weights, **datasets.ingredients(digits), **options)
 
 
-def assert_conforms(denoiser: str | Denoiser, /, weights: str | None = None, num: int = NUM, **options: Any) -> None:
+def assert_conforms(
+    denoiser: str | Denoiser, /, weights: str | None = None, num: int = NUM, **options: Any
+) -> None:
     """For the tests of a plug-in. Raises AssertionError with what failed, and the remedies."""
     found = load(denoiser, weights, **options) if isinstance(denoiser, str) else denoiser
     failed = [row for row in conformance(found, num) if row.verdict == FAIL]

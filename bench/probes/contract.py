@@ -8,7 +8,20 @@ import torch
 from torch import Tensor
 
 from bench.noise import noise
-from bench.probes.subject import BARE, FAIL, FEW, LEVELS, NOTE, OK, Found, Hopeless, Subject, Unusable, kind, shown
+from bench.probes.subject import (
+    BARE,
+    FAIL,
+    FEW,
+    LEVELS,
+    NOTE,
+    OK,
+    Found,
+    Hopeless,
+    Subject,
+    Unusable,
+    kind,
+    shown,
+)
 from denoisers import framing
 from denoisers.base import Denoiser, Spec
 from denoisers.errors import said
@@ -37,18 +50,33 @@ def in_both_units(spec: Spec) -> str:
 def weights(subject: Subject) -> Found:
     """Parameters and buffers hold numbers. Raises Hopeless: the answers of one with NaN are NaN."""
     net = subject.denoiser
-    tensors = {re.sub(r"^(net\.)+", "", name): value for name, value in (*net.named_parameters(), *net.named_buffers())}
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and value.isnan().any()]
+    tensors = {
+        re.sub(r"^(net\.)+", "", name): value
+        for name, value in (*net.named_parameters(), *net.named_buffers())
+    }
+    bad = [
+        name for name, value in tensors.items() if value.is_floating_point() and value.isnan().any()
+    ]
     if bad:
         said = f"its weights hold NaN: {len(bad)} of {len(tensors)} tensors, first {bad[0]}"
-        raise Hopeless(Found(FAIL, said, "the file is damaged, or its training diverged: take an earlier checkpoint"))
-    return Found(OK, f"{sum(value.numel() for value in tensors.values()):,} numbers in {len(tensors)} tensors")
+        raise Hopeless(
+            Found(
+                FAIL,
+                said,
+                "the file is damaged, or its training diverged: take an earlier checkpoint",
+            )
+        )
+    return Found(
+        OK,
+        f"{sum(value.numel() for value in tensors.values()):,} numbers in {len(tensors)} tensors",
+    )
 
 
 def answers(subject: Subject) -> Found:
     """It takes images of the size that it is asked about. Raises Hopeless if it takes none.
 
-    One that takes only images of another size is asked about those from here on, and `frame` says so.
+    One that takes only images of another size is asked about those from here on, and `frame` says
+    so.
     """
     sigma = subject.band(0.1, 1.0, 1)[0]
     framed = tuple(subject.x0.shape[-2:])
@@ -69,14 +97,23 @@ def answers(subject: Subject) -> Found:
 
 
 def shapes(subject: Subject) -> Found:
-    """float32 (B, C, H, W) for sigma of shape () and (B,), and the same for both. Raises Hopeless for no images."""
+    """float32 (B, C, H, W) for sigma of shape () and (B,), and the same for both.
+
+    Raises Hopeless for no images.
+    """
     sigma = subject.band(0.1, 1.0, 1)[0]
     x = subject.noisy(sigma, FEW)
     levels = {"()": torch.tensor(sigma), "(B,)": torch.full((FEW,), sigma)}
     for shape, level in levels.items():
         answer = subject.denoiser(x, level)
-        if not isinstance(answer, Tensor) or answer.shape != x.shape or answer.dtype != torch.float32:
-            fault = Found(FAIL, f"{kind(answer)} for sigma {shape}", f"return float32 {tuple(x.shape)}, as x")
+        if (
+            not isinstance(answer, Tensor)
+            or answer.shape != x.shape
+            or answer.dtype != torch.float32
+        ):
+            fault = Found(
+                FAIL, f"{kind(answer)} for sigma {shape}", f"return float32 {tuple(x.shape)}, as x"
+            )
             if not isinstance(answer, Tensor) or answer.shape != x.shape:
                 raise Hopeless(fault)
             return fault
@@ -108,7 +145,9 @@ def repeatable(subject: Subject) -> Found:
         "it draws from the global generator: seed a generator of its own, by x or sigma": not torch.equal(
             state, torch.get_rng_state()
         ),
-        "call .eval() on its networks": any(module.training for module in subject.denoiser.modules()),
+        "call .eval() on its networks": any(
+            module.training for module in subject.denoiser.modules()
+        ),
         "the same x and sigma must give the same image (dropout? noise?)": gap > 1e-5,
     }
     remedy = "; ".join(fault for fault, present in faults.items() if present)
@@ -129,12 +168,15 @@ def sizes(subject: Subject) -> Found:
     except ValueError as error:
         return Found(NOTE, f"knows one size only: {error}")
     except (RuntimeError, AssertionError) as error:
-        one = framing.refusal(subject.denoiser, images(64, 64), sigma)  # a multiple of all that is usual
+        # A multiple of all that is usual.
+        one = framing.refusal(subject.denoiser, images(64, 64), sigma)
         remedy = "declare Spec.multiple_of, or the one size that its layers are made for: " + (
             f"Spec(size={tuple(subject.x0.shape[-2:])})" if one else "Spec(size=(H, W))"
         )
         return Found(FAIL, f"29 x 37: {said(error)}", f"{remedy}; wrappers pad and crop")
-    return Found(OK if shape == tuple(x.shape) else FAIL, f"29 x 37 gives {shape}", "return the size of x")
+    return Found(
+        OK if shape == tuple(x.shape) else FAIL, f"29 x 37 gives {shape}", "return the size of x"
+    )
 
 
 def told(subject: Subject) -> Found:
@@ -148,7 +190,9 @@ def told(subject: Subject) -> Found:
     if uses == spec.blind:
         found += f", declared {'blind' if spec.blind else 'told sigma'}"
     wrong = not uses and not spec.blind
-    return Found(FAIL if wrong else OK, found, "declare Spec(blind=True), or hand sigma to the network")
+    return Found(
+        FAIL if wrong else OK, found, "declare Spec(blind=True), or hand sigma to the network"
+    )
 
 
 def finite(subject: Subject) -> Found:
@@ -160,4 +204,6 @@ def finite(subject: Subject) -> Found:
         subject.ask(subject.noisy(0.002, FEW), 0.002)
     bad = sorted(set(subject.broken))
     found = f"NaN or infinity at sigma {shown(bad)}" if bad else f"sigma 0.002 to {LEVELS[-1]:g}"
-    return Found(FAIL if bad else OK, found, "no division by what can be 0, no exponent without a bound")
+    return Found(
+        FAIL if bad else OK, found, "no division by what can be 0, no exponent without a bound"
+    )

@@ -27,7 +27,11 @@ WINDOW = 11  # pixels: side of the window of SSIM
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def gauge(
-    denoiser: Denoiser, dataset: Dataset, num: int, sigmas: tuple[float, ...] = SIGMAS, seed: int = 0
+    denoiser: Denoiser,
+    dataset: Dataset,
+    num: int,
+    sigmas: tuple[float, ...] = SIGMAS,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Mean squared error per pixel on the first `num` held-out images, one row per noise level.
 
@@ -54,12 +58,20 @@ def gauge(
             error = (denoiser(x, torch.tensor(sigma)).clamp(-1, 1) - x0) / 2
             total += error[..., inner, inner].square().mean(dim=(1, 2, 3)).sum().item()
         mse = total / len(images)
-        row = {"sigma": sigma, "std": sigma / 2, "mse": mse, "mse_mean": baseline, "psnr": -10 * np.log10(mse)}
+        row = {
+            "sigma": sigma,
+            "std": sigma / 2,
+            "mse": mse,
+            "mse_mean": baseline,
+            "psnr": -10 * np.log10(mse),
+        }
         rows.append(row | {"out_of_band": not denoiser.spec.in_band(sigma)})
     return pd.DataFrame(rows)
 
 
-def keep(frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: int, folder: Path) -> Path:
+def keep(
+    frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: int, folder: Path
+) -> Path:
     """The curve of a denoiser into `folder`/gauge, where `bench report` finds it; its path.
 
     facts  denoiser, weights and options, as in run.json
@@ -69,7 +81,11 @@ def keep(frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: i
     """
     dataset.first(num)
     name, weights = names.describe(facts), str(facts.get("weights") or "")
-    path = folder / "gauge" / f"{files.slug(' '.join([name, *re.findall('@([0-9a-f]{8})', weights)]))}.csv"
+    path = (
+        folder
+        / "gauge"
+        / f"{files.slug(' '.join([name, *re.findall('@([0-9a-f]{8})', weights)]))}.csv"
+    )
     named = frame.assign(denoiser=name, weights=weights, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"), folder)
     return path
@@ -88,7 +104,8 @@ def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
 def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None]) -> None:
     """The curves that others are read against, of the best linear denoiser and of `ideal`, unless they are there.
 
-    `ideal` is exact for the training images: on held-out ones a denoiser that generalises has a lower error.
+    `ideal` is exact for the training images: on held-out ones a denoiser that generalises has a
+    lower error.
     """
     train = to_float(dataset.train, dataset.pad)
     for name, load in {"gaussian": closed_form.gaussian, "ideal": closed_form.ideal}.items():
@@ -101,8 +118,8 @@ def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None])
 def restore(denoiser: Denoiser, image: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """One image, uint8 (H, W), noisy and denoised, both float64 in [0, 1] but unclipped.
 
-    The protocol of the KBNet authors' test script: noise of `level` grey levels from NumPy's legacy generator seeded
-    with 0 for each image, not clipped; sides reflected up to multiples of 8.
+    The protocol of the KBNet authors' test script: noise of `level` grey levels from NumPy's legacy
+    generator seeded with 0 for each image, not clipped; sides reflected up to multiples of 8.
     """
     noisy = image / 255 + np.random.RandomState(0).normal(0, level / 255, image.shape)
     x = pad(torch.from_numpy(2 * noisy - 1).float()[None, None], 8)
@@ -123,27 +140,45 @@ def restoration(
     for level in levels:
         outside = not denoiser.spec.in_band(level / 127.5)
         for name, image in images.items():
-            psnr, ssim = fidelity(np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round(), image)
-            rows.append({"image": name, "sigma_255": level, "psnr": psnr, "ssim": ssim, "out_of_band": outside})
+            psnr, ssim = fidelity(
+                np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round(), image
+            )
+            rows.append(
+                {
+                    "image": name,
+                    "sigma_255": level,
+                    "psnr": psnr,
+                    "ssim": ssim,
+                    "out_of_band": outside,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def fidelity(restored: np.ndarray, image: np.ndarray) -> tuple[float, float]:
     """PSNR in dB and SSIM of two images (H, W) of 0 .. 255; infinite and 1 if they are the same.
 
-    SSIM as in Wang et al. 2004 and in the KBNet authors' script: a Gaussian window of 11 x 11 and sigma 1.5, constants
-    0.01 and 0.03, the mean over all places where the window lies inside the image; NaN if there is none. It is computed
-    in float32, which is enough for four digits.
+    SSIM as in Wang et al. 2004 and in the KBNet authors' script: a Gaussian window of 11 x 11 and
+    sigma 1.5, constants 0.01 and 0.03, the mean over all places where the window lies inside the
+    image; NaN if there is none. It is computed in float32, which is enough for four digits.
     """
     sheets.matplotlib()  # which torchmetrics imports
     from torchmetrics.functional import image as measures  # takes a second
 
-    ours, theirs = (torch.from_numpy(array.astype(np.float64))[None, None] for array in (restored, image))
+    ours, theirs = (
+        torch.from_numpy(array.astype(np.float64))[None, None] for array in (restored, image)
+    )
     psnr = measures.peak_signal_noise_ratio(ours, theirs, data_range=255.0).item()
     if min(image.shape) < WINDOW:
         return psnr, np.nan
     _, places = measures.structural_similarity_index_measure(
-        ours.float(), theirs.float(), sigma=1.5, k1=0.01, k2=0.03, data_range=255.0, return_full_image=True
+        ours.float(),
+        theirs.float(),
+        sigma=1.5,
+        k1=0.01,
+        k2=0.03,
+        data_range=255.0,
+        return_full_image=True,
     )
     inside = slice(WINDOW // 2, -(WINDOW // 2))  # at the edge it reflects the image
     return psnr, places[..., inside, inside].double().mean().item()
@@ -161,19 +196,28 @@ def summary(denoiser: Denoiser, images: dict[str, np.ndarray], root: Path) -> pd
 def marked(frame: pd.DataFrame) -> pd.DataFrame:
     """What was measured, as text; a result at noise levels that the denoiser was not trained at ends in *.
 
-    out_of_band  whether that is so, which the mark says; or the share of the levels, which is shown beside it
+    out_of_band  whether that is so, which the mark says; or the share of the levels, which is shown
+                 beside it
     """
     outside = frame["out_of_band"]
     frame = frame.drop(columns="out_of_band")
     text = frame.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
     for column in text.columns.intersection(RESULTS):
         text[column] += np.where(outside > 0, "*", "")
-    return text if outside.dtype == bool else text.assign(**{"out of band": outside.map("{:.0%}".format)})
+    return (
+        text
+        if outside.dtype == bool
+        else text.assign(**{"out of band": outside.map("{:.0%}".format)})
+    )
 
 
 def note(frame: pd.DataFrame, spec: Spec) -> str:
     """What the * of `marked` means, with the levels that the denoiser was trained at; empty if there is none."""
-    return f"* outside the noise levels it was trained on: {band(spec)}" if (frame["out_of_band"] > 0).any() else ""
+    return (
+        f"* outside the noise levels it was trained on: {band(spec)}"
+        if (frame["out_of_band"] > 0).any()
+        else ""
+    )
 
 
 def band(spec: Spec) -> str:
@@ -183,7 +227,9 @@ def band(spec: Spec) -> str:
     return in_both_units(spec)
 
 
-def draw(denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4) -> None:
+def draw(
+    denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4
+) -> None:
     """noisy | denoised of the first images, as PNG; into the file that `path` leads to, if it is a link."""
     pairs = [restore(denoiser, image, level) for image in list(images.values())[:rows]]
     files.write(files.followed(path), lambda file: sheets.restored(pairs, file))

@@ -1,9 +1,10 @@
 """How many bits an image costs under a denoiser: the likelihood of any denoiser from its squared errors.
 
-With y = x + sigma eps and gamma = 1 / sigma^2, the entropy of a discrete x is half the integral of E|x - E[x | y]|^2
-over gamma, in nats (Guo, Shamai & Verdu 2005, "Mutual information and minimum mean-square error in Gaussian channels",
-equation 147). Any other estimator has larger errors, so half the integral of its errors bounds a code length. Grey
-levels are discrete: nothing is added for quantisation, and units cancel.
+With y = x + sigma eps and gamma = 1 / sigma^2, the entropy of a discrete x is half the integral of
+E|x - E[x | y]|^2 over gamma, in nats (Guo, Shamai & Verdu 2005, "Mutual information and minimum
+mean-square error in Gaussian channels", equation 147). Any other estimator has larger errors, so
+half the integral of its errors bounds a code length. Grey levels are discrete: nothing is added for
+quantisation, and units cancel.
 """
 
 import itertools
@@ -22,7 +23,8 @@ from denoisers.base import Denoiser
 from denoisers.precision import double
 
 EDGES = (255.0, 50.0, 10.0)  # grey levels, between the bands
-HIGHEST, LOWEST = 5100.0, 0.0765  # grey levels: above, nothing is known of x; below, rounding gives it back
+# Grey levels: above, nothing is known of x; below, rounding gives it back.
+HIGHEST, LOWEST = 5100.0, 0.0765
 ROUNDED = 3.0  # grey levels, below which knowing that x has 256 of them is worth using
 PER_BAND = {"above 255": 16, "50 to 255": 20, "10 to 50": 20, "below 10": 40}  # levels
 
@@ -31,19 +33,29 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
     """Falling noise levels for images in [-1, 1], and the band of each interval between two of them."""
     ends = [HIGHEST, *EDGES, LOWEST]
     pairs = itertools.pairwise(ends)
-    parts = [np.geomspace(*pair, n + 1)[:-1] for pair, n in zip(pairs, PER_BAND.values(), strict=True)]
+    parts = [
+        np.geomspace(*pair, n + 1)[:-1] for pair, n in zip(pairs, PER_BAND.values(), strict=True)
+    ]
     levels = np.concatenate([*parts, [LOWEST]]) / 127.5
     return levels, np.repeat(np.arange(len(PER_BAND)), list(PER_BAND.values()))
 
 
 def estimates(denoiser: Denoiser, x: Tensor, sigma: float) -> list[Tensor]:
-    """What is guessed from x: D, clipped. In very little noise also D rounded, and x rounded, to grey levels."""
+    """What is guessed from x: D, clipped.
+
+    In very little noise also D rounded, and x rounded, to grey levels.
+    """
     denoised = denoiser(x, torch.tensor(sigma)).clamp(-1, 1)
     if not torch.isfinite(denoised).all():
-        raise FloatingPointError(f"the denoiser returned NaN at sigma {sigma:.4g}; see `bench check`")
+        raise FloatingPointError(
+            f"the denoiser returned NaN at sigma {sigma:.4g}; see `bench check`"
+        )
     if sigma * 127.5 > ROUNDED:
         return [denoised]
-    return [denoised, *(((image + 1) * 127.5).round() / 127.5 - 1 for image in (denoised, x.clamp(-1, 1)))]
+    return [
+        denoised,
+        *(((image + 1) * 127.5).round() / 127.5 - 1 for image in (denoised, x.clamp(-1, 1))),
+    ]
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
@@ -56,8 +68,8 @@ def errors(
 ) -> np.ndarray:
     """Squared error of each image at each level of `grid`, (num, levels), summed over its pixels without the padding.
 
-    Where there are several estimates, it is that of the one which is best on average at this level. Noise depends on
-    (seed, image, level) alone: every denoiser gets the same.
+    Where there are several estimates, it is that of the one which is best on average at this level.
+    Noise depends on (seed, image, level) alone: every denoiser gets the same.
 
     Raises FloatingPointError for a denoiser that returns NaN, UsageError if there are fewer images.
     """
@@ -80,16 +92,19 @@ def errors(
 def bits(found: np.ndarray, pixels: int) -> pd.DataFrame:
     """Bits per pixel of each band and of all, from `errors`.
 
-    bits         trapezoid in ln gamma of gamma times the error: the integral; with the standard error over images
-    upper bound  each error taken at the noisier end of its interval (Kingma et al. 2021, arXiv 2107.00630, equation
-                 13): a code that can be carried out, in as many steps as there are levels
+    bits         trapezoid in ln gamma of gamma times the error: the integral; with the standard
+                 error over images
+    upper bound  each error taken at the noisier end of its interval (Kingma et al. 2021, arXiv
+                 2107.00630, equation 13): a code that can be carried out, in as many steps as there
+                 are levels
     """
     sigmas, band = grid()
     gamma = sigmas**-2.0
     rates = gamma * found
     nats = (rates[:, 1:] + rates[:, :-1]) / 2 * np.diff(np.log(gamma)) / 2
     bound = found[:, :-1] * np.diff(gamma) / 2
-    first = gamma[0] * found[:, 0] / 2  # noise above the first level: the error is the variance of the data there
+    # Noise above the first level: the error is the variance of the data there.
+    first = gamma[0] * found[:, 0] / 2
     rows = []
     for index, name in enumerate(PER_BAND):
         own = band == index
@@ -111,7 +126,11 @@ def bits(found: np.ndarray, pixels: int) -> pd.DataFrame:
 
 
 def likelihood(
-    denoiser: Denoiser, dataset: Dataset, num: int, seed: int = 0, advance: Callable[[int], None] = lambda levels: None
+    denoiser: Denoiser,
+    dataset: Dataset,
+    num: int,
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda levels: None,
 ) -> pd.DataFrame:
     """Bits per pixel of `num` held-out images under a denoiser, by band of noise; see `bits`.
 
@@ -122,4 +141,6 @@ def likelihood(
     sigmas, band = grid()
     outside = np.array([not denoiser.spec.in_band(sigma) for sigma in sigmas.tolist()])
     touched = outside[1:] | outside[:-1]
-    return frame.assign(out_of_band=[*(touched[band == i].mean() for i in range(len(PER_BAND))), touched.mean()])
+    return frame.assign(
+        out_of_band=[*(touched[band == i].mean() for i in range(len(PER_BAND))), touched.mean()]
+    )

@@ -16,8 +16,10 @@ from denoisers.base import Denoiser
 from denoisers.wrappers import sized
 
 OK, FAIL, NOTE = "ok", "FAIL", "note"
-NUM, SOME, FEW = 16, 8, 4  # images: for what is measured, for what is compared, for what either is so or is not
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 40.0, 157.0)  # noise of a reverse diffusion
+# Images: for what is measured, for what is compared, for what either is so or is not.
+NUM, SOME, FEW = 16, 8, 4
+# Noise of a reverse diffusion.
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 40.0, 157.0)
 BARE = (28, 28)  # the digits without their frame
 
 
@@ -41,7 +43,8 @@ class Hopeless(Exception):
 class Subject:
     """A denoiser under test, with digits x0 (B, 1, H, W) in [-1, 1] and noise of their shape.
 
-    refused  what it raises for images of the size that it is asked about, if so; `denoiser` then asks at another
+    refused  what it raises for images of the size that it is asked about, if so; `denoiser` then
+             asks at another
     """
 
     denoiser: Denoiser
@@ -49,7 +52,8 @@ class Subject:
     z: Tensor
     refused: str = ""
     answers: dict[float, Tensor] = dataclasses.field(default_factory=dict)
-    broken: list[float] = dataclasses.field(default_factory=list)  # levels at which an answer was not finite
+    # Levels at which an answer was not finite.
+    broken: list[float] = dataclasses.field(default_factory=list)
     seconds: float = 0.0  # in which `answers` were given
 
     def noisy(self, sigma: float, num: int | None = None) -> Tensor:
@@ -91,7 +95,10 @@ class Subject:
         first = min(max(spec.sigma_min, low), spec.sigma_max)
         last = max(min(spec.sigma_max, high), spec.sigma_min)
         inner = [level for level in LEVELS if 1.1 * first < level < last / 1.1]
-        near = {end: next((level for level in LEVELS if abs(level / end - 1) < 0.01), end) for end in (first, last)}
+        near = {
+            end: next((level for level in LEVELS if abs(level / end - 1) < 0.01), end)
+            for end in (first, last)
+        }
         found = sorted({near[first], *inner, near[last]})
         steps = min(count, len(found)) - 1
         return [found[round(i * (len(found) - 1) / max(steps, 1))] for i in range(steps + 1)]
@@ -99,14 +106,20 @@ class Subject:
 
 def kind(answer: object) -> str:
     """Type and shape of what should have been images."""
-    return f"{answer.dtype} {tuple(answer.shape)}" if isinstance(answer, Tensor) else type(answer).__name__
+    return (
+        f"{answer.dtype} {tuple(answer.shape)}"
+        if isinstance(answer, Tensor)
+        else type(answer).__name__
+    )
 
 
 def shown(levels: Iterable[float], values: Iterable[float] | None = None) -> str:
     """In words, as in: 0.05, 0.4; with values: 0.12 at 0.05, 0.08 at 0.4."""
     if values is None:
         return ", ".join(f"{level:.3g}" for level in levels)
-    return ", ".join(f"{value:.2g} at {level:.2g}" for level, value in zip(levels, values, strict=True))
+    return ", ".join(
+        f"{value:.2g} at {level:.2g}" for level, value in zip(levels, values, strict=True)
+    )
 
 
 class Probe(NamedTuple):
@@ -144,7 +157,12 @@ def probe() -> Probe:
         return sized(BARE, shrink, x, torch.tensor(sigma))
 
     def average(x: Tensor, sigma: float) -> Tensor:
-        return sized(BARE, lambda x, s: mean.float().reshape(1, 1, *BARE).expand(x.shape), x, torch.tensor(sigma))
+        return sized(
+            BARE,
+            lambda x, s: mean.float().reshape(1, 1, *BARE).expand(x.shape),
+            x,
+            torch.tensor(sigma),
+        )
 
     x0 = to_float(shown.held_out[:NUM], shown.pad)
     return Probe(x0, noise(0, torch.arange(NUM), 0, shown.shape), average, wiener)

@@ -1,6 +1,9 @@
-"""Run folders to one answer: tables, a page, figures. Reads what runs have written; generates and scores nothing.
+"""Run folders to one answer: tables, a page, figures.
 
-The files are written by `bench.report.exports`, which is not imported here: it brings matplotlib, and tables do not.
+Reads what runs have written; generates and scores nothing.
+
+The files are written by `bench.report.exports`, which is not imported here: it brings matplotlib,
+and tables do not.
 """
 
 from bench.report.results.collection import collect

@@ -23,8 +23,8 @@ SURE = 3.0  # |C_T|, which has no interval; its standard deviation under the nul
 def caught(controls: dict[str, Measured]) -> pd.DataFrame:
     """One row per statistic, one column per control but the held-out one: "yes" where it is told from held-out images.
 
-    Told: its 95 % interval lies beyond that of held-out images, towards nearer (memorization) or worse (quality).
-    Empty if there are no held-out images to tell from, or nothing else.
+    Told: its 95 % interval lies beyond that of held-out images, towards nearer (memorization) or
+    worse (quality). Empty if there are no held-out images to tell from, or nothing else.
     """
     if HELD_OUT not in controls or len(controls) == 1:
         return pd.DataFrame()
@@ -32,17 +32,23 @@ def caught(controls: dict[str, Measured]) -> pd.DataFrame:
     rows = []
     for space, statistics in null.memorization.items():
         for name in statistics.keys() & NEARER.keys():
-            rows.append((name, space, [c.memorization.get(space, {}).get(name) for c in controls.values()]))
+            rows.append(
+                (name, space, [c.memorization.get(space, {}).get(name) for c in controls.values()])
+            )
     rows.sort(key=lambda row: (list(null.memorization).index(row[1]), list(NEARER).index(row[0])))
     rows += [
-        (name, "quality", [c.scores.get(name) for c in controls.values()]) for name in WORSE if name in null.scores
+        (name, "quality", [c.scores.get(name) for c in controls.values()])
+        for name in WORSE
+        if name in null.scores
     ]
     table = []
     for name, kind, numbers in rows:
         direction = NEARER[name] if kind != "quality" else WORSE[name]
         by_control = dict(zip(controls, numbers, strict=True))
         cells = {
-            CONTROLS.get(control, control): "yes" if told(number, by_control[HELD_OUT], direction) else ""
+            CONTROLS.get(control, control): "yes"
+            if told(number, by_control[HELD_OUT], direction)
+            else ""
             for control, number in by_control.items()
             if control != HELD_OUT
         }
@@ -56,6 +62,7 @@ def told(number: Number | None, null: Number | None, direction: int) -> bool:
         return False
     if null.low is None:
         return direction * number.value > SURE
-    if number.low is None:  # FID: both are raised alike by their number of images, which the interval has corrected
+    # FID: both are raised alike by their number of images, which the interval has corrected.
+    if number.low is None:
         return direction * (number.value - null.value) > 1.96 * (null.stderr or 0)
     return number.low > null.high if direction > 0 else number.high < null.low

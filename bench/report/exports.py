@@ -47,7 +47,9 @@ class Report(NamedTuple):
     curves: list[Curve]
 
 
-def prepare(folder: Path, entries: list[Entry], absent: list[Absent], target: Path | None = None) -> Report:
+def prepare(
+    folder: Path, entries: list[Entry], absent: list[Absent], target: Path | None = None
+) -> Report:
     """Group the entries and read what belongs to none of them, once for all formats.
 
     target  folder that the files go into; the folder of the runs by default
@@ -59,24 +61,37 @@ def prepare(folder: Path, entries: list[Entry], absent: list[Absent], target: Pa
     found, missing = studies.read(folder)
     curves = plots.gauged(folder, missing)
     return Report(
-        folder, target or folder, shown, groups, absent + missing + imageless(entries), findings, found, curves
+        folder,
+        target or folder,
+        shown,
+        groups,
+        absent + missing + imageless(entries),
+        findings,
+        found,
+        curves,
     )
 
 
 def imageless(entries: list[Entry]) -> list[Absent]:
     """The runs whose images are not here, as in a clone of a repository: one line for all."""
-    names = dict.fromkeys(entry.where for entry in entries if not os.path.lexists(entry.run.path / "samples.npz"))
+    names = dict.fromkeys(
+        entry.where for entry in entries if not os.path.lexists(entry.run.path / "samples.npz")
+    )
     reason = "samples.npz is not here; pictures are of the first samples, from grid.png"
     return [damage.line(listed(list(names)), reason)] if names else []
 
 
-def write(folder: Path, entries: list[Entry], absent: list[Absent], formats: tuple[str, ...] = DEFAULT) -> list[Path]:
+def write(
+    folder: Path, entries: list[Entry], absent: list[Absent], formats: tuple[str, ...] = DEFAULT
+) -> list[Path]:
     """`save` what is to be prepared first."""
     return save(prepare(folder, entries, absent), formats)
 
 
 def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
-    """`report.<format>` into its target, each of `formats`; html brings `figures/` with it. Their paths.
+    """`report.<format>` into its target, each of `formats`; html brings `figures/` with it.
+
+    Their paths.
 
     Raises OSError if they cannot be written.
     """
@@ -91,13 +106,18 @@ def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
 def page(report: Report) -> str:
     """The HTML page; its figures go into `figures` as PNG and SVG."""
     absent = list(report.absent)
-    drawn = plots.draw(report.folder, report.groups, report.target, curves=report.curves, absent=absent)
-    return html.render(report.folder, report.groups, absent, report.findings, figures=drawn, studies=report.studies)
+    drawn = plots.draw(
+        report.folder, report.groups, report.target, curves=report.curves, absent=absent
+    )
+    return html.render(
+        report.folder, report.groups, absent, report.findings, figures=drawn, studies=report.studies
+    )
 
 
 def frame(report: Report) -> pd.DataFrame:
     """All groups below each other, in full precision, with the diagnosis of each entry."""
-    frames = [table.frame(group).astype(object) for group in report.groups]  # whole numbers stay so when joined
+    # Whole numbers stay so when joined.
+    frames = [table.frame(group).astype(object) for group in report.groups]
     if not frames:
         return pd.DataFrame(columns=["fingerprint", "rank", "kind"])
     joined = pd.concat(frames, ignore_index=True)
@@ -109,7 +129,10 @@ def frame(report: Report) -> pd.DataFrame:
 def csv(report: Report) -> str:
     """One row per control, run and image set."""
     found = frame(report)
-    cells = {cell(name): pd.Series([cell(value) for value in found[name]], dtype=object) for name in found}
+    cells = {
+        cell(name): pd.Series([cell(value) for value in found[name]], dtype=object)
+        for name in found
+    }
     return pd.DataFrame(cells).to_csv(index=False)
 
 
@@ -133,7 +156,8 @@ def tex(report: Report) -> str:
 def as_json(report: Report) -> str:
     """Everything that tables show, for machines; strict JSON, without what was not measured."""
     rows = [
-        {key: value for key, value in row.items() if not pd.isna(value)} for row in frame(report).to_dict("records")
+        {key: value for key, value in row.items() if not pd.isna(value)}
+        for row in frame(report).to_dict("records")
     ]
     diagnoses = [
         {
@@ -146,7 +170,12 @@ def as_json(report: Report) -> str:
         for entry in report.entries
     ]
     absent = [item._asdict() for item in report.absent]
-    content: dict[str, Any] = {"schema_version": 1, "rows": rows, "diagnoses": diagnoses, "not_shown": absent}
+    content: dict[str, Any] = {
+        "schema_version": 1,
+        "rows": rows,
+        "diagnoses": diagnoses,
+        "not_shown": absent,
+    }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
@@ -155,10 +184,14 @@ def md(report: Report) -> str:
     pages = ["# Report"]
     for group in report.groups:
         shown = table.markdown(table.printed(table.frame(group)).map(escaped))
-        pages.append(f"## Protocol {escaped(group.fingerprint)}\n\n{escaped(group.protocol)}\n\n{shown}")
+        pages.append(
+            f"## Protocol {escaped(group.fingerprint)}\n\n{escaped(group.protocol)}\n\n{shown}"
+        )
         pages += [escaped(note) for note in group.notes]
         if len(found := detection.caught(group.controls)):
-            pages.append(f"{detection.TITLE}:\n\n{table.markdown(found.map(escaped).rename(columns=escaped))}")
+            pages.append(
+                f"{detection.TITLE}:\n\n{table.markdown(found.map(escaped).rename(columns=escaped))}"
+            )
     if not report.groups:
         pages.append("No finished runs.")
     pages += [section(report, entry) for entry in report.entries]
@@ -169,7 +202,9 @@ def md(report: Report) -> str:
     if report.absent:
         lines = [f"- {escaped(f'{item.path}: {item.reason}')}" for item in report.absent]
         pages.append("## Not shown\n\n" + "\n".join(lines))
-    pages.append("## Words\n\n" + "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items()))
+    pages.append(
+        "## Words\n\n" + "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items())
+    )
     return "\n\n".join(pages) + "\n"
 
 
@@ -180,16 +215,23 @@ def link(report: Report, path: Path) -> str:
 
 def section(report: Report, entry: Entry) -> str:
     """One entry in Markdown."""
-    said = "\n".join(f"- **{finding.kind}**: {escaped(finding.because)}" for finding in report.findings[entry.key])
+    said = "\n".join(
+        f"- **{finding.kind}**: {escaped(finding.because)}"
+        for finding in report.findings[entry.key]
+    )
     there = {"grid.png": entry.kept.sheet, "nearest.png": entry.kept.pairs is not None}
     shown = " ".join(
-        f"![{name.removesuffix('.png')}](<{link(report, entry.run.path / name)}>)" for name, it in there.items() if it
+        f"![{name.removesuffix('.png')}](<{link(report, entry.run.path / name)}>)"
+        for name, it in there.items()
+        if it
     )
     return f"## {escaped(entry.name)} (protocol {escaped(entry.fingerprint)})\n\n{said}\n\n{shown}".rstrip()
 
 
 # What Markdown reads as more than a letter: inside words '_' is one, and a link needs no brackets.
-MARKUP = re.compile(r"(?i)[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|(?<=www)\.|^[#+-](?=\s)")
+MARKUP = re.compile(
+    r"(?i)[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|(?<=www)\.|^[#+-](?=\s)"
+)
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 FORMULA = re.compile("[=+@\uff0b\uff0d\uff1d\uff20-]|\\s")
 
@@ -200,4 +242,10 @@ def escaped(text: str) -> str:
     return re.sub("[&<>]", lambda found: ENTITIES[found[0]], marked)
 
 
-FORMATS: dict[str, Callable[[Report], str]] = {"html": page, "md": md, "csv": csv, "tex": tex, "json": as_json}
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "html": page,
+    "md": md,
+    "csv": csv,
+    "tex": tex,
+    "json": as_json,
+}

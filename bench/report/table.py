@@ -28,7 +28,16 @@ SCORES = (
     "ambiguous",
     "noise_std",
 )
-MEMORIZATION = ("copy_rate", "relative", "authpct", "excess_1", "excess_5", "auc", "ct", "d1_median")
+MEMORIZATION = (
+    "copy_rate",
+    "relative",
+    "authpct",
+    "excess_1",
+    "excess_5",
+    "auc",
+    "ct",
+    "d1_median",
+)
 DISTANCES = ("pixels", "shifted", "guarded", "features")
 COLUMNS = ("", "denoiser", "N", "FID", "KID x 1e3", "conf", "copies", "out", "late", "NFE", "s/im")
 
@@ -41,8 +50,14 @@ def frame(group: Group) -> pd.DataFrame:
     """
     rows = [control_row(name, measured) for name, measured in group.controls.items()]
     rows += [entry_row(entry) for entry in group.entries]
-    found = pd.DataFrame({name: column([row.get(name) for row in rows]) for name in dict.fromkeys(chain(*rows))})
-    found.insert(0, "rank", [""] * len(group.controls) + [group.ranks.get(entry.key, "") for entry in group.entries])
+    found = pd.DataFrame(
+        {name: column([row.get(name) for row in rows]) for name in dict.fromkeys(chain(*rows))}
+    )
+    found.insert(
+        0,
+        "rank",
+        [""] * len(group.controls) + [group.ranks.get(entry.key, "") for entry in group.entries],
+    )
     found.insert(0, "fingerprint", group.fingerprint)
     if "kid" in found:
         found = found.sort_values("kid", kind="stable", na_position="last")
@@ -107,7 +122,9 @@ def number_of(row: pd.Series, name: str) -> Number | None:
     """A score of a row of a frame, or None."""
     parts = [row.get(key) for key in (name, f"{name}_stderr", f"{name}_low", f"{name}_high")]
     there = (None if part is None or pd.isna(part) else part for part in parts)
-    value, *rest = (part if part is None or isinstance(part, int) else float(part) for part in there)
+    value, *rest = (
+        part if part is None or isinstance(part, int) else float(part) for part in there
+    )
     return None if value is None else Number(value, *rest)
 
 
@@ -173,20 +190,30 @@ def markdown(table: pd.DataFrame) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
     )
 
 
 def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
     """A table of text for 80 columns: numbers stand to the right, names continue on the next line."""
     where = list(table.columns).index("denoiser")
-    lines = [[one_line(cell) for cell in line] for line in (list(table.columns), *table.to_numpy().tolist())]
+    lines = [
+        [one_line(cell) for cell in line]
+        for line in (list(table.columns), *table.to_numpy().tolist())
+    ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    widths[where] = min(widths[where], max(NAME_WIDTH, TERMINAL - sum(widths) + widths[where] - len(widths) + 1))
+    widths[where] = min(
+        widths[where], max(NAME_WIDTH, TERMINAL - sum(widths) + widths[where] - len(widths) + 1)
+    )
     adjust = [str.ljust if column in left else str.rjust for column in table.columns]
 
     def put(cells: list[str]) -> str:
-        return " ".join(set_(cell, width) for set_, cell, width in zip(adjust, cells, widths, strict=True)).rstrip()
+        return " ".join(
+            set_(cell, width) for set_, cell, width in zip(adjust, cells, widths, strict=True)
+        ).rstrip()
 
     text = [put(lines[0]), put(["-" * width for width in widths])]
     for line in lines[1:]:
@@ -210,14 +237,19 @@ def latex(table: pd.DataFrame) -> str:
         "{": r"\{",
         "}": r"\}",
     }
-    special = str.maketrans(names | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"})
+    special = str.maketrans(
+        names | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    )
     lines = [
         [one_line(str(cell)).translate(special) for cell in line]
         for line in [table.columns, *table.to_numpy().tolist()]
     ]
     body = [" & ".join(line) + r" \\" for line in lines]
     columns = "".join("l" if column in ("", "denoiser") else "r" for column in table.columns)
-    head, foot = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"], [r"\bottomrule", r"\end{tabular}"]
+    head, foot = (
+        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"],
+        [r"\bottomrule", r"\end{tabular}"],
+    )
     return "\n".join([*head, body[0], r"\midrule", *body[1:], *foot])
 
 
@@ -231,18 +263,29 @@ def tables(entries: list[Entry], absent: list[Absent], groups: list[Group] | Non
     if not parts:
         parts.append("No finished runs.")
     if absent:
-        parts.append("Not shown:\n\n" + "\n".join(f"- {one_line(f'{item.path}: {item.reason}')}" for item in absent))
+        parts.append(
+            "Not shown:\n\n"
+            + "\n".join(f"- {one_line(f'{item.path}: {item.reason}')}" for item in absent)
+        )
     return "\n\n".join(parts) + "\n"
 
 
 def verdicts(group: Group) -> str:
     """The answer for each entry of a group, in a sentence, as its card says it; in the order of the table."""
-    ordered = sorted(group.entries, key=lambda entry: kid.value if (kid := entry.score("kid")) else float("inf"))
-    said = [diagnosis.in_words(entry, diagnosis.diagnose(entry, entry.kept.look)) for entry in ordered]
-    return "\n".join(textwrap.fill(one_line(line), TERMINAL, subsequent_indent="  ") for line in said)
+    ordered = sorted(
+        group.entries, key=lambda entry: kid.value if (kid := entry.score("kid")) else float("inf")
+    )
+    said = [
+        diagnosis.in_words(entry, diagnosis.diagnose(entry, entry.kept.look)) for entry in ordered
+    ]
+    return "\n".join(
+        textwrap.fill(one_line(line), TERMINAL, subsequent_indent="  ") for line in said
+    )
 
 
 def summary(entries: list[Entry], absent: list[Absent]) -> str:
     """What a report shows, and how much it does not, in one line."""
     shown = f"{len(entries)} result{'s' * (len(entries) != 1)} shown"
-    return f"{shown}, {len(absent)} not shown or damaged, with the reasons above" if absent else shown
+    return (
+        f"{shown}, {len(absent)} not shown or damaged, with the reasons above" if absent else shown
+    )

@@ -29,10 +29,13 @@ class Chunk(NamedTuple):
 
     ids     int64 (n,)
     images  uint8 (n, H, W)
-    noise_std  float32 (n,), white noise left in each image, in [-1, 1] units and before its levels were cut
-    trace   float64 (steps, 7): images that made the step; and summed over them sigma and the means over pixels of r^2
-            with the residual r = x - D, of r times its right neighbour, of x, x^2 and |D| > 1
-    cost    float64 (3,): seconds in all, seconds inside the denoiser, calls of it, each image counted by itself
+    noise_std  float32 (n,), white noise left in each image, in [-1, 1] units and before its levels
+               were cut
+    trace   float64 (steps, 7): images that made the step; and summed over them sigma and the means
+            over pixels of r^2 with the residual r = x - D, of r times its right neighbour, of x,
+            x^2 and |D| > 1
+    cost    float64 (3,): seconds in all, seconds inside the denoiser, calls of it, each image
+            counted by itself
     unconverged  int64 (): images whose sampler ran out of steps before it was done
     """
 
@@ -60,7 +63,8 @@ def layout(ids: range, size: tuple[int, int], steps: int) -> Layout:
 def chunks(num: int, batch_size: int, steps: int) -> list[range]:
     """Ids 0 .. num-1 in runs of whole batches, so that every batch is the same after a restart, with whatever workers.
 
-    As few batches as make WORK, and as few as make SHARES: a kill costs little, and files and processes less than work.
+    As few batches as make WORK, and as few as make SHARES: a kill costs little, and files and
+    processes less than work.
     """
     batches = -(-num // batch_size)
     size = batch_size * max(1, min(batches // SHARES, -(-WORK // (batch_size * steps))))
@@ -103,7 +107,8 @@ def generate(
 ) -> Chunk:
     """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
 
-    shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at the end
+    shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at
+             the end
     member   sampler and settings, one of `sampler.SAMPLERS` or a variation
     guess    x0 to begin from, under noise; None for pure noise
     dtype    of the network's arithmetic (autocast); the state between steps stays float32
@@ -120,7 +125,11 @@ def generate(
             calls += len(x)
             entered = time.perf_counter()
             lower = dtype is not torch.float32
-            cast = torch.autocast(torch.device(device).type, dtype) if lower else contextlib.nullcontext()
+            cast = (
+                torch.autocast(torch.device(device).type, dtype)
+                if lower
+                else contextlib.nullcontext()
+            )
             with foreign("the denoiser"), cast:
                 denoised = denoiser(x, sigma)
                 denoised = denoised.to(x.dtype) if isinstance(denoised, Tensor) else denoised
@@ -148,7 +157,9 @@ def generate(
         images.append(to_uint8(x, pad))
         left.append(noise_std(x).cpu().numpy())
     cost = np.array([time.perf_counter() - began, inside, calls])
-    return Chunk(np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost, np.array(late))
+    return Chunk(
+        np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost, np.array(late)
+    )
 
 
 def solved(
@@ -160,13 +171,20 @@ def solved(
     clip: bool,
     callback: Callable[[Step], None],
 ) -> Tensor:
-    """The images that a sampler makes of x. Raises UsageError if they are none, ForeignError if its code fails."""
+    """The images that a sampler makes of x.
+
+    Raises UsageError if they are none, ForeignError if its code fails.
+    """
     shape = x.shape
     with foreign("the sampler"):
-        x = member.solve(denoiser, x, sigmas, fresh, **member.settings, clip=clip, callback=callback)
+        x = member.solve(
+            denoiser, x, sigmas, fresh, **member.settings, clip=clip, callback=callback
+        )
     if not isinstance(x, Tensor) or x.shape != shape:
         found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise UsageError(f"the sampler returned {found}, expected images of shape {tuple(shape)}", "--sampler")
+        raise UsageError(
+            f"the sampler returned {found}, expected images of shape {tuple(shape)}", "--sampler"
+        )
     return x
 
 
@@ -176,7 +194,15 @@ def rehearse(member: Sampler, sigmas: Tensor, shape: tuple[int, int, int], clip:
     Raises as `solved` does.
     """
     x = torch.zeros(1, *shape)
-    solved(member, lambda x, sigma: torch.full_like(x, -1), x, sigmas, lambda step: x, clip, lambda step: None)
+    solved(
+        member,
+        lambda x, sigma: torch.full_like(x, -1),
+        x,
+        sigmas,
+        lambda step: x,
+        clip,
+        lambda step: None,
+    )
 
 
 def trace_table(trace: np.ndarray) -> pd.DataFrame:

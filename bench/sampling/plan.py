@@ -41,7 +41,9 @@ class SamplingPlan:
                 flag = name.replace("_", "-")
                 BOUNDS[flag].check(value, f"--{flag}")
         if not WORK.low <= self.num * self.steps <= WORK.high:
-            raise UsageError(f"times --num must lie in {WORK}; found {self.steps} times {self.num}", "--steps")
+            raise UsageError(
+                f"times --num must lie in {WORK}; found {self.steps} times {self.num}", "--steps"
+            )
         if self.grid not in GRIDS:
             raise UsageError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)}", "--grid")
         own = self.named.settings
@@ -54,9 +56,13 @@ class SamplingPlan:
                 has = ", ".join(f"--{key}" for key in own if key in SETTINGS) or "no settings"
                 raise UsageError(f"{self.sampler} has none; it has {has}", f"--{name}")
         if self.member.settings.get("variance") == "beta" and self.eta != 1:
-            raise UsageError(f"must be 1, for which {self.sampler} is defined; found {self.eta}", "--eta")
+            raise UsageError(
+                f"must be 1, for which {self.sampler} is defined; found {self.eta}", "--eta"
+            )
         if self.start not in ("noise", *STARTS):
-            raise UsageError(f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)}", "--start")
+            raise UsageError(
+                f"unknown start {self.start!r}; available: noise, {', '.join(STARTS)}", "--start"
+            )
         check_falling(self.sigmas)  # raises, too, for steps and levels the grid does not have
 
     @functools.cached_property
@@ -69,7 +75,8 @@ class SamplingPlan:
             return Sampler(found, {})
         if self.sampler not in SAMPLERS:
             raise UsageError(
-                f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr", "--sampler"
+                f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr",
+                "--sampler",
             )
         return SAMPLERS[self.sampler]
 
@@ -77,7 +84,9 @@ class SamplingPlan:
     def member(self) -> Sampler:
         """The sampler with these settings."""
         found = self.named
-        return found.set(**{name: getattr(self, name) for name in SETTINGS if name in found.settings})
+        return found.set(
+            **{name: getattr(self, name) for name in SETTINGS if name in found.settings}
+        )
 
     @property
     def sigmas(self) -> Tensor:
@@ -85,9 +94,15 @@ class SamplingPlan:
         return GRIDS[self.grid](self.steps, self.sigma_max)
 
     def to_json(self) -> dict[str, Any]:
-        """All that decides the distribution of the images, besides the denoiser. A whole chain is not spelled out."""
-        facts = {key: value for key, value in dataclasses.asdict(self).items() if key not in SETTINGS}
-        facts |= {key: value for key, value in self.member.settings.items() if key != "order"}  # the name says it
+        """All that decides the distribution of the images, besides the denoiser.
+
+        A whole chain is not spelled out.
+        """
+        facts = {
+            key: value for key, value in dataclasses.asdict(self).items() if key not in SETTINGS
+        }
+        # The name says it.
+        facts |= {key: value for key, value in self.member.settings.items() if key != "order"}
         if ":" in self.sampler:
             facts["source"] = registry.source(self.sampler)
         return {key: value for key, value in facts.items() if (key, value) not in WHOLE_CHAIN}
@@ -108,7 +123,10 @@ def check_signature(name: str, sampler: Any) -> None:
     """Raise UsageError for what cannot be called as a sampler is."""
     try:
         inspect.signature(sampler).bind(None, None, None, None, clip=True, callback=None)
-    except (TypeError, ValueError):  # no callable, other parameters, or a builtin that does not say which it has
+    except (
+        TypeError,
+        ValueError,
+    ):  # no callable, other parameters, or a builtin that does not say which it has
         raise UsageError(
             f"{name} is no sampler: expected a function (denoiser, x, sigmas, noise, *, clip=True, callback=...), "
             f"found {describe(sampler)}; see docs/bring-your-own.md"

@@ -2,12 +2,14 @@
 
 A sampler is a function
 
-    sampler(denoiser, x, sigmas, noise, *, clip=True, callback=..., **settings) -> images (B, C, H, W)
+    sampler(denoiser, x, sigmas, noise, *, clip=True, callback=..., **settings) -> images (B, C, H,
+    W)
 
     x         (B, C, H, W), the state at sigmas[0], from `start`
     sigmas    float64 (steps + 1,), falling, the last one 0
     noise     noise(k) gives z for step k, shaped like x
-    clip      clamp D to [-1, 1] first (DDPM's clip_denoised): beyond sigma = 5 it is part of any eps-model
+    clip      clamp D to [-1, 1] first (DDPM's clip_denoised): beyond sigma = 5 it is part of any
+              eps-model
     callback  gets a `Step` for every step
 
 and raises FloatingPointError, naming the step, when D is not finite.
@@ -32,12 +34,17 @@ class Step(NamedTuple):
     sigma: float | Tensor  # (B,) where images have levels of their own
     x: Tensor
     denoised: Tensor  # before clipping
-    unconverged: int = 0  # images that are given up after this step, above the noise they were to come down to
+    # Images that are given up after this step, above the noise they were to come down to.
+    unconverged: int = 0
 
     @property
     def level(self) -> float:
         """sigma, or its mean over the images."""
-        return double(self.sigma).mean().item() if isinstance(self.sigma, Tensor) else float(self.sigma)
+        return (
+            double(self.sigma).mean().item()
+            if isinstance(self.sigma, Tensor)
+            else float(self.sigma)
+        )
 
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -53,14 +60,17 @@ def start(noise: Tensor, sigma: float) -> Tensor:
 def split(sigma: float, sigma_next: float, eta: float, variance: str) -> tuple[float, float]:
     """(sigma_down, sigma_up): how much old noise is kept and how much fresh noise is added.
 
-    posterior  sigma_up = eta sigma' sqrt(1 - sigma'^2 / sigma^2), sigma_down^2 + sigma_up^2 = sigma'^2; eta = 1 is
-               DDPM with the posterior variance btilde, eta = 0 is DDIM
-    beta       DDPM's mean with variance beta_t: sigma_up^2 = (1 + sigma'^2) / (1 + sigma^2) (sigma^2 - sigma'^2)
+    posterior  sigma_up = eta sigma' sqrt(1 - sigma'^2 / sigma^2), sigma_down^2 + sigma_up^2 =
+               sigma'^2; eta = 1 is DDPM with the posterior variance btilde, eta = 0 is DDIM
+    beta       DDPM's mean with variance beta_t: sigma_up^2 = (1 + sigma'^2) / (1 + sigma^2)
+               (sigma^2 - sigma'^2)
     """
     if sigma_next == 0:
         return 0.0, 0.0  # x_0 is the mean: no noise is added after the last call
     if variance == "beta":
-        return sigma_next**2 / sigma, math.sqrt((1 + sigma_next**2) / (1 + sigma**2) * (sigma**2 - sigma_next**2))
+        return sigma_next**2 / sigma, math.sqrt(
+            (1 + sigma_next**2) / (1 + sigma**2) * (sigma**2 - sigma_next**2)
+        )
     sigma_up = eta * sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2)
     return math.sqrt(sigma_next**2 - sigma_up**2), sigma_up
 
@@ -70,23 +80,34 @@ def extrapolated(denoised: Tensor, last: Tensor, levels: list[float]) -> Tensor:
 
     levels  the last sigma, this one, the next one, all positive
 
-    Lu et al. 2022 (arXiv 2211.01095), algorithm 2: (1 + 1 / 2r) D - (1 / 2r) D_last with r = h_last / h.
+    Lu et al. 2022 (arXiv 2211.01095), algorithm 2: (1 + 1 / 2r) D - (1 / 2r) D_last with r = h_last
+    / h.
     """
     h_last, h = (math.log(high / low) for high, low in itertools.pairwise(levels))
     return denoised + h / (2 * h_last) * (denoised - last)
 
 
 def asked(denoiser: Denoise, x: Tensor, sigma: float | Tensor, step: int, steps: int) -> Tensor:
-    """D(x; sigma). Raises FloatingPointError, naming the step, if it is not finite, UsageError if it is no image."""
+    """D(x; sigma).
+
+    Raises FloatingPointError, naming the step, if it is not finite, UsageError if it is no image.
+    """
     denoised = denoiser(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
     if not isinstance(denoised, Tensor) or denoised.shape != x.shape:
         found = tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
         raise UsageError(
-            f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`", "--denoiser"
+            f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`",
+            "--denoiser",
         )
     if not torch.isfinite(denoised).all():
-        level = f"{sigma:.4g}" if isinstance(sigma, float) else f"{sigma.min():.4g} to {sigma.max():.4g}"
-        raise FloatingPointError(f"the denoiser returned NaN or infinity at step {step} of {steps}, sigma {level}")
+        level = (
+            f"{sigma:.4g}"
+            if isinstance(sigma, float)
+            else f"{sigma.min():.4g} to {sigma.max():.4g}"
+        )
+        raise FloatingPointError(
+            f"the denoiser returned NaN or infinity at step {step} of {steps}, sigma {level}"
+        )
     return denoised
 
 
@@ -136,7 +157,8 @@ def heun(
 ) -> Tensor:
     """Heun's method on dx / dsigma = (x - D) / sigma: Karras et al. 2022 (arXiv 2206.00364), algorithm 2.
 
-    churn  S_churn: each step first adds noise, up to sigma (1 + min(churn / steps, sqrt 2 - 1)); 0 is deterministic
+    churn  S_churn: each step first adds noise, up to sigma (1 + min(churn / steps, sqrt 2 - 1)); 0
+           is deterministic
 
     Two calls a step, one in the last: 2 steps - 1 in all.
     """
@@ -153,7 +175,9 @@ def heun(
         ahead = x + (sigma_next - sigma) * slope
         if sigma_next > 0:
             denoised = asked(denoiser, ahead, sigma_next, i, steps)
-            slope = (slope + (ahead - (denoised.clamp(-1, 1) if clip else denoised)) / sigma_next) / 2
+            slope = (
+                slope + (ahead - (denoised.clamp(-1, 1) if clip else denoised)) / sigma_next
+            ) / 2
         x = x + (sigma_next - sigma) * slope
     return x
 
@@ -171,15 +195,18 @@ def ks(
 ) -> Tensor:
     """The coarse-to-fine sampler for blind denoisers: Kadkhodaie & Simoncelli 2021 (arXiv 2007.13640), algorithm 1.
 
-    x' = x - h (x - D) + gamma z with h = h0 t / (1 + h0 (t - 1)), gamma^2 = ((1 - beta h)^2 - (1 - h)^2) sigma^2, and
-    sigma the RMS of x - D of each image: no grid is followed. An image is done, and its D returned, when its sigma has
-    come down to the last positive level of `sigmas`, or after as many steps as `sigmas` has; how many had not come down
-    by then, the last `Step` says. Only the images that are not done are denoised.
+    x' = x - h (x - D) + gamma z with h = h0 t / (1 + h0 (t - 1)), gamma^2 = ((1 - beta h)^2 - (1 -
+    h)^2) sigma^2, and sigma the RMS of x - D of each image: no grid is followed. An image is done,
+    and its D returned, when its sigma has come down to the last positive level of `sigmas`, or
+    after as many steps as `sigmas` has; how many had not come down by then, the last `Step` says.
+    Only the images that are not done are denoised.
 
-    beta  share of the noise that a step removes for good: 1 adds none; (1 - sqrt(1 - h)) / h is DDPM
+    beta  share of the noise that a step removes for good: 1 adds none; (1 - sqrt(1 - h)) / h is
+          DDPM
     h0    first step size
 
-    A denoiser that is told sigma gets (1 - beta h) times the last one, which x' has if x - D was noise.
+    A denoiser that is told sigma gets (1 - beta h) times the last one, which x' has if x - D was
+    noise.
     """
     steps, out = len(sigmas) - 1, torch.empty_like(x)
     going = torch.arange(len(x), device=x.device)

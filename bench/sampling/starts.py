@@ -1,7 +1,7 @@
 """Where a reverse diffusion begins if not in pure noise: a guess at x0, under the noise of the first level.
 
-A network that was trained up to some noise level can be used inside its band only if something else supplies what the
-levels above would have decided.
+A network that was trained up to some noise level can be used inside its band only if something else
+supplies what the levels above would have decided.
 """
 
 from collections.abc import Callable
@@ -39,4 +39,8 @@ def held_out(dataset: Dataset, seed: int) -> Guess:
     return guess
 
 
-STARTS: dict[str, Callable[[Dataset, int], Guess]] = {"mean": mean, "gaussian": gaussian, "held-out": held_out}
+STARTS: dict[str, Callable[[Dataset, int], Guess]] = {
+    "mean": mean,
+    "gaussian": gaussian,
+    "held-out": held_out,
+}

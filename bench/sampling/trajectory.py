@@ -31,7 +31,8 @@ def record(
     Returns what trajectory.npz holds, with L levels:
 
     sigma     float64 (L,), falling
-    x         uint8 (n, L, H, W), the state divided by sqrt(1 + sigma^2), so that noise keeps within the grey levels
+    x         uint8 (n, L, H, W), the state divided by sqrt(1 + sigma^2), so that noise keeps within
+    the grey levels
     denoised  uint8 (n, L, H, W), D(x; sigma) clipped
     forward   uint8 (DIGITS, L, H, W), held-out digits under the noise of each level, scaled like x
 
@@ -42,7 +43,9 @@ def record(
     def keep(step: Step) -> None:
         if step.index in wanted and (not kept or len(step.x) == len(kept[0][1])):
             scaled = step.x * expand_as(vp_scale(torch.as_tensor(step.sigma)), step.x)
-            kept.append((step.level, to_uint8(scaled, dataset.pad), to_uint8(step.denoised, dataset.pad)))
+            kept.append(
+                (step.level, to_uint8(scaled, dataset.pad), to_uint8(step.denoised, dataset.pad))
+            )
 
     generate(keep)
     if not kept:  # a sampler of the user's own that never says what it does
@@ -50,7 +53,9 @@ def record(
     sigmas, x, denoised = zip(*kept, strict=True)
     forward = [to_uint8(noised(dataset, sigma, seed), dataset.pad) for sigma in sigmas]
     stacked = (np.stack(images, axis=1) for images in (x, denoised, forward))
-    return dict(zip(("sigma", "x", "denoised", "forward"), (np.array(sigmas), *stacked), strict=True))
+    return dict(
+        zip(("sigma", "x", "denoised", "forward"), (np.array(sigmas), *stacked), strict=True)
+    )
 
 
 def noised(dataset: Dataset, sigma: float, seed: int) -> Tensor:

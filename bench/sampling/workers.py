@@ -1,7 +1,8 @@
 """Work side by side, in processes that are copies of this one.
 
-The copies are made by fork, with one thread each, as the workers of torch's DataLoader are: whatever a user's denoiser
-holds is there without being pickled, loaded or imported again, and its memory is shared until it is written to.
+The copies are made by fork, with one thread each, as the workers of torch's DataLoader are:
+whatever a user's denoiser holds is there without being pickled, loaded or imported again, and its
+memory is shared until it is written to.
 """
 
 import contextlib
@@ -31,8 +32,9 @@ Work = Callable[[Task, Advance], Any]
 def choose(name: str, device: str, *, foreign: bool) -> int:
     """How many processes: a number, or `auto`, as many as torch would use threads.
 
-    One on an accelerator, and outside Linux, where a process with threads is not safely copied. For code that is not
-    ours `auto` is one too, because its threads might not survive the copying. Raises UsageError for what is neither.
+    One on an accelerator, and outside Linux, where a process with threads is not safely copied. For
+    code that is not ours `auto` is one too, because its threads might not survive the copying.
+    Raises UsageError for what is neither.
     """
     if name != "auto":
         BOUNDS["workers"].parse(name, "--workers")
@@ -41,13 +43,16 @@ def choose(name: str, device: str, *, foreign: bool) -> int:
     return torch.get_num_threads() if name == "auto" else int(name)
 
 
-def side_by_side(tasks: Iterable[Task], work: Work, count: int, advance: Advance) -> Iterator[tuple[Task, Any]]:
+def side_by_side(
+    tasks: Iterable[Task], work: Work, count: int, advance: Advance
+) -> Iterator[tuple[Task, Any]]:
     """Each task with `work(task, advance)`, in the order in which they are finished; `count` of them at once.
 
-    One at a time means in this process. Otherwise each has a process of its own, whose calls of `advance` are made
-    here. Whatever ends this generator ends all processes at once: close it. They end, too, with the thread that goes
-    through it, and when this process is killed. Raises what `work` raises, MemoryError if a process is killed, and
-    ChildProcessError if it ends in another way.
+    One at a time means in this process. Otherwise each has a process of its own, whose calls of
+    `advance` are made here. Whatever ends this generator ends all processes at once: close it. They
+    end, too, with the thread that goes through it, and when this process is killed. Raises what
+    `work` raises, MemoryError if a process is killed, and ChildProcessError if it ends in another
+    way.
     """
     if count == 1:
         for task in tasks:
@@ -81,18 +86,25 @@ def side_by_side(tasks: Iterable[Task], work: Work, count: int, advance: Advance
 
 
 def start(work: Work, task: Task, memory: int | None) -> tuple[Connection, BaseProcess]:
-    """A process for one task, and where it can be heard. Ctrl-C does not reach it: this process ends it then."""
+    """A process for one task, and where it can be heard.
+
+    Ctrl-C does not reach it: this process ends it then.
+    """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     ENDS.add(receiver)
-    process = context.Process(target=answer, args=(sender, work, task, memory, os.getpid()), daemon=True)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, and never lifted there
+    process = context.Process(
+        target=answer, args=(sender, work, task, memory, os.getpid()), daemon=True
+    )
+    # Inherited, and never lifted there.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with files.naming("cannot start a worker process"):
             process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        sender.close()  # before the next fork, so that the end of the process is the end of what is heard
+        # Before the next fork, so that the end of the process is the end of what is heard.
+        sender.close()
     return receiver, process
 
 
@@ -109,7 +121,8 @@ ENDS: set[Connection] = set()  # of pipes, which this process alone may hold
 def let_go() -> None:
     """In every copy of this process, whoever makes it: close ENDS.
 
-    Else a copy would be the reader that another waits for to read, or the writer whose end another waits to see.
+    Else a copy would be the reader that another waits for to read, or the writer whose end another
+    waits to see.
     """
     for end in ENDS:
         end.close()
@@ -122,22 +135,27 @@ os.register_at_fork(after_in_child=let_go)
 def end_with(parent: int) -> None:
     """End this process as soon as the one that started it ends, however that comes about: the kernel sees to it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; of the thread that started it, strictly
+        # PR_SET_PDEATHSIG; of the thread that started it, strictly.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before
         os._exit(1)
 
 
 def answer(sender: Connection, work: Work, task: Task, memory: int | None, parent: int) -> None:
-    """In the process: send each advance, and last what `work` returned or raised. Nothing happens here after that.
+    """In the process: send each advance, and last what `work` returned or raised.
+
+    Nothing happens here after that.
 
     memory  bytes that it may take beyond what it begins with
     """
     end_with(parent)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the process it was copied from does on it
+    # Whatever the process it was copied from does on it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if callable(signal.getsignal(signal.SIGHUP)):  # unlike ignoring it, which is asked for by nohup
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ENDS.add(sender)
-    torch.set_num_threads(1)  # the threads of the pool were not copied, and waiting for them would be for ever
+    # The threads of the pool were not copied, and waiting for them would be for ever.
+    torch.set_num_threads(1)
     limit_memory(memory)
     machine.keep_freed_memory()
 
@@ -149,7 +167,9 @@ def answer(sender: Connection, work: Work, task: Task, memory: int | None, paren
 
     try:
         send(work(task, send))
-    except BaseException as error:  # SystemExit, too: a denoiser may raise anything, or give what cannot be sent
+    except (
+        BaseException
+    ) as error:  # SystemExit, too: a denoiser may raise anything, or give what cannot be sent
         send(portable(error))
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -187,4 +207,6 @@ def receive(receiver: Connection, process: BaseProcess) -> Any:
         )
     status = process.exitcode or 0
     how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-    return ChildProcessError(f"a worker process was ended {how}; with --workers 1 the denoiser runs in this process")
+    return ChildProcessError(
+        f"a worker process was ended {how}; with --workers 1 the denoiser runs in this process"
+    )

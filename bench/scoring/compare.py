@@ -1,7 +1,8 @@
 """Differences between scored runs: with interval and p-value, corrected for their number, and ties called ties.
 
-Reads what runs have written. The bootstrap of every run draws the same rows in the same replicate, and image i of runs
-of one seed was made from the same noise: the difference of two replicates is a replicate of the paired difference.
+Reads what runs have written. The bootstrap of every run draws the same rows in the same replicate,
+and image i of runs of one seed was made from the same noise: the difference of two replicates is a
+replicate of the paired difference.
 """
 
 import dataclasses
@@ -33,7 +34,17 @@ SCORES = (  # that are compared; each has bootstrap values
     "ambiguous",
 )
 COPIES = tuple(f"copy_rate_{space}" for space in ("pixels", "shifted", "guarded", "features"))
-MADE = ("denoiser", "weights", "options", "sampler", "dtype", "source", "arguments", "noise_version", "digest")
+MADE = (
+    "denoiser",
+    "weights",
+    "options",
+    "sampler",
+    "dtype",
+    "source",
+    "arguments",
+    "noise_version",
+    "digest",
+)
 LEVEL = 0.05
 CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagree
 
@@ -42,7 +53,8 @@ CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagre
 class Scored:
     """One run, or several that differ in their seed alone, under one scoring protocol."""
 
-    name: str  # as it stands alone; of several that `selection.load` loads, as it is told from the others
+    # As it stands alone; of several that `selection.load` loads, as it is told from the others.
+    name: str
     seeds: tuple[int, ...]
     facts: dict[str, Any]  # run.json of the first
     metrics: dict[str, Any]  # metrics-<fingerprint>.json of the first
@@ -59,7 +71,11 @@ class Scored:
         """What separates two honest sets of this size by chance, 95 % of the time: the held-out floor, twice over."""
         if score in COPIES:
             return 0.0
-        return 1.96 * math.sqrt(2) * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
+        return (
+            1.96
+            * math.sqrt(2)
+            * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
+        )
 
 
 def load_one(run: Run, features: str | None = None, *, mark: str | None = None) -> Scored:
@@ -73,13 +89,19 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
     for metrics in map(run.read_json, files):
         found.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
     if not found:
-        raise UsageError(f"{run.path} has no scores; the same `bench run` or `bench score` command writes them")
+        raise UsageError(
+            f"{run.path} has no scores; the same `bench run` or `bench score` command writes them"
+        )
     name = features or (next(iter(found)) if len(found) == 1 else "lenet-a")
     if name not in found:
-        raise UsageError(f"{run.path} is not scored with {name!r}; found {', '.join(found)}", "--features")
+        raise UsageError(
+            f"{run.path} is not scored with {name!r}; found {', '.join(found)}", "--features"
+        )
     if len(found[name]) > 1:
         marks = ", ".join(metrics["fingerprint"] for metrics in found[name])
-        raise UsageError(f"{run.path} is scored with {name} under several protocols ({marks}); remove the older files")
+        raise UsageError(
+            f"{run.path} is scored with {name} under several protocols ({marks}); remove the older files"
+        )
     return complete(run, facts, found[name][0])
 
 
@@ -88,15 +110,29 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     file = f"replicates-{metrics['fingerprint']}.npz"
     replicates = run.read_npz(file)
     if replicates is None or {*SCORES, *COPIES} - replicates.keys():
-        raise UsageError(f"{run.path}/{file} is missing or damaged; the same command scores the images again")
+        raise UsageError(
+            f"{run.path}/{file} is missing or damaged; the same command scores the images again"
+        )
     try:
         values = {name: metrics["scores"][name]["value"] for name in SCORES}
         for name in COPIES:
-            values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"]["value"]
-        scored = Scored(names.describe(facts), (facts.get("seed", 0),), facts, metrics, values, replicates, run.path)
+            values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"][
+                "value"
+            ]
+        scored = Scored(
+            names.describe(facts),
+            (facts.get("seed", 0),),
+            facts,
+            metrics,
+            values,
+            replicates,
+            run.path,
+        )
         _ = [scored.margin(name) for name in SCORES], scored.num
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{run.path}: the scores lack {error}; score again with the same command") from None
+        raise UsageError(
+            f"{run.path}: the scores lack {error}; score again with the same command"
+        ) from None
     return scored
 
 
@@ -106,8 +142,12 @@ def combined(parts: Sequence[Scored]) -> Scored:
     return dataclasses.replace(
         first,
         seeds=tuple(seed for part in parts for seed in part.seeds),
-        values={name: float(np.mean([part.values[name] for part in parts])) for name in first.values},
-        replicates={name: np.mean([part.replicates[name] for part in parts], 0) for name in first.replicates},
+        values={
+            name: float(np.mean([part.values[name] for part in parts])) for name in first.values
+        },
+        replicates={
+            name: np.mean([part.replicates[name] for part in parts], 0) for name in first.replicates
+        },
     )
 
 
@@ -115,7 +155,10 @@ def differing(first: Scored, second: Scored) -> list[str]:
     """What keeps the numbers of two runs apart, field by field; empty if they compare."""
     fields = [("images", first.num, second.num)]
     rules = [part.metrics["scoring"] for part in (first, second)]
-    fields += [(name, rules[0].get(name), rules[1].get(name)) for name in sorted(rules[0].keys() | rules[1].keys())]
+    fields += [
+        (name, rules[0].get(name), rules[1].get(name))
+        for name in sorted(rules[0].keys() | rules[1].keys())
+    ]
     return [f"{name} {a} and {b}" for name, a, b in fields if a != b]
 
 
@@ -130,8 +173,8 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
 
     low, high  95 % basic interval of the paired bootstrap
     holm       p corrected for all rows of the table
-    better     name of the better run, "tie" where the corrected p is above 5 % or the difference is inside the held-out
-               floor, "" where more is neither better nor worse
+    better     name of the better run, "tie" where the corrected p is above 5 % or the difference is
+               inside the held-out floor, "" where more is neither better nor worse
 
     Raises UsageError, naming the fields, for runs whose numbers do not compare.
     """
@@ -160,16 +203,22 @@ def pairing(first: Scored, second: Scored) -> str:
 
 def described(first: dict[str, Any], second: dict[str, Any]) -> str:
     """The settings in which two samplers differ."""
-    names = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    names = sorted(
+        name for name in first.keys() | second.keys() if first.get(name) != second.get(name)
+    )
     return ", ".join(f"{name} {first.get(name)} and {second.get(name)}" for name in names)
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of `compare` as text."""
-    interval = [f"{row.difference:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in frame.itertuples()]
+    interval = [
+        f"{row.difference:.4g} [{row.low:.4g}, {row.high:.4g}]" for row in frame.itertuples()
+    ]
     columns = {"score": frame["score"], "first": frame["first"], "second": frame["second"]}
     columns |= {"second - first": interval, "p": [f"{p:.3f}" for p in frame["p"]]}
-    return pd.DataFrame(columns | {"Holm": [f"{p:.3f}" for p in frame["holm"]], "better": frame["better"]})
+    return pd.DataFrame(
+        columns | {"Holm": [f"{p:.3f}" for p in frame["holm"]], "better": frame["better"]}
+    )
 
 
 def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
@@ -187,8 +236,11 @@ def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
         "difference": change,
         "low": low,
         "high": high,
-        "p": float(uncertainty.p_value(np.array(change), drawn.mean(), drawn.std(ddof=1), len(drawn))),
-        "certain": unbiased * change > 0,  # else only the bias of resampling speaks for a difference
+        "p": float(
+            uncertainty.p_value(np.array(change), drawn.mean(), drawn.std(ddof=1), len(drawn))
+        ),
+        # Else only the bias of resampling speaks for a difference.
+        "certain": unbiased * change > 0,
         "margin": max(first.margin(score), second.margin(score)),
         "higher": found["higher_is_better"],
     }
@@ -212,7 +264,8 @@ def better(row: Any) -> str:
 def ranks(runs: Sequence[Scored], score: str = "kid") -> list[str]:
     """The place of each run by a score of which less is better, "1", "2=", ...: one more than the runs surely better.
 
-    Surely: as in `better`, with p corrected over all pairs. All pairs at once, as a report may have many runs.
+    Surely: as in `better`, with p corrected over all pairs. All pairs at once, as a report may have
+    many runs.
     """
     number = min(len(run.replicates[score]) for run in runs)
     drawn = np.stack([run.replicates[score][:number].astype(np.float64) for run in runs])

@@ -1,7 +1,8 @@
 """Scores of the control sets: measured once for a number of images, kept in $BENCH_HOME/cache, and read from there.
 
-A run measures held-out digits, the floor that its numbers stand beside; with MANY images it measures all sets. They
-take longer than a small run, so a report that has smaller runs measures the others when it is made.
+A run measures held-out digits, the floor that its numbers stand beside; with MANY images it
+measures all sets. They take longer than a small run, so a report that has smaller runs measures the
+others when it is made.
 """
 
 import json
@@ -31,7 +32,11 @@ def names(n: int) -> tuple[str, ...]:
 
 
 def measured(
-    against: Reference, n: int, names: Iterable[str], say: Say = lambda line: None, progress: Progress = SILENT
+    against: Reference,
+    n: int,
+    names: Iterable[str],
+    say: Say = lambda line: None,
+    progress: Progress = SILENT,
 ) -> dict[str, dict[str, Any]]:
     """Scores of control sets of n images by name, each measured unless it has been."""
     absent, found = missing(against, n, names), {}
@@ -44,7 +49,11 @@ def measured(
 
 def missing(against: Reference, n: int, names: Iterable[str]) -> list[str]:
     """Those of the control sets of n images that have not been measured."""
-    return [name for name in names if not reference.is_kept(key(against.key, extractors.judge(), n, name))]
+    return [
+        name
+        for name in names
+        if not reference.is_kept(key(against.key, extractors.judge(), n, name))
+    ]
 
 
 def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
@@ -79,13 +88,15 @@ def later(
 ) -> dict[str, dict[str, Any]]:
     """The scores of all control sets for images that were scored by `rules`, for a report.
 
-    Empty, and said, where they cannot be measured here: by another version, on data or with an extractor that are not
-    at hand. Nothing is downloaded.
+    Empty, and said, where they cannot be measured here: by another version, on data or with an
+    extractor that are not at hand. Nothing is downloaded.
     """
     if rules.get("versions") != measure.VERSIONS or rules.get("judge") != extractors.judge():
         return {}
     try:
-        against = Reference(dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]), say)
+        against = Reference(
+            dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]), say
+        )
         return measured(against, n, control_sets.CONTROLS, say, progress)
     except UsageError as error:
         say(f"control sets of {n} images are not measured: {error}")
@@ -93,7 +104,10 @@ def later(
 
 
 def dataset_of(wanted: str, data_dir: Path | None) -> Dataset:
-    """The data set with that name and digest, if it is on this machine. Raises UsageError if it is not."""
+    """The data set with that name and digest, if it is on this machine.
+
+    Raises UsageError if it is not.
+    """
     found = datasets.at_hand(wanted, data_dir)
     if found is None:
         raise UsageError(f"{wanted} is not on this machine; say where it is", "--data-dir")
@@ -101,8 +115,13 @@ def dataset_of(wanted: str, data_dir: Path | None) -> Dataset:
 
 
 def extractor_of(wanted: str) -> extractors.Extractor:
-    """The extractor with that name and digest, if it is a shipped one. Raises UsageError if it is not."""
+    """The extractor with that name and digest, if it is a shipped one.
+
+    Raises UsageError if it is not.
+    """
     name = wanted.partition("@")[0]
     if name not in extractors.SHIPPED or (found := extractors.load(name)).id != wanted:
-        raise UsageError(f"the extractor {wanted} is not at hand; `bench run` or `bench score` with it measures more")
+        raise UsageError(
+            f"the extractor {wanted} is not at hand; `bench run` or `bench score` with it measures more"
+        )
     return found

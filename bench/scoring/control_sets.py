@@ -1,7 +1,7 @@
 """The control panel: sets of images whose scores are known in kind, made anew from the dataset at hand.
 
-A statistic is worth what it makes of these: held-out images must pass, copies must not, and noise, shifts and mixtures
-show which copies it misses.
+A statistic is worth what it makes of these: held-out images must pass, copies must not, and noise,
+shifts and mixtures show which copies it misses.
 """
 
 from collections.abc import Callable

@@ -15,11 +15,15 @@ def expected(dataset: Dataset, extractor: Extractor, num: int) -> dict[str, floa
     """Seconds by stage that `scoring.finish` will take for `num` images; what is kept from before takes none."""
     size = len(dataset.train) / LARGE
     against, second = (
-        Reference(dataset, each) for each in (extractor, extractors.load(extractors.second(extractor.name)))
+        Reference(dataset, each)
+        for each in (extractor, extractors.load(extractors.second(extractor.name)))
     )
     made = {against.arrays_key: FEATURES, against.null_key: NULL, second.arrays_key: FEATURES}
     once = size * (FIXED + PER_IMAGE * num)
     absent = control_scores.missing(against, num, control_scores.names(num))
     controls = sum(once if name == control_scores.HELD_OUT else size * CONTROL for name in absent)
-    stages = {"reference": size * sum(seconds for key, seconds in made.items() if not reference.is_kept(key))}
+    stages = {
+        "reference": size
+        * sum(seconds for key, seconds in made.items() if not reference.is_kept(key))
+    }
     return stages | ({"control sets": controls} if absent else {}) | {"scoring": once}

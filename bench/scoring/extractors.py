@@ -12,8 +12,10 @@ from bench.images import to_float
 from bench.scoring import lenet, pretrained
 from denoisers.errors import UsageError
 
-SECOND = ("lenet-b", "lenet-a")  # the extractor beside the one asked for; the latter if that is the former
-JUDGE = "lenet-a"  # names the class of a sample and how sure it is, whatever the extractor of FID is
+# The extractor beside the one asked for; the latter if that is the former.
+SECOND = ("lenet-b", "lenet-a")
+# Names the class of a sample and how sure it is, whatever the extractor of FID is.
+JUDGE = "lenet-a"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Extractor:
     digest: str  # of weights and preprocessing; part of every fingerprint
     features: Callable[[np.ndarray], np.ndarray]
     preprocessing: str = "grey levels as they are"
-    standardised: bool = True  # for KID; the scale of a home-made network is arbitrary, that of Inception published
+    # For KID; the scale of a home-made network is arbitrary, that of Inception published.
+    standardised: bool = True
 
     @property
     def id(self) -> str:
@@ -40,7 +43,9 @@ def classifier(name: str, weights: Path | None, device: str) -> Extractor:
 
 def pixels(name: str, weights: Path | None, device: str) -> Extractor:
     """The grey levels themselves in [0, 1], (N, H W): a Gaussian model of the pixels scores well, by construction."""
-    return Extractor(name, "1", lambda images: images.reshape(len(images), -1).astype(np.float32) / 255)
+    return Extractor(
+        name, "1", lambda images: images.reshape(len(images), -1).astype(np.float32) / 255
+    )
 
 
 def timm_model(name: str, weights: Path | None, device: str) -> Extractor:
@@ -51,7 +56,9 @@ def timm_model(name: str, weights: Path | None, device: str) -> Extractor:
 def inception(name: str, weights: Path | None, device: str) -> Extractor:
     """The 2015 network of FID, (N, 2048), resized as TensorFlow 1 did; or inception:half-pixel, inception:bicubic."""
     if name not in INCEPTIONS:
-        raise UsageError(f"unknown features {name!r}; available: {', '.join(INCEPTIONS)}", "--features")
+        raise UsageError(
+            f"unknown features {name!r}; available: {', '.join(INCEPTIONS)}", "--features"
+        )
     return from_network(name, pretrained.inception(INCEPTIONS[name], weights), device)
 
 
@@ -59,10 +66,20 @@ def from_network(name: str, network: pretrained.Network, device: str) -> Extract
     """An extractor that runs a network trained on photographs on `device`."""
     net, prepare = network
     digest, net = pretrained.digest(net, prepare), net.to(device)
-    return Extractor(name, digest, functools.partial(pretrained.features, net, prepare, device), str(prepare), False)
+    return Extractor(
+        name,
+        digest,
+        functools.partial(pretrained.features, net, prepare, device),
+        str(prepare),
+        False,
+    )
 
 
-INCEPTIONS = {"inception": "tf1", "inception:half-pixel": "half-pixel", "inception:bicubic": "bicubic"}
+INCEPTIONS = {
+    "inception": "tf1",
+    "inception:half-pixel": "half-pixel",
+    "inception:bicubic": "bicubic",
+}
 SHIPPED = ("lenet-a", "lenet-b", "pixels")
 EXTRACTORS: dict[str, Callable[[str, Path | None, str], Extractor]] = {
     "lenet-a": classifier,
@@ -80,9 +97,13 @@ def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extract
     """
     family = {"timm": "timm:MODEL", "inception": "inception"}.get(name.partition(":")[0], name)
     if family not in EXTRACTORS:
-        raise UsageError(f"unknown features {name!r}; available: {', '.join(EXTRACTORS)}", "--features")
+        raise UsageError(
+            f"unknown features {name!r}; available: {', '.join(EXTRACTORS)}", "--features"
+        )
     if weights is not None and name in SHIPPED:
-        raise UsageError(f"{name} is complete as it is; --features-weights is for timm:MODEL and inception")
+        raise UsageError(
+            f"{name} is complete as it is; --features-weights is for timm:MODEL and inception"
+        )
     return EXTRACTORS[family](name, weights, device)
 
 
@@ -103,6 +124,10 @@ def classify(images: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def batched(function: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, size: int = 200) -> np.ndarray:
+def batched(
+    function: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, size: int = 200
+) -> np.ndarray:
     """`function` of float images in [-1, 1], over uint8 images (N, H, W)."""
-    return np.concatenate([function(to_float(images[i : i + size])).numpy() for i in range(0, len(images), size)])
+    return np.concatenate(
+        [function(to_float(images[i : i + size])).numpy() for i in range(0, len(images), size)]
+    )

@@ -1,4 +1,7 @@
-"""Quality as functions of feature arrays (N, d) or class probabilities (N, C). No images, no files, no devices."""
+"""Quality as functions of feature arrays (N, d) or class probabilities (N, C).
+
+No images, no files, no devices.
+"""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,7 +14,8 @@ from bench.scoring import uncertainty
 from bench.scoring.uncertainty import Statistic
 
 VERSION = 2  # raise it when Moments or KidReference change: references are cached
-REPLICATES_BELOW = ((256, 500), (1024, 100), (1e9, 25))  # of FID by the width of the features; each costs width cubed
+# Of FID by the width of the features; each costs width cubed.
+REPLICATES_BELOW = ((256, 500), (1024, 100), (1e9, 25))
 BLOCK = 1024  # rows of a kernel matrix held at once; 60 000 columns of them take 250 MB
 SIZES, DRAWS = 15, 4  # of FID at infinity: set sizes from N / 2 to N, random sets of each
 
@@ -55,28 +59,41 @@ def fid(reference: Moments, generated: np.ndarray) -> float:
 def frechet(reference: Moments, mean: np.ndarray, cov: np.ndarray) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), the root through eigenvalues of the symmetric R1 C2 R1, R1 R1 = C1.
 
-    Covariances of fewer images than dimensions are singular; their zero eigenvalues come out as rounding of either
-    sign and count as 0.
+    Covariances of fewer images than dimensions are singular; their zero eigenvalues come out as
+    rounding of either sign and count as 0.
     """
     overlap = np.sqrt(np.linalg.eigvalsh(reference.root @ cov @ reference.root).clip(min=0)).sum()
-    return float(np.square(mean - reference.mean).sum() + np.trace(reference.cov) + np.trace(cov) - 2 * overlap)
+    return float(
+        np.square(mean - reference.mean).sum()
+        + np.trace(reference.cov)
+        + np.trace(cov)
+        - 2 * overlap
+    )
 
 
 def fid_replicates(reference: Moments, features: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """Bootstrap values of FID, float64 (R,): generated rows (N, d) drawn again, those of the reference to first order.
 
-    Resampling raises FID, so that `uncertainty.basic` is the interval to take. R is smaller for wide features.
+    Resampling raises FID, so that `uncertainty.basic` is the interval to take. R is smaller for
+    wide features.
     """
-    generated = (generated - reference.mean).astype(np.float32)  # float32 is enough for the spread of replicates
+    # Float32 is enough for the spread of replicates.
+    generated = (generated - reference.mean).astype(np.float32)
     number = next(number for width, number in REPLICATES_BELOW if generated.shape[1] <= width)
     centred = reference._replace(mean=np.zeros_like(reference.mean))
     resampled = frechet_of_rows if len(generated) < generated.shape[1] else frechet_of_moments
-    drawn = np.array(list(resampled(centred, generated, uncertainty.counts(len(generated))[:number])))
-    change = fid_influence(reference, features, *weighted(generated.astype(np.float64), np.ones(len(generated))))
+    drawn = np.array(
+        list(resampled(centred, generated, uncertainty.counts(len(generated))[:number]))
+    )
+    change = fid_influence(
+        reference, features, *weighted(generated.astype(np.float64), np.ones(len(generated)))
+    )
     return drawn + uncertainty.resampled_mean(change, stream=1)[:number]
 
 
-def frechet_of_moments(reference: Moments, features: np.ndarray, draws: np.ndarray) -> Iterator[float]:
+def frechet_of_moments(
+    reference: Moments, features: np.ndarray, draws: np.ndarray
+) -> Iterator[float]:
     """FID of rows (N, d), counted as often as each of `draws` (R, N) says."""
     return (frechet(reference, *weighted(features, weights)) for weights in draws)
 
@@ -92,7 +109,9 @@ def frechet_of_rows(reference: Moments, features: np.ndarray, draws: np.ndarray)
     for weights in draws:
         n = weights.sum()
         within = np.trace(covariances(plain, weights)) / (n - 1)
-        overlap = np.sqrt(np.linalg.eigvalsh(covariances(moved, weights)).clip(min=0) / (n - 1)).sum()
+        overlap = np.sqrt(
+            np.linalg.eigvalsh(covariances(moved, weights)).clip(min=0) / (n - 1)
+        ).sum()
         shift = weights @ plain @ weights / n**2
         yield float(shift + np.trace(reference.cov) + within - 2 * overlap)
 
@@ -104,11 +123,13 @@ def covariances(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return root[:, None] * (products - mean - mean[:, None] + weights @ mean / weights.sum()) * root
 
 
-def fid_influence(reference: Moments, features: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
+def fid_influence(
+    reference: Moments, features: np.ndarray, mean: np.ndarray, cov: np.ndarray
+) -> np.ndarray:
     """How each row of the reference (M, d) moves FID to a set of these moments (mean less the reference's): (M,).
 
-    The derivative of FID by the reference's covariance is I - T, with T = R^-1 (R C R)^1/2 R^-1 the map of optimal
-    transport between the two Gaussians.
+    The derivative of FID by the reference's covariance is I - T, with T = R^-1 (R C R)^1/2 R^-1 the
+    map of optimal transport between the two Gaussians.
     """
     values, vectors = np.linalg.eigh(reference.root @ cov @ reference.root)
     inverse = np.linalg.pinv(reference.root, rcond=1e-6, hermitian=True)
@@ -122,9 +143,9 @@ def fid_influence(reference: Moments, features: np.ndarray, mean: np.ndarray, co
 def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
     """FID of endlessly many images: Chong & Forsyth 2020 (arXiv 1911.07023), section 4.
 
-    FID of n images is biased by c / n, c depending on the generator; a line is fitted to FID against 1 / n for subsets
-    of N / 2 to N of the features (N, d), drawn without replacement from a fixed seed. None for N < 4 d, where the bias
-    has no such form.
+    FID of n images is biased by c / n, c depending on the generator; a line is fitted to FID
+    against 1 / n for subsets of N / 2 to N of the features (N, d), drawn without replacement from a
+    fixed seed. None for N < 4 d, where the bias has no such form.
     """
     if len(generated) < 4 * generated.shape[1]:
         return None
@@ -143,7 +164,8 @@ def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
 class KidReference:
     """The half of KID that depends on the reference alone; with 60 000 rows it is worth keeping.
 
-    features  float32 (N, d), less `mean` and over `std`, which are 0 and 1 where features are taken as they are
+    features  float32 (N, d), less `mean` and over `std`, which are 0 and 1 where features are taken
+              as they are
     row_sums  float64 (N,), sum over j != i of k(x_i, x_j)
     """
 
@@ -167,7 +189,8 @@ class KidReference:
 def kernel(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
     """(x . y / d + 1)^3 for all pairs, in blocks of rows: the polynomial kernel of Binkowski et al. 2018."""
     columns = torch.from_numpy(y).T
-    for rows in torch.from_numpy(x).split(BLOCK):  # torch, because numpy uses one core for all but the product
+    # Torch, because numpy uses one core for all but the product.
+    for rows in torch.from_numpy(x).split(BLOCK):
         block = (rows @ columns).div_(x.shape[1]).add_(1)
         yield block.pow_(3).numpy()
 
@@ -186,7 +209,9 @@ def kid(reference: KidReference, generated: np.ndarray) -> Statistic:
     return Statistic.left_out(*kid_without_each(reference, generated))
 
 
-def kid_without_each(reference: KidReference, generated: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def kid_without_each(
+    reference: KidReference, generated: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
     """KID of all rows; KID without each generated row (N,); KID without each row of the reference.
 
     Binkowski et al. 2018 (arXiv 1801.01401), equation 4. No random subsets, hence no seed.
@@ -203,11 +228,16 @@ def kid_without_each(reference: KidReference, generated: np.ndarray) -> tuple[fl
         cross[i * BLOCK : i * BLOCK + len(block)] = block.sum(1, dtype=np.float64)
         cross_columns += block.sum(0, dtype=np.float64)
     within_generated, within_reference, between = own.sum(), other.sum(), cross.sum()
-    fixed_generated, fixed_reference = within_generated / (n * (n - 1)), within_reference / (m * (m - 1))
+    fixed_generated, fixed_reference = (
+        within_generated / (n * (n - 1)),
+        within_reference / (m * (m - 1)),
+    )
     value = fixed_generated + fixed_reference - 2 * between / (n * m)
     # Each value as it would be without one row; a row's pairs are counted twice in the within-sums.
     left_out = (
-        (within_generated - 2 * own) / ((n - 1) * (n - 2)) + fixed_reference - 2 * (between - cross) / ((n - 1) * m)
+        (within_generated - 2 * own) / ((n - 1) * (n - 2))
+        + fixed_reference
+        - 2 * (between - cross) / ((n - 1) * m)
     )
     left_out_reference = (
         fixed_generated
@@ -227,7 +257,8 @@ def classifier_score(probabilities: np.ndarray) -> Statistic:
     entropies = -(p * np.log(p.clip(min=1e-12))).sum(1)
     surprise = -(p * np.log(mean.clip(min=1e-12))).sum(1)
     score = float(np.exp((surprise - entropies).mean()))
-    gain = surprise - entropies  # the derivative of the entropy of the mean is the surprise itself, less a constant
+    # The derivative of the entropy of the mean is the surprise itself, less a constant.
+    gain = surprise - entropies
     return Statistic(score, score * (gain - gain.mean()))
 
 
@@ -235,13 +266,15 @@ def class_distance(classes: np.ndarray, number: int = 10) -> Statistic:
     """Total variation between the histogram of predicted classes (N,) and a uniform one, 0 to 1 - 1 / number."""
     one_hot = np.eye(number)[classes]
     departure = one_hot.mean(0) - 1 / number
-    return Statistic(float(np.abs(departure).sum() / 2), (one_hot - one_hot.mean(0)) @ np.sign(departure) / 2)
+    return Statistic(
+        float(np.abs(departure).sum() / 2), (one_hot - one_hot.mean(0)) @ np.sign(departure) / 2
+    )
 
 
 def mifid(fid_: float, cosine: float, threshold: float) -> float:
     """Memorization-informed FID, Bai et al. 2021 (arXiv 2106.03062): FID / s where s lies below the threshold.
 
-    cosine  s, the mean over *generated* images of the smallest cosine distance to a training image. torchmetrics takes
-            it over training images instead, and rewards copies.
+    cosine  s, the mean over *generated* images of the smallest cosine distance to a training image.
+            torchmetrics takes it over training images instead, and rewards copies.
     """
     return fid_ / (cosine + 1e-6) if cosine < threshold else fid_

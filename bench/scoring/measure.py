@@ -7,20 +7,40 @@ import numpy as np
 import pandas as pd
 
 from bench.progress import Advance
-from bench.scoring import control_sets, extractors, fid_kid, memorization, nearest, prdc, reference, uncertainty
+from bench.scoring import (
+    control_sets,
+    extractors,
+    fid_kid,
+    memorization,
+    nearest,
+    prdc,
+    reference,
+    uncertainty,
+)
 from bench.scoring.memorization import Distances
 from bench.scoring.prdc import Balls
 from bench.scoring.reference import Reference
 from bench.scoring.uncertainty import Estimate, Rate, Statistic
 from denoisers.errors import UsageError
 
-VERSION = 2  # raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes
-VERSIONS = "-".join(str(part.VERSION) for part in (reference, fid_kid, nearest, control_sets)) + f"-{VERSION}"
+# Raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes.
+VERSION = 2
+VERSIONS = (
+    "-".join(str(part.VERSION) for part in (reference, fid_kid, nearest, control_sets))
+    + f"-{VERSION}"
+)
 AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
 WORK = 100  # what `score` advances by in all: about the hundredths of its time, with 2000 images
 SEARCHED = 500  # images of each control, other than held-out ones, whose neighbours are searched
-HIGHER = {"precision": True, "recall": True, "coverage": True, "classifier_score": True, "confidence": True}
-NEITHER = ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")  # is better
+HIGHER = {
+    "precision": True,
+    "recall": True,
+    "coverage": True,
+    "classifier_score": True,
+    "confidence": True,
+}
+# Is better.
+NEITHER = ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")
 HIGHER |= dict.fromkeys(NEITHER)
 
 Scores = dict[str, Any]
@@ -54,8 +74,10 @@ def score(
     """All numbers of uint8 images (N, H, W), N >= 6: as JSON; their bootstrap values; one row per image.
 
     noise_std  (N,), white noise left in each, as `generate` measured it
-    second     the same dataset seen through another extractor, to tell a finding from an artefact of the first
-    controls   scores of control sets of as many images, or of all there are, by name; `held_out` among them
+    second     the same dataset seen through another extractor, to tell a finding from an artefact
+               of the first
+    controls   scores of control sets of as many images, or of all there are, by name; `held_out`
+               among them
     advance    is called with shares of WORK
     """
     usual = controls["held_out"]["scores"]["cosine_distance"]["value"]
@@ -79,7 +101,8 @@ def measure(
 ) -> Measured:
     """Quality and memorization of uint8 images (N, H, W).
 
-    typical    cosine_distance of held-out images, below half of which MiFID punishes; None for these themselves
+    typical    cosine_distance of held-out images, below half of which MiFID punishes; None for
+               these themselves
     searched   how many images' neighbours are searched; all of them by default
     bootstrap  whether FID gets an error; it costs more than all the rest
     """
@@ -87,7 +110,9 @@ def measure(
     classes = probabilities.argmax(1)
     found = against.extractor.features(images)
     if not np.isfinite(found).all():
-        raise UsageError(f"{against.extractor.name} gives features that are not finite; choose other --features")
+        raise UsageError(
+            f"{against.extractor.name} gives features that are not finite; choose other --features"
+        )
     advance(5)
     scores, replicates = frechet_and_kernel(found, against, bootstrap=bootstrap)
     advance(20)
@@ -101,13 +126,19 @@ def measure(
         "ambiguous": Statistic.mean(confidence < AMBIGUOUS),
     }
     scores |= entries({name: value.estimate for name, value in statistics.items()}, len(images))
-    distances = against.distances(images[:searched], classes=classes[:searched], found=found[:searched])
+    distances = against.distances(
+        images[:searched], classes=classes[:searched], found=found[:searched]
+    )
     advance(50)
     cosine = float(against.cosine(found).mean())
-    mifid = fid_kid.mifid(scores["fid"]["value"], cosine, (cosine if typical is None else typical) / 2)
+    mifid = fid_kid.mifid(
+        scores["fid"]["value"], cosine, (cosine if typical is None else typical) / 2
+    )
     plain = {"cosine_distance": cosine, "mifid": mifid, "noise_std": float(np.median(noise_std))}
     scores |= entries(plain, len(images))
-    statistics |= {f"copy_rate_{space}": Statistic.mean(part.copies) for space, part in distances.items()}
+    statistics |= {
+        f"copy_rate_{space}": Statistic.mean(part.copies) for space, part in distances.items()
+    }
     replicates |= {name: value.replicates() for name, value in statistics.items()}
     spaces = memorized(distances, against.null, len(images))
     advance(5)
@@ -126,7 +157,11 @@ def frechet_and_kernel(
 ) -> tuple[Scores, dict[str, np.ndarray]]:
     """FID, FID at infinity and KID of features (N, d), and the bootstrap values of FID and KID."""
     fid, kid = fid_kid.fid(against.moments, found), fid_kid.kid(against.kid, found)
-    values = {"fid": fid, "fid_infinity": fid_kid.fid_infinity(against.moments, found), "kid": kid.estimate}
+    values = {
+        "fid": fid,
+        "fid_infinity": fid_kid.fid_infinity(against.moments, found),
+        "kid": kid.estimate,
+    }
     scores = entries(values, len(found))
     if not bootstrap:
         return scores, {"kid": kid.replicates()}
@@ -136,7 +171,9 @@ def frechet_and_kernel(
     return scores, {"fid": drawn, "kid": kid.replicates()}
 
 
-def memorized(distances: dict[str, Distances], null: dict[str, Distances], n: int) -> dict[str, dict[str, Any]]:
+def memorized(
+    distances: dict[str, Distances], null: dict[str, Distances], n: int
+) -> dict[str, dict[str, Any]]:
     """The statistics of each space, against held-out images that are not the control's: see `apart`."""
     apart = slice(held_back(n, len(null["pixels"].d1)), None)
     return {
@@ -151,7 +188,10 @@ def held_back(n: int, held_out: int) -> int:
 
 
 def per_image(
-    classes: np.ndarray, confidence: np.ndarray, distances: dict[str, Distances], noise_std: np.ndarray
+    classes: np.ndarray,
+    confidence: np.ndarray,
+    distances: dict[str, Distances],
+    noise_std: np.ndarray,
 ) -> pd.DataFrame:
     """One row per image; those that were not searched have no distances."""
     rows = pd.DataFrame({"id": np.arange(len(classes)), "class": classes, "confidence": confidence})
@@ -166,7 +206,9 @@ def entries(values: dict[str, Estimate | Rate | float | None], n: int) -> Scores
     return {name: entry(name, value, n) for name, value in values.items() if value is not None}
 
 
-def entry(name: str, value: Estimate | Rate | float, n: int, *, ci95: tuple[float, float] | None = None) -> Scores:
+def entry(
+    name: str, value: Estimate | Rate | float, n: int, *, ci95: tuple[float, float] | None = None
+) -> Scores:
     """A number with its conditions; its interval is that of its standard error unless it has one of its own."""
     if isinstance(value, Rate):
         number, stderr, ci95 = value.value, None, (value.low, value.high)

@@ -1,7 +1,7 @@
 """Memorization: statistics of the distances from images to the training set, each beside those of held-out images.
 
-Every set is described by its distances in one space: pixels, pixels under small shifts, median-filtered pixels, or
-features. A number here means nothing without its control.
+Every set is described by its distances in one space: pixels, pixels under small shifts,
+median-filtered pixels, or features. A number here means nothing without its control.
 """
 
 import dataclasses
@@ -29,9 +29,11 @@ class Distances:
     d1, d2  float64 (N,), to the two nearest training images
     index   int64 (N,), the nearest training image; None where it is not known
     around  float64 (N,), mean distance to the nearest 50; None where it was not measured
-    lonely  float64 (N,), from the nearest training image to its own nearest training image; None where not measured
+    lonely  float64 (N,), from the nearest training image to its own nearest training image; None
+            where not measured
     groups  int64 (N,), predicted class of each image; distances depend on it
-    cells   int64 (N,), the cell of a partition of the training set that each lies in; None outside pixel space
+    cells   int64 (N,), the cell of a partition of the training set that each lies in; None outside
+            pixel space
     """
 
     d1: np.ndarray
@@ -44,7 +46,9 @@ class Distances:
 
     def part(self, chosen: slice) -> "Distances":
         """Of some of the images."""
-        return Distances(**{name: None if x is None else x[chosen] for name, x in vars(self).items()})
+        return Distances(
+            **{name: None if x is None else x[chosen] for name, x in vars(self).items()}
+        )
 
     @property
     def ratio(self) -> np.ndarray:
@@ -73,20 +77,24 @@ def guarded(images: np.ndarray) -> np.ndarray:
 def auc(found: Distances, null: Distances) -> Estimate | None:
     """P(d1 of an image < d1 of a held-out one of its class), weighted by the held-out classes; 0.5 if they are alike.
 
-    Above 0.5: nearer to the training set than held-out images are. Ties count half. Standard error: DeLong et al. 1988,
-    summed over classes. None where no class has LEAST images on both sides.
+    Above 0.5: nearer to the training set than held-out images are. Ties count half. Standard error:
+    DeLong et al. 1988, summed over classes. None where no class has LEAST images on both sides.
     """
     weights, values, variances = [], [], []
     for group in np.unique(null.groups):
         ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
         if min(len(ours), len(theirs)) < LEAST:
             continue
-        below = 1 - midranks(ours, theirs) / len(theirs)  # per image: share of held-out ones that are farther
+        # Per image: share of held-out ones that are farther.
+        below = 1 - midranks(ours, theirs) / len(theirs)
         above = midranks(theirs, ours) / len(ours)
         weights.append(len(theirs))
         values.append(below.mean())
-        least = 1 / (2 * min(len(ours), len(theirs))) ** 2  # of a complete separation, which is not certain either
-        variances.append(max(least, below.var(ddof=1) / len(ours) + above.var(ddof=1) / len(theirs)))
+        # Of a complete separation, which is not certain either.
+        least = 1 / (2 * min(len(ours), len(theirs))) ** 2
+        variances.append(
+            max(least, below.var(ddof=1) / len(ours) + above.var(ddof=1) / len(theirs))
+        )
     if not weights:
         return None
     share = np.array(weights) / np.sum(weights)
@@ -96,14 +104,17 @@ def auc(found: Distances, null: Distances) -> Estimate | None:
 def midranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
     """How many of `among` are below each value, equal ones counting half."""
     ordered = np.sort(among)
-    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / 2
+    return (
+        np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    ) / 2
 
 
 def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
     """Share of images with d1 below the `share`-quantile of held-out ones of their class, less `share`.
 
-    0 if they are alike. The error joins that of the share with that of the quantile, whose true level among m held-out
-    images has variance share (1 - share) / (m + 2). None where no class has 1 / share held-out images to tell it from.
+    0 if they are alike. The error joins that of the share with that of the quantile, whose true
+    level among m held-out images has variance share (1 - share) / (m + 2). None where no class has
+    1 / share held-out images to tell it from.
     """
     hits = n = 0
     level = 0.0
@@ -111,7 +122,8 @@ def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
         ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
         if (len(theirs) + 1) * share < 1:
             continue
-        limit = np.quantile(theirs, share, method="weibull")  # below which a new image falls with probability `share`
+        # Below which a new image falls with probability `share`.
+        limit = np.quantile(theirs, share, method="weibull")
         hits, n = hits + int((ours < limit).sum()), n + len(ours)
         level += len(ours) ** 2 * share * (1 - share) / (len(theirs) + 2)
     if n == 0:
@@ -124,8 +136,9 @@ def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
 def ct(found: Distances, null: Distances) -> float | None:
     """C_T of Meehan et al. 2020 (arXiv 2004.05675): far below 0 if images copy, far above if they underfit.
 
-    Per cell the Z-score of the Mann-Whitney U of d1 against held-out d1, averaged over cells with at least CELL_SHARE
-    images, weighted by the held-out share. Under the null it has a standard deviation of at most 1.
+    Per cell the Z-score of the Mann-Whitney U of d1 against held-out d1, averaged over cells with
+    at least CELL_SHARE images, weighted by the held-out share. Under the null it has a standard
+    deviation of at most 1.
     """
     weights, scores = [], []
     for cell in np.unique(null.cells):
@@ -139,18 +152,23 @@ def ct(found: Distances, null: Distances) -> float | None:
     return float(np.average(scores, weights=weights)) if weights else None
 
 
-def statistics(found: Distances, null: Distances | None) -> dict[str, Rate | Estimate | float | None]:
+def statistics(
+    found: Distances, null: Distances | None
+) -> dict[str, Rate | Estimate | float | None]:
     """Every statistic that these distances allow, by name; those against held-out images only if there are any.
 
     copy_rate      share with d1 / d2 < 1/3
     relative       share nearer than half the mean distance to the 50 nearest (Carlini et al. 2023)
-    authpct        share farther from their nearest training image than that is from its own (Alaa et al. 2022,
-                   arXiv 2102.08921); 2/3 of honest digits, so what counts is authpct_excess, less that of the null
+    authpct        share farther from their nearest training image than that is from its own (Alaa
+                   et al. 2022, arXiv 2102.08921); 2/3 of honest digits, so what counts is
+                   authpct_excess, less that of the null
     excess_1, _5   see `excess`; auc, see `auc`; ct, see `ct`
     d1_median      median distance to the training set
     """
     n = len(found.d1)
-    values: dict[str, Rate | Estimate | float | None] = {"copy_rate": rate(int(found.copies.sum()), n)}
+    values: dict[str, Rate | Estimate | float | None] = {
+        "copy_rate": rate(int(found.copies.sum()), n)
+    }
     if found.around is not None:
         values["relative"] = rate(int((found.d1 < RELATIVE * found.around).sum()), n)
     if found.lonely is not None:
@@ -158,7 +176,9 @@ def statistics(found: Distances, null: Distances | None) -> dict[str, Rate | Est
     if null is not None:
         if found.lonely is not None:
             own, honest = (Statistic.mean(part.lonely < part.d1).estimate for part in (found, null))
-            values["authpct_excess"] = Estimate(own.value - honest.value, float(np.hypot(own.stderr, honest.stderr)))
+            values["authpct_excess"] = Estimate(
+                own.value - honest.value, float(np.hypot(own.stderr, honest.stderr))
+            )
         values |= {"excess_1": excess(found, null, 0.01), "excess_5": excess(found, null, 0.05)}
         values["auc"] = auc(found, null)
         if found.cells is not None:
@@ -170,10 +190,10 @@ def statistics(found: Distances, null: Distances | None) -> dict[str, Rate | Est
 def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dict[str, str]:
     """What the statistics of all spaces amount to: "memorizing", or "no evidence" of it; never "novel".
 
-    Memorizing if a copy rate is above 0.1 % or an excess at the 1 % quantile above 1 %, both for certain (95 %). An
-    excess does not count where the images as a whole are surely farther than held-out ones: faint textures that are no
-    digits may be near to thin digits.
-    Features are left out: images more typical than held-out ones are near to training images there without copying.
+    Memorizing if a copy rate is above 0.1 % or an excess at the 1 % quantile above 1 %, both for
+    certain (95 %). An excess does not count where the images as a whole are surely farther than
+    held-out ones: faint textures that are no digits may be near to thin digits. Features are left
+    out: images more typical than held-out ones are near to training images there without copying.
     """
     reasons = []
     for space, values in spaces.items():
@@ -181,7 +201,9 @@ def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dic
         if space == "features":
             continue
         if copied.low > RARE_COPIES:
-            reasons.append(f"{copied.value:.2%} of the images are copies ({space}, surely over {copied.low:.2%})")
+            reasons.append(
+                f"{copied.value:.2%} of the images are copies ({space}, surely over {copied.low:.2%})"
+            )
         farther = "auc" in values and values["auc"].ci95[1] < 0.5
         if near is not None and near.ci95[0] > RARE_EXCESS and not farther:
             reasons.append(
@@ -192,7 +214,9 @@ def verdict(spaces: dict[str, dict[str, Rate | Estimate | float | None]]) -> dic
         return {"memorization": "memorizing", "because": "; ".join(reasons)}
     because = f"copies are not surely above {RARE_COPIES:.1%}"
     if "excess_1" in spaces["pixels"]:
-        because += f", nor images nearer than 99 % of held-out ones surely above {0.01 + RARE_EXCESS:.0%}"
+        because += (
+            f", nor images nearer than 99 % of held-out ones surely above {0.01 + RARE_EXCESS:.0%}"
+        )
     else:
         because += "; there are too few held-out images to tell which are uncommonly near"
     return {"memorization": "no evidence", "because": because}

@@ -1,12 +1,13 @@
 """Exact nearest neighbours, found fast: a lower bound on every distance leaves few candidates to measure.
 
-In an orthonormal basis of few directions, with p the projection of a vector and r the norm of what is left of it,
-|q - x|^2 >= |p_q - p_x|^2 + (r_q - r_x)^2: one matrix product of that many columns bounds all distances from below. The
-candidates with the smallest bounds are measured in float64; where the next bound does not exceed the distance found,
-all points are.
+In an orthonormal basis of few directions, with p the projection of a vector and r the norm of what
+is left of it, |q - x|^2 >= |p_q - p_x|^2 + (r_q - r_x)^2: one matrix product of that many columns
+bounds all distances from below. The candidates with the smallest bounds are measured in float64;
+where the next bound does not exceed the distance found, all points are.
 
-A query may come in several variants (the shifts of an image); its distance is that of the nearest. There the search
-ends with MOST candidates: it is exact for whatever is near to a point, and an upper bound for what is far from all.
+A query may come in several variants (the shifts of an image); its distance is that of the nearest.
+There the search ends with MOST candidates: it is exact for whatever is near to a point, and an
+upper bound for what is far from all.
 """
 
 import dataclasses
@@ -60,13 +61,19 @@ class Index:
         basis = vectors.flip(1)[:, :DIRECTIONS].float()
         bounding, half = projected(x - mean, basis)
         return cls(
-            x, shift, x.double().square().sum(1), mean, basis, torch.cat([bounding, -half, torch.ones_like(half)], 1)
+            x,
+            shift,
+            x.double().square().sum(1),
+            mean,
+            basis,
+            torch.cat([bounding, -half, torch.ones_like(half)], 1),
         )
 
     def nearest(self, queries: np.ndarray, k: int, *, own: np.ndarray | None = None) -> Neighbours:
         """The k nearest points of (N, D), or of (N, S, D), S variants each.
 
-        own  (N,), the index of each query among the points, if it is one of them: it is then no neighbour of itself
+        own  (N,), the index of each query among the points, if it is one of them: it is then no
+             neighbour of itself
         """
         if own is not None:
             return without(self.nearest(queries, k + 1), own)
@@ -74,7 +81,10 @@ class Index:
             raise ValueError(f"{k} neighbours need as many points; found {len(self.points)}")
         queries = queries.reshape(len(queries), -1, self.points.shape[1])
         size = max(1, CELLS // (len(self.points) * queries.shape[1]))
-        blocks = (torch.from_numpy(queries[i : i + size]).float() - self.shift for i in range(0, len(queries), size))
+        blocks = (
+            torch.from_numpy(queries[i : i + size]).float() - self.shift
+            for i in range(0, len(queries), size)
+        )
         found = [self.block(block, k) for block in blocks]
         return Neighbours(*(torch.cat(parts).numpy() for parts in zip(*found, strict=True)))
 
@@ -87,7 +97,8 @@ class Index:
         for count in (24 + 4 * k,) if one else (24 + 4 * k, MOST):
             smallest = bounds[left].topk(min(count, len(self.points)))
             index[left], squared[left] = self.measured(queries[left], smallest.indices, k)
-            beyond = -2 * smallest.values[:, -1].double() - slack[left]  # nothing unmeasured is nearer than this
+            # Nothing unmeasured is nearer than this.
+            beyond = -2 * smallest.values[:, -1].double() - slack[left]
             left = left[(squared[left, -1] > beyond) & (count < len(self.points))]
         if one and len(left):
             index[left], squared[left] = self.brute(queries[left], k)
@@ -96,7 +107,9 @@ class Index:
     def brute(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """`measured` for (B, 1, D) with all points as candidates: for queries unlike any, whose bounds say little."""
         rough = self.norms.float() - 2 * queries[:, 0] @ self.points.T
-        return self.measured(queries, rough.topk(min(k + SPARE, rough.shape[1]), largest=False).indices, k)
+        return self.measured(
+            queries, rough.topk(min(k + SPARE, rough.shape[1]), largest=False).indices, k
+        )
 
     def bounds(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Minus half the lower bound on the squared distance of (B, S, D) to every point, (B, M); its slack (B,)."""
@@ -109,13 +122,16 @@ class Index:
     def measured(self, queries: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k nearest of the candidates (B, m) of (B, S, D): index (B, k), squared distance (B, k).
 
-        All of them in float32 first; what may be among the k then in float64, where grey levels are not rounded.
+        All of them in float32 first; what may be among the k then in float64, where grey levels are
+        not rounded.
         """
         size = max(1, CELLS // (candidates.shape[1] * queries.shape[2]))
         parts = []
         for query, chosen in zip(queries.split(size), candidates.split(size), strict=True):
             rough = self.squared(query, chosen)
-            places = rough.topk(min(k + SPARE, chosen.shape[1]), largest=False, sorted=False).indices
+            places = rough.topk(
+                min(k + SPARE, chosen.shape[1]), largest=False, sorted=False
+            ).indices
             few = chosen.gather(1, places)
             values, places = self.squared(query.double(), few).topk(k, largest=False)
             parts.append((few.gather(1, places), values))
@@ -127,7 +143,8 @@ class Index:
         own = queries.square().sum(2)[..., None]
         theirs = self.norms[chosen].to(queries.dtype)
         found = theirs + torch.baddbmm(own, queries, points.mT, alpha=-2).amin(1)
-        return found.where(found > torch.finfo(found.dtype).eps * 16 * theirs, 0)  # equal vectors differ by rounding
+        # Equal vectors differ by rounding.
+        return found.where(found > torch.finfo(found.dtype).eps * 16 * theirs, 0)
 
 
 def projected(x: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:

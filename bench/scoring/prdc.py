@@ -1,7 +1,7 @@
 """Precision, recall, density and coverage: how two feature sets overlap, by balls around their points.
 
-The ball of a point reaches to its k-th nearest neighbour in its own set. Points on the rim are inside, so that
-identical sets overlap wholly even where points coincide.
+The ball of a point reaches to its k-th nearest neighbour in its own set. Points on the rim are
+inside, so that identical sets overlap wholly even where points coincide.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,9 @@ class Balls(NamedTuple):
                 f"found {len(features)} (--num)"
             )
         x = torch.from_numpy(features).double()
-        nearest = [block.topk(K_DENSITY + 1, largest=False).values for block in squared_distances(x, x)]
+        nearest = [
+            block.topk(K_DENSITY + 1, largest=False).values for block in squared_distances(x, x)
+        ]
         sorted_ = torch.cat(nearest).numpy()  # the first is the point itself
         return cls(features, sorted_[:, K_PRECISION].clip(min=0), sorted_[:, K_DENSITY].clip(min=0))
 
@@ -43,8 +45,9 @@ class Balls(NamedTuple):
 def overlap(real: Balls, generated: Balls) -> dict[str, Statistic]:
     """The four numbers, and how the generated points move them, given the real ones.
 
-    By simulation the error of recall is 1.1 to 1.5 times, that of coverage 1.4 to 1.8 times what it should be: to leave
-    out a point costs its ball, which another point drawn in its place would have closed.
+    By simulation the error of recall is 1.1 to 1.5 times, that of coverage 1.4 to 1.8 times what it
+    should be: to leave out a point costs its ball, which another point drawn in its place would
+    have closed.
 
     precision  share of generated points inside a real ball
     recall     share of real points inside a generated ball
@@ -72,7 +75,11 @@ def overlap(real: Balls, generated: Balls) -> dict[str, Statistic]:
 def hit(inside: Tensor) -> Statistic:
     """Share of columns of bool (N, M) that a row hits; without a row, those are lost that it alone hits."""
     number = inside.sum(0)
-    alone = inside[:, number == 1].sum(1, dtype=torch.float64).numpy() * (len(inside) - 1) / inside.shape[1]
+    alone = (
+        inside[:, number == 1].sum(1, dtype=torch.float64).numpy()
+        * (len(inside) - 1)
+        / inside.shape[1]
+    )
     return Statistic(float((number > 0).double().mean()), alone - alone.mean())
 
 

@@ -1,4 +1,7 @@
-"""Networks trained on photographs: any of timm's, and the 2015 Inception of FID. Files first, downloads last."""
+"""Networks trained on photographs: any of timm's, and the 2015 Inception of FID.
+
+Files first, downloads last.
+"""
 
 import contextlib
 import dataclasses
@@ -21,16 +24,19 @@ from denoisers.errors import UsageError, concerning
 from denoisers.weights import home, read_state, sha256
 
 # Converted from TensorFlow's file by torch-fidelity; pytorch-fid publishes the same bytes as pt_inception-... .
-INCEPTION_URL = (
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-)
+INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-INCEPTION_FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
+INCEPTION_FILES = (
+    "weights-inception-2015-12-05-6726825d.pth",
+    "pt_inception-2015-12-05-6726825d.pth",
+)
 
 
 def tf1(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear as TensorFlow 1 did it, corners on corners: torch-fidelity, TTUR, torchmetrics up to 1.7."""
-    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+    from torch_fidelity.interpolate_compat_tensorflow import (
+        interpolate_bilinear_2d_like_tensorflow1x,
+    )
 
     return interpolate_bilinear_2d_like_tensorflow1x(x, size, align_corners=False)
 
@@ -79,7 +85,9 @@ def features(net: nn.Module, prepare: Preprocessing, device: str, images: np.nda
     # TF32 keeps 10 bits of each factor: the same images would have other features on a GPU than on a CPU.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         batches = torch.from_numpy(np.ascontiguousarray(images))[:, None].split(size)
-        return torch.cat([net(prepare(batch.to(device))).float().cpu() for batch in batches]).numpy()
+        return torch.cat(
+            [net(prepare(batch.to(device))).float().cpu() for batch in batches]
+        ).numpy()
 
 
 def digest(net: nn.Module, prepare: Preprocessing) -> str:
@@ -94,16 +102,19 @@ def digest(net: nn.Module, prepare: Preprocessing) -> str:
 def inception(resize: str, weights: Path | None = None) -> Network:
     """The network whose 2048 pooled features FID is defined on, and its preprocessing.
 
-    weights  file of its state dict; by default the official one in $BENCH_HOME/features or in torch's cache, or
-             downloaded
+    weights  file of its state dict; by default the official one in $BENCH_HOME/features or in
+             torch's cache, or downloaded
 
-    Raises UsageError if there are none, or for a file that is not what its name says or does not fit.
+    Raises UsageError if there are none, or for a file that is not what its name says or does not
+    fit.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path = existing(weights) if weights else official_inception()
     if path.name in INCEPTION_FILES and (reason := damage(path, INCEPTION_SHA256)):
-        raise UsageError(f"{reason}; delete it, or rename it if it is meant to be another", "--features-weights")
+        raise UsageError(
+            f"{reason}; delete it, or rename it if it is meant to be another", "--features-weights"
+        )
     with concerning("--features-weights"):
         state = read_state(path)
 
@@ -115,7 +126,9 @@ def inception(resize: str, weights: Path | None = None) -> Network:
 
     net = fitting(path, "the Inception of FID", state, make)
     trunk = list(net.children())[:-1]  # in the order they are called in; without `fc`
-    prepare = Preprocessing(resize, (net.INPUT_IMAGE_SIZE, net.INPUT_IMAGE_SIZE), mean=(128.0,) * 3, std=(128.0,) * 3)
+    prepare = Preprocessing(
+        resize, (net.INPUT_IMAGE_SIZE, net.INPUT_IMAGE_SIZE), mean=(128.0,) * 3, std=(128.0,) * 3
+    )
     return nn.Sequential(*trunk, nn.Flatten()).eval(), prepare
 
 
@@ -125,7 +138,10 @@ def official_inception() -> Path:
     here = place / "features" / INCEPTION_FILES[0] if place else None
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     own = "" if here is None or not os.path.lexists(here) else damage(here, INCEPTION_SHA256)
-    for path in (*([here] if here and not own else ()), *(cache / name for name in INCEPTION_FILES)):
+    for path in (
+        *([here] if here and not own else ()),
+        *(cache / name for name in INCEPTION_FILES),
+    ):
         if path.is_file():
             return path
     reason = "there is no network to download it"
@@ -148,14 +164,16 @@ def damage(path: Path, expected: str) -> str:
         found = sha256(path)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
-    return f"{path} is not the file its name says: expected sha256 {expected}, found {found}" * (found != expected)
+    return f"{path} is not the file its name says: expected sha256 {expected}, found {found}" * (
+        found != expected
+    )
 
 
 def timm_model(model: str, weights: Path | None = None) -> Network:
     """A model of timm's without its classifier, and the preprocessing it was evaluated with, but for the crop.
 
-    weights  its state dict as timm or its authors publish it, or a checkpoint of one's own; by default what timm
-             publishes, downloaded unless it is in Hugging Face's cache
+    weights  its state dict as timm or its authors publish it, or a checkpoint of one's own; by
+             default what timm publishes, downloaded unless it is in Hugging Face's cache
 
     Raises UsageError for an unknown model, without weights, and for those of another model.
     """
@@ -168,17 +186,32 @@ def timm_model(model: str, weights: Path | None = None) -> Network:
         raise unknown(model, timm.list_pretrained(f"{model.partition('.')[0]}.*")) from None
     if cfg is None:
         raise unknown(model, difflib.get_close_matches(model, timm.list_models(), n=3))
-    path = existing(weights) if weights else official_timm(model, cfg.hf_hub_id, cfg.hf_hub_filename, cfg.url)
+    path = (
+        existing(weights)
+        if weights
+        else official_timm(model, cfg.hf_hub_id, cfg.hf_hub_filename, cfg.url)
+    )
     with concerning("--features-weights"):
         state = read_state(path)
     heads = [cfg.classifier] if isinstance(cfg.classifier, str) else cfg.classifier or []
 
     def make(inner: dict[str, Tensor], count: int) -> nn.Module:
-        overlay = {"state_dict": inner, "num_classes": count, "label_offset": 0, "custom_load": False}
-        return timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=count)
+        overlay = {
+            "state_dict": inner,
+            "num_classes": count,
+            "label_offset": 0,
+            "custom_load": False,
+        }
+        return timm.create_model(
+            model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=count
+        )
 
     def make_any(inner: dict[str, Tensor]) -> nn.Module:
-        classes = [inner[key].shape[0] for head in heads if (key := f"{head}.weight") in inner and inner[key].ndim]
+        classes = [
+            inner[key].shape[0]
+            for head in heads
+            if (key := f"{head}.weight") in inner and inner[key].ndim
+        ]
         if classes:
             return make(inner, classes[0])
         try:
@@ -209,7 +242,9 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
                 return path
     source = f"https://huggingface.co/{hub_id}/resolve/main/{name}" if hub_id else url
     if not source:
-        raise UsageError(f"timm publishes no weights of {model}; name yours: --features-weights FILE")
+        raise UsageError(
+            f"timm publishes no weights of {model}; name yours: --features-weights FILE"
+        )
     reason = "there is no network to download it"
     if hub_id and reachable.reachable([source]):
         try:
@@ -222,13 +257,20 @@ def official_timm(model: str, hub_id: str | None, name: str | None, url: str | N
     )
 
 
-MISFITS = (RuntimeError, LookupError, TypeError, ValueError)  # of constructors, and of timm's converters
+# Of constructors, and of timm's converters.
+MISFITS = (RuntimeError, LookupError, TypeError, ValueError)
 
 
 def fitting(
-    path: Path, network: str, state: dict[str, Tensor], make: Callable[[dict[str, Tensor]], nn.Module]
+    path: Path,
+    network: str,
+    state: dict[str, Tensor],
+    make: Callable[[dict[str, Tensor]], nn.Module],
 ) -> nn.Module:
-    """`make` of the weights in `path`, as they are named or without a prefix. Raises UsageError if neither fits."""
+    """`make` of the weights in `path`, as they are named or without a prefix.
+
+    Raises UsageError if neither fits.
+    """
     misfits = []
     for inner in layouts.roots(state):
         try:

@@ -25,9 +25,11 @@ from denoisers import reading
 from denoisers.errors import UsageError, concerning
 from denoisers.weights import sha256
 
-PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")  # of metrics-<fingerprint>.json
+# Of metrics-<fingerprint>.json.
+PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")
 SHEETS = ("grid.png", "nearest.png")
-BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")  # what is written before it, for the same fingerprint
+# What is written before it, for the same fingerprint.
+BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")
 
 
 def kept_scores(run: Run, samples: str, rules: ScoringRules, say: Say) -> dict[str, Any] | None:
@@ -40,7 +42,9 @@ def kept_scores(run: Run, samples: str, rules: ScoringRules, say: Say) -> dict[s
         return None
     try:
         scores = run.read_sealed_json(name)
-        reason = misfit(run, scores, {"schema_version": SCHEMA_VERSION, **rules.to_json(), "samples": samples})
+        reason = misfit(
+            run, scores, {"schema_version": SCHEMA_VERSION, **rules.to_json(), "samples": samples}
+        )
     except UsageError as error:
         reason = files.why(error, run.path / name)
     if reason:
@@ -55,7 +59,11 @@ def misfit(run: Run, scores: dict[str, Any], expected: dict[str, Any]) -> str:
         return f"it holds no {', '.join(absent)}"
     for key, value in expected.items():
         if scores[key] != value:
-            return f"it is of another {key.replace('_', ' ')}" if key != "samples" else "it is of other images"
+            return (
+                f"it is of another {key.replace('_', ' ')}"
+                if key != "samples"
+                else "it is of other images"
+            )
     for name in (part.format(expected["fingerprint"]) for part in BESIDE):
         if not is_written(run, name, scores["files"]):
             return f"{name} is not there, or not the file that was written with it"
@@ -89,8 +97,9 @@ def finish(
 ) -> bool:
     """Score the images of `samples.npz`, write the sheets, and `metrics-<fingerprint>.json` last; whether it was made.
 
-    What is there and as it was written stays: the sheets alone are drawn again where they alone are not. Whatever
-    belongs to this scoring is in files of its fingerprint; all others are the same for every scoring.
+    What is there and as it was written stays: the sheets alone are drawn again where they alone are
+    not. Whatever belongs to this scoring is in files of its fingerprint; all others are the same
+    for every scoring.
 
     """
     whole = kept_scores(run, files.digest(samples), rules, say)
@@ -123,18 +132,30 @@ def scored(
     for ask in (lambda: against.arrays, lambda: against.null, lambda: other.arrays):
         ask()  # what is not kept from before is made now
         advance(1)
-    controls = control_scores.measured(against, len(images), control_scores.names(len(images)), say, progress)
+    controls = control_scores.measured(
+        against, len(images), control_scores.names(len(images)), say, progress
+    )
     advance = progress.stage("scoring", measure.WORK)
-    scores, replicates, rows = measure.score(images, samples["noise_std"], against, other, controls, advance)
+    scores, replicates, rows = measure.score(
+        images, samples["noise_std"], against, other, controls, advance
+    )
     table, npz = (part.format(rules.fingerprint) for part in BESIDE)
     run.write(table, lambda file: rows.to_csv(file, index=False, float_format="%.6g"))
     run.write_npz(npz, **{name: values.astype("f4") for name, values in replicates.items()})
-    of = {"samples": files.digest(samples), "files": {name: sha256(run.path / name) for name in (table, npz)}}
+    of = {
+        "samples": files.digest(samples),
+        "files": {name: sha256(run.path / name) for name in (table, npz)},
+    }
     return {"schema_version": SCHEMA_VERSION, **rules.to_json(), **of, **circumstances(), **scores}
 
 
 def draw_sheets(
-    run: Run, images: np.ndarray, dataset: Dataset, mark: str, digests: dict[str, str] | None, say: Say
+    run: Run,
+    images: np.ndarray,
+    dataset: Dataset,
+    mark: str,
+    digests: dict[str, str] | None,
+    say: Say,
 ) -> dict[str, str]:
     """The samples, and each beside its nearest training image, drawn unless they are there; digests of both files.
 
@@ -146,7 +167,10 @@ def draw_sheets(
         rows = pd.read_csv(run.path / BESIDE[0].format(mark))
         sheets.nearest(images, dataset.train[rows["nearest"]], rows["ratio"].to_numpy(), file)
 
-    for name, draw in {"grid.png": lambda file: sheets.grid(images, file), "nearest.png": pairs}.items():
+    for name, draw in {
+        "grid.png": lambda file: sheets.grid(images, file),
+        "nearest.png": pairs,
+    }.items():
         if digests is None or not is_written(run, name, digests):
             if digests is not None:
                 say(f"{run.path / name} is not there, or not as it was written; drawn again")
@@ -183,7 +207,9 @@ def score_path(
     with concerning("PATH"):
         images = given.read(path, dataset)
     if num is not None and not LEAST <= num <= len(images):
-        raise UsageError(f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num")
+        raise UsageError(
+            f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num"
+        )
     images = images[:num]
     with concerning("PATH"):
         doubts = inspection.inspect(images, dataset, str(path))
@@ -199,7 +225,8 @@ def score_path(
         "warnings": doubts,
     }
     rules = ScoringRules.of(dataset, extractor, len(images), None)
-    short = runs.fingerprint([facts["digest"], dataset.id])  # nearest.png shows images of the dataset
+    # Nearest.png shows images of the dataset.
+    short = runs.fingerprint([facts["digest"], dataset.id])
     run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}", out)
     with run.alone(say):
         run.sweep()

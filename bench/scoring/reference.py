@@ -31,7 +31,8 @@ SEED = 20261120
 class Reference:
     """The training set as the target of quality, the held-out set as the null of memorization.
 
-    Everything is made when first asked for; what takes more than seconds is kept in $BENCH_HOME/cache.
+    Everything is made when first asked for; what takes more than seconds is kept in
+    $BENCH_HOME/cache.
     """
 
     dataset: Dataset
@@ -59,7 +60,10 @@ class Reference:
 
         def compute() -> dict[str, np.ndarray]:
             raw = self.extractor.features(self.dataset.train)
-            return {"raw": raw, **vars(KidReference.of(raw, standardised=self.extractor.standardised))}
+            return {
+                "raw": raw,
+                **vars(KidReference.of(raw, standardised=self.extractor.standardised)),
+            }
 
         return cached(self.arrays_key, compute, self.say)
 
@@ -111,7 +115,9 @@ class Reference:
         def compute() -> dict[str, np.ndarray]:
             x = flat(self.dataset.train).astype(np.float32)
             mean = x.mean(0)
-            basis = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1].astype(np.float32)
+            basis = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1].astype(
+                np.float32
+            )
             found = KMeans(CELLS, n_init=3, random_state=0).fit((x - mean) @ basis)
             return {"basis": basis, "mean": mean, "centres": found.cluster_centers_}
 
@@ -170,7 +176,9 @@ class Reference:
         spaces["guarded"] = Distances(*(near.distance.T / 255), groups, index=near.index[:, 0])
         near = self.in_features.nearest(found, 2)
         lonely = loneliness(self.in_features, near.index[:, 0])
-        spaces["features"] = Distances(*near.distance.T, groups, index=near.index[:, 0], lonely=lonely)
+        spaces["features"] = Distances(
+            *near.distance.T, groups, index=near.index[:, 0], lonely=lonely
+        )
         return spaces
 
     def cosine(self, found: np.ndarray) -> np.ndarray:
@@ -181,7 +189,9 @@ class Reference:
 def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
     """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
     points, places = np.unique(own, return_inverse=True)
-    return index.nearest((index.points[points] + index.shift).numpy(), 1, own=points).distance[places, 0]
+    return index.nearest((index.points[points] + index.shift).numpy(), 1, own=points).distance[
+        places, 0
+    ]
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -200,15 +210,16 @@ def cached(
 ) -> dict[str, np.ndarray]:
     """The arrays stored under `key` in $BENCH_HOME/cache; computed and stored if missing, or if others are there.
 
-    A cache that cannot be written costs time, never the run, and a line for each process: what is computed is computed
-    once in it.
+    A cache that cannot be written costs time, never the run, and a line for each process: what is
+    computed is computed once in it.
     """
     if key in UNKEPT:
         return UNKEPT[key]
     place, arrays = home(), None
     folder = place / "cache" if place else None
     if folder:
-        with contextlib.suppress(UsageError, OSError):  # something is in the way, which is said below
+        # Something is in the way, which is said below.
+        with contextlib.suppress(UsageError, OSError):
             arrays = files.read_back(folder / f"{key}.npz", say, name=key)
     if arrays is None:
         arrays = compute()

@@ -15,7 +15,8 @@ from denoisers.errors import UsageError
 class ScoringRules:
     """What scores depend on besides the images.
 
-    scoring        whatever changes a number without changing an image, in words or as name@digest: see `rules`
+    scoring        whatever changes a number without changing an image, in words or as name@digest:
+                   see `rules`
     fingerprint    of the rules and of how the images were made; names the files of the scores
     table          of what images must share to be compared, however they were made
     preprocessing  what the extractor does to images before its network, in words
@@ -27,10 +28,13 @@ class ScoringRules:
     preprocessing: str
 
     @classmethod
-    def of(cls, dataset: Dataset, extractor: Extractor, num: int, sampler: Mapping[str, Any] | None) -> "ScoringRules":
+    def of(
+        cls, dataset: Dataset, extractor: Extractor, num: int, sampler: Mapping[str, Any] | None
+    ) -> "ScoringRules":
         """The rules for `num` images.
 
-        sampler  how they were made; None if that is not ours to know: images made elsewhere join every table of theirs
+        sampler  how they were made; None if that is not ours to know: images made elsewhere join
+                 every table of theirs
         """
         second = extractors.load(extractors.second(extractor.name))
         scoring = rules(
@@ -60,18 +64,32 @@ class ScoringRules:
 
         Raises UsageError if it says none, or if the file is called as if it had kept others.
         """
-        mark, table, scoring = content.get("fingerprint"), content.get("table"), content.get("scoring")
+        mark, table, scoring = (
+            content.get("fingerprint"),
+            content.get("table"),
+            content.get("scoring"),
+        )
         if not isinstance(mark, str) or file != f"metrics-{mark}.json":
-            raise UsageError(f"{file} holds the scores of the protocol {str(mark)[:40]}, not those that its name says")
+            raise UsageError(
+                f"{file} holds the scores of the protocol {str(mark)[:40]}, not those that its name says"
+            )
         if not isinstance(table, str | None):
             raise UsageError(f"{file} has {type(table).__name__} for table, expected str")
-        if not isinstance(scoring, dict) or not all(isinstance(value, str) for value in scoring.values()):
+        if not isinstance(scoring, dict) or not all(
+            isinstance(value, str) for value in scoring.values()
+        ):
             raise UsageError(f"{file} has no scoring, an object of texts")
         return cls(scoring, mark, table or mark, content.get("preprocessing") or "")
 
 
 def rules(
-    dataset: str, features: str, judge: str, *, second: str, versions: str, standardised: bool = True
+    dataset: str,
+    features: str,
+    judge: str,
+    *,
+    second: str,
+    versions: str,
+    standardised: bool = True,
 ) -> dict[str, str]:
     """How images are scored, one field for each choice; arguments as name@digest."""
     return {

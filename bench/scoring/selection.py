@@ -15,15 +15,18 @@ from denoisers.errors import UsageError, listed
 RESULTS = Path("results")  # where names are looked up, unless a folder of results is given
 
 
-def load(words: Sequence[Path], features: str | None = None, say: Say = lambda line: None) -> list[Scored]:
+def load(
+    words: Sequence[Path], features: str | None = None, say: Say = lambda line: None
+) -> list[Scored]:
     """What is to be compared, under names that tell them apart; runs that differ in their seed alone are one.
 
-    words     run folders; folders of runs; names, as tables or --denoiser have them, of runs in results/ or in the
-              folder of results that is another of the words; or such a folder alone, for all that it holds
+    words     run folders; folders of runs; names, as tables or --denoiser have them, of runs in
+              results/ or in the folder of results that is another of the words; or such a folder
+              alone, for all that it holds
     features  the extractor, where images have been scored with several
 
-    Of runs of several protocols those are taken that most of the words have, and of these the ones with most images.
-    Raises UsageError naming what is missing or does not fit.
+    Of runs of several protocols those are taken that most of the words have, and of these the ones
+    with most images. Raises UsageError naming what is missing or does not fit.
     """
     places = [word for word in words if is_results(word)]
     everything = len(words) == len(places) == 1
@@ -32,7 +35,11 @@ def load(words: Sequence[Path], features: str | None = None, say: Say = lambda l
     else:
         place = places[0] if len(places) == 1 else RESULTS
         meant = [candidates(word, place) for word in words if [word] != places]
-    parts = [part for found in alike(scored(meant, features, everything), say, everything) for part in combined(found)]
+    parts = [
+        part
+        for found in alike(scored(meant, features, everything), say, everything)
+        for part in combined(found)
+    ]
     rows = [part.facts | {"seed": ", ".join(map(str, part.seeds))} for part in parts]
     called = names.distinct(rows, [str(part.path) for part in parts])
     return [dataclasses.replace(part, name=name) for part, name in zip(parts, called, strict=True)]
@@ -50,7 +57,10 @@ def direct(folder: Path, found: Iterable[Run]) -> list[Run]:
 
 
 def candidates(word: Path, place: Path) -> list[Run]:
-    """The runs that a word stands for: a folder's, or those below `place` that are called so. Raises UsageError."""
+    """The runs that a word stands for: a folder's, or those below `place` that are called so.
+
+    Raises UsageError.
+    """
     if word.is_dir() and (found := runs.find(word)):
         return direct(word, found) or found
     below = runs.find(place) if place.is_dir() else []
@@ -61,15 +71,26 @@ def candidates(word: Path, place: Path) -> list[Run]:
         raise UsageError(f"no run in {word}: expected run.json in it, or in folders below it")
     known = list(dict.fromkeys(title for titles in named.values() for title in titles[:2]))
     close = difflib.get_close_matches(str(word), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {listed(known) if known else 'none at all'}"
-    raise UsageError(f"{str(word)[:100]!r} is no folder, and no run in {place} is called so; {hint}")
+    hint = (
+        f"did you mean {close[0]!r}?"
+        if close
+        else f"there are {listed(known) if known else 'none at all'}"
+    )
+    raise UsageError(
+        f"{str(word)[:100]!r} is no folder, and no run in {place} is called so; {hint}"
+    )
 
 
 def titles(run: Run) -> list[str]:
     """What a run can be called: its denoiser, that with its weights and options, its folders."""
     try:
         facts = run.read_json("run.json")
-        return [str(facts.get("denoiser", facts.get("name"))), names.describe(facts), run.path.parent.name, run.id]
+        return [
+            str(facts.get("denoiser", facts.get("name"))),
+            names.describe(facts),
+            run.path.parent.name,
+            run.id,
+        ]
     except (UsageError, KeyError, TypeError, AttributeError):  # another's file
         return []
 
@@ -92,7 +113,10 @@ def scored(meant: list[list[Run]], features: str | None, everything: bool) -> li
     """
     whole = []
     for found in meant:
-        once = {run.id: run for run in sorted(found, key=lambda run: (-len(run.path.parts), str(run.path)))}
+        once = {
+            run.id: run
+            for run in sorted(found, key=lambda run: (-len(run.path.parts), str(run.path)))
+        }
         parts, errors = [], []
         for run in once.values():
             try:
@@ -116,16 +140,22 @@ def alike(meant: list[list[Scored]], say: Say, everything: bool) -> list[list[Sc
     if not everything and len(every) == len(meant):
         return meant
     for fits in (same_protocol, same_table):
-        chosen = best([[[part for part in found if fits(part, one)] for found in meant] for one in every])
+        chosen = best(
+            [[[part for part in found if fits(part, one)] for found in meant] for one in every]
+        )
         count = sum(map(bool, chosen))
         if count == len(meant) or (everything and count > 1):
             if (left := len(every) - sum(map(len, chosen))) > 0:
                 one = next(part for found in chosen for part in found)
                 mark = one.metrics["fingerprint"]
-                say(f"compared at {one.num} images, protocol {mark}; {left} other runs are left out")
+                say(
+                    f"compared at {one.num} images, protocol {mark}; {left} other runs are left out"
+                )
             return chosen
     kinds = listed(sorted({f"{part.name}, {part.num} images" for part in every}))
-    raise UsageError(f"no two are scored alike ({kinds or 'nothing is scored'}); run one again as the other was made")
+    raise UsageError(
+        f"no two are scored alike ({kinds or 'nothing is scored'}); run one again as the other was made"
+    )
 
 
 def best(choices: list[list[list[Scored]]]) -> list[list[Scored]]:
@@ -133,7 +163,11 @@ def best(choices: list[list[list[Scored]]]) -> list[list[Scored]]:
 
     def worth(choice: list[list[Scored]]) -> tuple[int, int, str]:
         parts = [part for found in choice for part in found]
-        return sum(map(bool, choice)), parts[0].num, max(str(part.facts.get("started")) for part in parts)
+        return (
+            sum(map(bool, choice)),
+            parts[0].num,
+            max(str(part.facts.get("started")) for part in parts),
+        )
 
     return max(choices, key=worth, default=[])
 
@@ -155,7 +189,9 @@ def combined(found: Sequence[Scored]) -> list[Scored]:
     groups: list[list[Scored]] = []
     for part in found:
         for group in groups:
-            if not compare.generated_otherwise(group[0], part) and part.seeds[0] not in {p.seeds[0] for p in group}:
+            if not compare.generated_otherwise(group[0], part) and part.seeds[0] not in {
+                p.seeds[0] for p in group
+            }:
                 group.append(part)
                 break
         else:

@@ -1,4 +1,7 @@
-"""Errors, intervals and tests: what turns two numbers into a difference. Functions of arrays; knows no scores."""
+"""Errors, intervals and tests: what turns two numbers into a difference.
+
+Functions of arrays; knows no scores.
+"""
 
 import functools
 from typing import NamedTuple
@@ -8,7 +11,8 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 REPLICATES = 500
-SEED = 20261121  # replicate r draws the same rows of any two sets of n images: their difference is then paired
+# Replicate r draws the same rows of any two sets of n images: their difference is then paired.
+SEED = 20261121
 
 
 class Estimate(NamedTuple):
@@ -44,8 +48,8 @@ class Rate(NamedTuple):
 class Statistic(NamedTuple):
     """A number made from n images, and how each of them moves it: the infinitesimal jackknife (Efron 1982, chapter 6).
 
-    influence  float64 (n,), mean 0: to first order, drawing the images again changes the value by the mean influence
-               of those drawn
+    influence  float64 (n,), mean 0: to first order, drawing the images again changes the value by
+               the mean influence of those drawn
     reference  float64 (m,), the same for the reference set; None where that is not a sample
     """
 
@@ -62,7 +66,10 @@ class Statistic(NamedTuple):
     @classmethod
     def left_out(cls, value: float, left_out: np.ndarray, reference: np.ndarray) -> "Statistic":
         """From its values without each image (n,) and without each row of the reference (m,)."""
-        return cls(value, *((len(values) - 1) * (values.mean() - values) for values in (left_out, reference)))
+        return cls(
+            value,
+            *((len(values) - 1) * (values.mean() - values) for values in (left_out, reference)),
+        )
 
     @property
     def stderr(self) -> float:
@@ -78,14 +85,18 @@ class Statistic(NamedTuple):
     def minus(self, other: "Statistic") -> "Statistic":
         """The difference from another; image i of both was made from the same noise, and what they share cancels."""
         if len(self.influence) != len(other.influence):
-            raise ValueError(f"paired sets have as many images; found {len(other.influence)} and {len(self.influence)}")
+            raise ValueError(
+                f"paired sets have as many images; found {len(other.influence)} and {len(self.influence)}"
+            )
         reference = None if self.reference is None else self.reference - other.reference
         return Statistic(self.value - other.value, self.influence - other.influence, reference)
 
     def replicates(self) -> np.ndarray:
         """Bootstrap values, float64 (REPLICATES,), to first order."""
         change = resampled_mean(self.influence)
-        return self.value + (change if self.reference is None else change + resampled_mean(self.reference, stream=1))
+        return self.value + (
+            change if self.reference is None else change + resampled_mean(self.reference, stream=1)
+        )
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> Estimate:
@@ -106,28 +117,35 @@ def counts(n: int, *, stream: int = 0) -> np.ndarray:
     stream  0 for the images scored; others for sets that are resampled independently of them
     """
     generator = np.random.default_rng([SEED, stream, n])
-    return np.stack([np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(REPLICATES)]).astype("f4")
+    return np.stack(
+        [np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(REPLICATES)]
+    ).astype("f4")
 
 
 def resampled_mean(values: np.ndarray, *, stream: int = 0) -> np.ndarray:
     """Mean of (n,) in each replicate: float64 (REPLICATES,)."""
-    return (counts(len(values), stream=stream) @ values.astype(np.float32)).astype(np.float64) / len(values)
+    return (counts(len(values), stream=stream) @ values.astype(np.float32)).astype(
+        np.float64
+    ) / len(values)
 
 
 def basic(value: float, replicates: np.ndarray) -> tuple[float, float]:
     """The 95 % basic (reverse percentile) interval, 2 value - quantile: Davison & Hinkley 1997, equation 5.6.
 
-    Where resampling moves a statistic by a bias, as it raises FID, this interval moves the other way.
+    Where resampling moves a statistic by a bias, as it raises FID, this interval moves the other
+    way.
     """
     low, high = np.quantile(replicates, (0.025, 0.975))
     return float(2 * value - high), float(2 * value - low)
 
 
-def p_value(difference: np.ndarray, mean: np.ndarray, spread: np.ndarray, replicates: int = REPLICATES) -> np.ndarray:
+def p_value(
+    difference: np.ndarray, mean: np.ndarray, spread: np.ndarray, replicates: int = REPLICATES
+) -> np.ndarray:
     """Two-sided p of "no difference" from mean and standard deviation of its bootstrap values, with Student's tail.
 
-    Their bias is taken away, as in `basic`. Counting replicates beyond 0 instead would end at 2 / (replicates + 1),
-    which no correction for many comparisons survives. All arguments broadcast.
+    Their bias is taken away, as in `basic`. Counting replicates beyond 0 instead would end at 2 /
+    (replicates + 1), which no correction for many comparisons survives. All arguments broadcast.
     """
     centre = np.abs(2 * difference - mean)
     certain = np.where(centre > 0, np.inf, 0.0)  # without spread
@@ -135,7 +153,10 @@ def p_value(difference: np.ndarray, mean: np.ndarray, spread: np.ndarray, replic
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p-values (m,) corrected for being m: Holm 1979. Reject at 5 % where the result is below 0.05."""
+    """p-values (m,) corrected for being m: Holm 1979.
+
+    Reject at 5 % where the result is below 0.05.
+    """
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     corrected = np.empty(len(p))

@@ -9,7 +9,8 @@ import pandas as pd
 from bench import report
 from bench.scoring.uncertainty import Estimate, paired_difference
 
-ORACLE = 0.417  # std that 1000 naive steps leave when the denoiser removes exactly the noise; asserted in a test
+# Std that 1000 naive steps leave when the denoiser removes exactly the noise; asserted in a test.
+ORACLE = 0.417
 SLACK = 0.03
 NAIVE = {"K0L": "digits", "A11L": "photographs"}
 H1 = f"H1: 1000 naive steps of a network for all noise levels, trained on {{}}, leave noise of std {ORACLE}"
@@ -36,7 +37,9 @@ class Finding(NamedTuple):
     evidence: str
 
 
-def findings(outcomes: dict[str, Outcome], kid_change: Callable[[str, str], Estimate]) -> list[Finding]:
+def findings(
+    outcomes: dict[str, Outcome], kid_change: Callable[[str, str], Estimate]
+) -> list[Finding]:
     """The hypotheses that these rungs decide. A rung that failed decides nothing."""
     found = [naive_noise(outcomes[name], data) for name, data in NAIVE.items() if name in outcomes]
     if {"A0", "A1"} <= outcomes.keys():
@@ -46,7 +49,9 @@ def findings(outcomes: dict[str, Outcome], kid_change: Callable[[str, str], Esti
         found.append(Finding(H2, change.sign() >= 0, text))
     if {"A12", "A10"} <= outcomes.keys():
         change = kid_change("A12", "A10")
-        found.append(Finding(H7, change.sign() > 0, f"KID x 1e3 changes by {change.interval(1e3, 1)}"))
+        found.append(
+            Finding(H7, change.sign() > 0, f"KID x 1e3 changes by {change.interval(1e3, 1)}")
+        )
     if "A12" in outcomes:
         confidence = outcomes["A12"].scores["confidence"]
         mean = Estimate(confidence["value"], confidence["stderr"])
@@ -57,7 +62,11 @@ def findings(outcomes: dict[str, Outcome], kid_change: Callable[[str, str], Esti
 
 def kids(outcomes: dict[str, Outcome], names: tuple[str, ...]) -> str:
     """KID of some rungs side by side: classifiers are sure of textures too, so confidence is half of it."""
-    found = [f"{name} {1e3 * outcomes[name].scores['kid']['value']:.1f}" for name in names if name in outcomes]
+    found = [
+        f"{name} {1e3 * outcomes[name].scores['kid']['value']:.1f}"
+        for name in names
+        if name in outcomes
+    ]
     return f"KID x 1e3: {', '.join(found)}"
 
 
@@ -79,15 +88,21 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
 
 def confidence_change(outcomes: dict[str, Outcome], first: str, second: str) -> Estimate:
     """Mean change of the confidence from one rung to another, image by image."""
-    return paired_difference(*(outcomes[name].rows["confidence"].to_numpy() for name in (first, second)))
+    return paired_difference(
+        *(outcomes[name].rows["confidence"].to_numpy() for name in (first, second))
+    )
 
 
 def sentence(row: pd.Series) -> str:
     """What one rung did, in words."""
     if isinstance(row["failed"], str):
         return f"- **{row['rung']}** ({row['change']}): failed, {row['failed']}."
-    kid, confidence = (Estimate(row[f"{key}_change"], row[f"{key}_change_stderr"]) for key in ("kid", "confidence"))
-    verdict = {-1: "nearer to digits", 0: "no measurable change", 1: "further from digits"}[kid.sign()]
+    kid, confidence = (
+        Estimate(row[f"{key}_change"], row[f"{key}_change_stderr"]) for key in ("kid", "confidence")
+    )
+    verdict = {-1: "nearer to digits", 0: "no measurable change", 1: "further from digits"}[
+        kid.sign()
+    ]
     return (
         f"- **{row['rung']}** ({row['change']}), against {row['against']}: {verdict}. "
         f"KID x 1e3 by {kid.interval(1e3, 1)}, confidence by {confidence.interval()}."
@@ -104,13 +119,18 @@ def page(frame: pd.DataFrame, found: list[Finding]) -> str:
             "weights": done["weights"].replace("", "-"),
             "N x steps": [f"{row.n:.0f} x {row.steps:.0f}" for row in done.itertuples()],
             "out of band": [f"{share:.0%}" for share in done["out_of_band"]],
-            "KID x 1e3": [f"{1e3 * row.kid:.1f} ± {1e3 * row.kid_stderr:.1f}" for row in done.itertuples()],
+            "KID x 1e3": [
+                f"{1e3 * row.kid:.1f} ± {1e3 * row.kid_stderr:.1f}" for row in done.itertuples()
+            ],
             "confidence": [f"{value:.3f}" for value in done["confidence"]],
             "noise left": [f"{value:.3f}" for value in done["noise_std"]],
         }
     )
     compared = frame[frame["kid_change"].notna() | frame["failed"].notna()]
-    answers = [f"- {item.hypothesis}: **{'yes' if item.holds else 'no'}**. {item.evidence}." for item in found]
+    answers = [
+        f"- {item.hypothesis}: **{'yes' if item.holds else 'no'}**. {item.evidence}."
+        for item in found
+    ]
     parts = [
         "# The ladder: why a restoration network in a diffusion sampler gave no digits",
         "The first images of each rung, from the same noise:",

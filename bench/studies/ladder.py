@@ -1,6 +1,7 @@
 """`bench study ladder`: from the experiment that failed to one that works, one change per rung, the same noise.
 
-Every rung is a run like any other, in `runs/` of the study's folder; the study adds what lies between two of them.
+Every rung is a run like any other, in `runs/` of the study's folder; the study adds what lies
+between two of them.
 """
 
 import dataclasses
@@ -25,7 +26,8 @@ from bench.studies import findings
 from bench.studies.findings import Outcome, confidence_change
 
 SHOWN = 16  # images of each rung in the picture
-OVERHEAD = 1500  # image-steps that take as long as all else of a rung, about, for what is said of the time left
+# Image-steps that take as long as all else of a rung, about, for what is said of the time left.
+OVERHEAD = 1500
 BAND = 50 / 127.5  # the noise that restoration networks are trained on ends here
 LONG = {"num": 64, "steps": 1000, "sampler": "ddpm-beta"}  # the original experiment's chain
 
@@ -57,17 +59,50 @@ LADDER = (
     Rung("A3", "image range [0, 1]", against="A2", coupling="vp", setting=RAW),
     Rung("A4", "x_t divided by sqrt(abar): VE", against="A3", setting=RAW),
     Rung("A5", "estimate of x0 clipped", against="A4"),
-    Rung("A6a", "start in band, mean image", against="A5", setting={"sigma_max": BAND, "start": "mean"}),
-    Rung("A6b", "start in band, Gaussian sample", against="A6a", setting={"sigma_max": BAND, "start": "gaussian"}),
-    Rung("A6c", "start in band, held-out digit", against="A6b", setting={"sigma_max": BAND, "start": "held-out"}),
+    Rung(
+        "A6a",
+        "start in band, mean image",
+        against="A5",
+        setting={"sigma_max": BAND, "start": "mean"},
+    ),
+    Rung(
+        "A6b",
+        "start in band, Gaussian sample",
+        against="A6a",
+        setting={"sigma_max": BAND, "start": "gaussian"},
+    ),
+    Rung(
+        "A6c",
+        "start in band, held-out digit",
+        against="A6b",
+        setting={"sigma_max": BAND, "start": "held-out"},
+    ),
     Rung("A11", "photographs, all noise levels, L2", weights="gray-all", against="A5"),
     Rung("A12", "digits instead of photographs", weights="mnist-all", against="A11"),
     Rung("A10", "L1 instead of L2", weights="mnist-all-l1", against="A12"),
     Rung("K4", "A12 without clipping", weights="mnist-all", against="A12", setting=RAW),
-    Rung("K3", "and x_t instead of VE", weights="mnist-all", against="K4", coupling="vp", setting=RAW),
-    Rung("K2", "and range [-1, 1]", weights="mnist-all", against="K3", coupling="scaled", setting=RAW),
-    Rung("K1", "and residual by its own std", weights="mnist-all", against="K2", coupling="normalised", setting=RAW),
-    Rung("K0", "and residual as it is: naive", weights="mnist-all", against="K1", coupling="naive", setting=RAW),
+    Rung(
+        "K3", "and x_t instead of VE", weights="mnist-all", against="K4", coupling="vp", setting=RAW
+    ),
+    Rung(
+        "K2", "and range [-1, 1]", weights="mnist-all", against="K3", coupling="scaled", setting=RAW
+    ),
+    Rung(
+        "K1",
+        "and residual by its own std",
+        weights="mnist-all",
+        against="K2",
+        coupling="normalised",
+        setting=RAW,
+    ),
+    Rung(
+        "K0",
+        "and residual as it is: naive",
+        weights="mnist-all",
+        against="K1",
+        coupling="naive",
+        setting=RAW,
+    ),
     Rung("R", "the U-Net", denoiser="unet", against="A12"),
     Rung("W", "Gaussian model (Wiener filter)", denoiser="gaussian", against="A12"),
     Rung("A0L", "A0, 1000 steps", coupling="naive", setting=RAW | LONG),
@@ -92,7 +127,13 @@ def ladder(
 
     num  images of each rung, except those of 1000 steps, which have 64
     """
-    options = {"seed": seed, "dataset_name": dataset, "data_dir": data_dir, "device": device, "dtype_name": dtype}
+    options = {
+        "seed": seed,
+        "dataset_name": dataset,
+        "data_dir": data_dir,
+        "device": device,
+        "dtype_name": dtype,
+    }
 
     def setting(rung: Rung) -> SamplingPlan:
         return SamplingPlan(**{"num": num, "steps": 50, **rung.setting})
@@ -100,12 +141,16 @@ def ladder(
     def resolve(rung: Rung) -> experiment.Plan:
         given = {} if rung.coupling is None else {"coupling": rung.coupling}
         place = {"out": out / "runs", "within": out.parent}
-        return experiment.resolve(rung.denoiser, setting(rung), weights=rung.weights, options=given, **options, **place)
+        return experiment.resolve(
+            rung.denoiser, setting(rung), weights=rung.weights, options=given, **options, **place
+        )
 
     # What is wrong with the options is said before anything is written; the rung that has most to ask of them asks.
     resolve(next(rung for rung in LADDER if rung.setting.get("start") == "held-out"))
     study = Run(out, out.parent)
-    study.write_json("study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset})
+    study.write_json(
+        "study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset}
+    )
     outcomes, failures = {}, {}
     work = [OVERHEAD + setting(rung).num * setting(rung).steps for rung in LADDER]
     for place, rung in enumerate(LADDER):
@@ -120,7 +165,9 @@ def ladder(
 
     @functools.cache
     def kid_change(first: str, second: str) -> Estimate:
-        before, after = (fid_kid.kid(reference.kid, outcomes[name].features) for name in (first, second))
+        before, after = (
+            fid_kid.kid(reference.kid, outcomes[name].features) for name in (first, second)
+        )
         return after.minus(before).estimate
 
     frame = table(outcomes, failures, kid_change)
@@ -142,7 +189,9 @@ def read(run: Run, plan: experiment.Plan) -> Outcome:
 
 
 def table(
-    outcomes: dict[str, Outcome], failures: dict[str, str], kid_change: Callable[[str, str], Estimate]
+    outcomes: dict[str, Outcome],
+    failures: dict[str, str],
+    kid_change: Callable[[str, str], Estimate],
 ) -> pd.DataFrame:
     """One row per rung: its numbers, and how they differ from those of the rung it is compared with."""
     rows = []
@@ -164,11 +213,18 @@ def table(
                 kid = kid_change(rung.against, rung.name)
                 confidence = confidence_change(outcomes, rung.against, rung.name)
                 row |= {"kid_change": kid.value, "kid_change_stderr": kid.stderr}
-                row |= {"confidence_change": confidence.value, "confidence_change_stderr": confidence.stderr}
+                row |= {
+                    "confidence_change": confidence.value,
+                    "confidence_change_stderr": confidence.stderr,
+                }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def strips(outcomes: dict[str, Outcome]) -> list[tuple[str, np.ndarray]]:
     """Label and first images of each rung, in the order of the ladder."""
-    return [(f"{rung.name} {rung.change}", outcomes[rung.name].images) for rung in LADDER if rung.name in outcomes]
+    return [
+        (f"{rung.name} {rung.change}", outcomes[rung.name].images)
+        for rung in LADDER
+        if rung.name in outcomes
+    ]

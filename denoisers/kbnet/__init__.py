@@ -16,7 +16,10 @@ FOLDER = Path(__file__).parent
 
 
 def load(
-    weights: str | None = None, coupling: str = "ve", sigma_255: str | None = None, size: str | None = None
+    weights: str | None = None,
+    coupling: str = "ve",
+    sigma_255: str | None = None,
+    size: str | None = None,
 ) -> ResidualDenoiser:
     """A KBNet with the weights of a card or file; None for `gray-blind50`, natural photographs, sigma up to 50/255.
 
@@ -46,7 +49,10 @@ def load(
 
 
 def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
-    """The arguments of KBNet that its parameters were made with. Raises UsageError for another network's parameters."""
+    """The arguments of KBNet that its parameters were made with.
+
+    Raises UsageError for another network's parameters.
+    """
 
     def blocks(prefix: str) -> int:
         return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})

@@ -1,7 +1,7 @@
 """KBNet_s: an image-restoration U-Net whose blocks mix learned kernel bases at every pixel.
 
-Zhang et al. 2023, "KBNet: Kernel Basis Network for Image Restoration" (arXiv 2303.02881). Parameters are named and
-shaped as in the authors' checkpoints, so that those load.
+Zhang et al. 2023, "KBNet: Kernel Basis Network for Image Restoration" (arXiv 2303.02881).
+Parameters are named and shaped as in the authors' checkpoints, so that those load.
 """
 
 import itertools
@@ -12,12 +12,15 @@ from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 # Without a gradient to keep:
-TILE = 1 << 19  # values held at once by each thread of a CPU: 2 MB in float32, which stay in its caches
+# Values held at once by each thread of a CPU: 2 MB in float32, which stay in its caches.
+TILE = 1 << 19
 PART = 1 << 19  # values between two layers of a CPU, as whole images: 2 MB in float32
 LARGE_TILE = 1 << 27  # values held at once by an accelerator, which wants few and large operations
-RUN = 256  # pixels that should lie side by side on a CPU, from one row of as many images as that takes
+# Pixels that should lie side by side on a CPU, from one row of as many images as that takes.
+RUN = 256
 FEW = 8  # channels below which adding one after the other is faster than a sum over them
-BLOCK = 256  # channels out of each of the products into which a 1x1 convolution to very many channels is cut
+# Channels out of each of the products into which a 1x1 convolution to very many channels is cut.
+BLOCK = 256
 WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices
 
 
@@ -30,9 +33,10 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     bias       (1, N, C)
     returns    (B, C, H, W), channels last
 
-    A convolution is linear in its kernel, so all bases filter the image and their results are mixed: no kernel is ever
-    made. With a gradient to keep, all at once, N times the size of `x`. Without, for some groups of channels of some
-    pixels at a time, so few that they are used up before they leave the cache.
+    A convolution is linear in its kernel, so all bases filter the image and their results are
+    mixed: no kernel is ever made. With a gradient to keep, all at once, N times the size of `x`.
+    Without, for some groups of channels of some pixels at a time, so few that they are used up
+    before they leave the cache.
     """
     batch, c, h = x.shape[:3]
     n, inputs = attention.shape[1], weight.shape[2] // (9 * c)
@@ -41,7 +45,10 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     offset = bias[0].t().to(x.dtype)
     # Rows, columns, images, channels: a tile turns into planes (C, rows, columns, images) by one transposition, and
     # what lies side by side in them is long even where images are small.
-    image, shares = F.pad(x.permute(2, 3, 0, 1), (0, 0, 0, 0, 1, 1, 1, 1)), attention.permute(2, 3, 0, 1).to(x.dtype)
+    image, shares = (
+        F.pad(x.permute(2, 3, 0, 1), (0, 0, 0, 0, 1, 1, 1, 1)),
+        attention.permute(2, 3, 0, 1).to(x.dtype),
+    )
     out = torch.empty_like(x, memory_format=torch.channels_last)
     mixed = out.permute(2, 3, 0, 1)
 
@@ -62,7 +69,11 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
                 answers = filter_and_mix(bases, windows, share)
             else:
                 answers = mixture[: c * share.shape[1]].view(c, -1)
-                pieces = bases.split(together), windows.split(together), answers.split(together * inputs)
+                pieces = (
+                    bases.split(together),
+                    windows.split(together),
+                    answers.split(together * inputs),
+                )
                 for base, window, answer in zip(*pieces, strict=True):
                     filter_and_mix(base, window, share, room, out=answer)
             mixed[tile] = answers.addmm_(offset, share).t().contiguous().view(mixed[tile].shape)
@@ -78,20 +89,29 @@ def tile_size(x: Tensor, groups: int, values: int) -> tuple[int, int, int]:
     if x.device.type == "cpu":
         threads = torch.get_num_threads()
         # Threads share out a product of many small matrices better than a single one.
-        capacity, together, images = TILE * threads, min(groups, 2 * threads), min(batch, max(1, RUN // width))
+        capacity, together, images = (
+            TILE * threads,
+            min(groups, 2 * threads),
+            min(batch, max(1, RUN // width)),
+        )
     lines = min(height, max(1, capacity // (values * together * width * images)))
     return images, lines, min(groups, max(together, capacity // (values * width * lines * images)))
 
 
 def filter_and_mix(
-    bases: Tensor, windows: Tensor, share: Tensor, room: Tensor | None = None, out: Tensor | None = None
+    bases: Tensor,
+    windows: Tensor,
+    share: Tensor,
+    room: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Answers of all bases, mixed.
 
     bases    (groups, outputs, N, inputs * 9)
     windows  (groups, inputs, 3, 3, ...), the last dimensions together being the pixels
     share    (N, pixels)
-    room     values to work in, where no gradient is kept: new memory for each call can cost as much as its use
+    room     values to work in, where no gradient is kept: new memory for each call can cost as much
+             as its use
     returns  (groups * outputs, pixels), in `out` if given
     """
     kernels, pixels, filtered = bases.flatten(1, 2), share.shape[1], None
@@ -99,7 +119,9 @@ def filter_and_mix(
         size = kernels.shape[:2].numel() * pixels
         filtered = room[:size].view(len(kernels), -1, pixels)
         windows = room[size : size + windows.numel()].view(windows.shape).copy_(windows)
-    filtered = torch.bmm(kernels, windows.reshape(len(kernels), -1, pixels), out=filtered).view(-1, *share.shape)
+    filtered = torch.bmm(kernels, windows.reshape(len(kernels), -1, pixels), out=filtered).view(
+        -1, *share.shape
+    )
     return torch.sum(torch.mul(filtered, share, out=spent(filtered)), 1, out=out)
 
 
@@ -111,7 +133,8 @@ def spent(x: Tensor) -> Tensor | None:
 class PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution; of many channels, where converting the weights costs more than using them, by `F.linear`.
 
-    To very many channels on a CPU, by blocks: threads share out several products better than a single one of few rows.
+    To very many channels on a CPU, by blocks: threads share out several products better than a
+    single one of few rows.
     """
 
     def __init__(self, inputs: int, outputs: int, **options: bool) -> None:
@@ -134,8 +157,8 @@ class PointwiseConv2d(nn.Conv2d):
 class GroupedConv2d(nn.Conv2d):
     """A 5x5 convolution in groups of 4 channels.
 
-    Without gradient two groups are taken as one of 8 channels, half of whose weights are zero: twice the products, but
-    CPU kernels made for vectors of 8 take them.
+    Without gradient two groups are taken as one of 8 channels, half of whose weights are zero:
+    twice the products, but CPU kernels made for vectors of 8 take them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -146,14 +169,21 @@ class GroupedConv2d(nn.Conv2d):
             return super().forward(x)
         reach = min(2, max(x.shape[2:]) - 1)  # beyond it lies only padding
         side = 2 * reach + 1
-        weight = self.weight.view(-1, 2, 4, 4, 5, 5)[..., 2 - reach : 3 + reach, 2 - reach : 3 + reach]
+        weight = self.weight.view(-1, 2, 4, 4, 5, 5)[
+            ..., 2 - reach : 3 + reach, 2 - reach : 3 + reach
+        ]
         pairs = weight.new_zeros(self.groups // 2, 2, 4, 2, 4, side, side)
         pairs.diagonal(dim1=1, dim2=3).copy_(weight.permute(0, 2, 3, 4, 5, 1))
-        return F.conv2d(x, pairs.view(-1, 8, side, side), self.bias, padding=reach, groups=self.groups // 2)
+        return F.conv2d(
+            x, pairs.view(-1, 8, side, side), self.bias, padding=reach, groups=self.groups // 2
+        )
 
 
 class ReducingConv2d(nn.Conv2d):
-    """A 3x3 convolution with as many groups as outputs. Without gradient, depthwise and added up, which is faster."""
+    """A 3x3 convolution with as many groups as outputs.
+
+    Without gradient, depthwise and added up, which is faster.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, padding=1, groups=outputs)
@@ -189,7 +219,13 @@ class KBBlock(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, bases: int = 32, group: int = 4, ffn_scale: float = 2, lightweight: bool = False
+        self,
+        channels: int,
+        *,
+        bases: int = 32,
+        group: int = 4,
+        ffn_scale: float = 2,
+        lightweight: bool = False,
     ) -> None:
         super().__init__()
         c, wide, gated = channels, int(ffn_scale * channels), min(channels, 32)
@@ -198,14 +234,25 @@ class KBBlock(nn.Module):
         self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), PointwiseConv2d(c, c))
         self.conv11 = nn.Sequential(PointwiseConv2d(c, c), local)
         self.conv1, self.conv21 = PointwiseConv2d(c, c), nn.Conv2d(c, c, 3, padding=1, groups=c)
-        self.conv2 = nn.Sequential(ReducingConv2d(c, gated), SimpleGate(), PointwiseConv2d(gated // 2, bases))
+        self.conv2 = nn.Sequential(
+            ReducingConv2d(c, gated), SimpleGate(), PointwiseConv2d(gated // 2, bases)
+        )
         self.conv211 = PointwiseConv2d(c, bases)
-        self.w, self.b = nn.Parameter(torch.empty(1, bases, c * group * 9)), nn.Parameter(torch.empty(1, bases, c))
+        self.w, self.b = (
+            nn.Parameter(torch.empty(1, bases, c * group * 9)),
+            nn.Parameter(torch.empty(1, bases, c)),
+        )
         self.attgamma = nn.Parameter(torch.full((1, bases, 1, 1), 0.01))
-        self.ga1, self.beta, self.gamma = (nn.Parameter(torch.full((1, c, 1, 1), 0.01)) for _ in range(3))
+        self.ga1, self.beta, self.gamma = (
+            nn.Parameter(torch.full((1, c, 1, 1), 0.01)) for _ in range(3)
+        )
         self.conv3 = PointwiseConv2d(c, c)
         self.norm2 = LayerNorm2d(c)
-        self.conv4, self.gate, self.conv5 = PointwiseConv2d(c, wide), SimpleGate(), PointwiseConv2d(wide // 2, c)
+        self.conv4, self.gate, self.conv5 = (
+            PointwiseConv2d(c, wide),
+            SimpleGate(),
+            PointwiseConv2d(wide // 2, c),
+        )
         # As nn.Conv2d would draw the kernels of a convolution with this fan-in.
         bound = (9 * group) ** -0.5
         nn.init.uniform_(self.w, -bound, bound)
@@ -213,7 +260,9 @@ class KBBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.addcmul(x, self.beta, self.conv3(self.fuse(self.norm1(x))))
-        return torch.addcmul(y, self.gamma, self.conv5(self.gate(self.conv4(self.norm2(y)))), out=spent(y))
+        return torch.addcmul(
+            y, self.gamma, self.conv5(self.gate(self.conv4(self.norm2(y)))), out=spent(y)
+        )
 
     def fuse(self, n: Tensor) -> Tensor:
         """The product of the three branches: attention, grouped convolution, channel gate."""
@@ -228,8 +277,8 @@ class KBBlock(nn.Module):
 class KBNet(nn.Module):
     """f(noisy) -> clean: image (B, channels, H, W) in [0, 1] plus noise, any H and W; told no noise level, not clipped.
 
-    The defaults are KBNet_s for grey images, 142 M parameters. H and W are padded with zeros to multiples of
-    2 ** len(encoder), as the authors do.
+    The defaults are KBNet_s for grey images, 142 M parameters. H and W are padded with zeros to
+    multiples of 2 ** len(encoder), as the authors do.
     """
 
     def __init__(
@@ -253,12 +302,15 @@ class KBNet(nn.Module):
 
         self.multiple = 2 ** len(encoder)
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
-        self.encoders = nn.ModuleList(stage(c, blocks) for c, blocks in zip(widths, encoder, strict=False))
+        self.encoders = nn.ModuleList(
+            stage(c, blocks) for c, blocks in zip(widths, encoder, strict=False)
+        )
         self.downs = nn.ModuleList(nn.Conv2d(above, below, 2, stride=2) for above, below in lower)
         self.middle_blks = stage(widths[-1], middle)
         self.ups = nn.ModuleList(rise(above, below) for above, below in reversed(lower))
         self.decoders = nn.ModuleList(
-            stage(above, blocks) for (above, _), blocks in zip(reversed(lower), decoder, strict=True)
+            stage(above, blocks)
+            for (above, _), blocks in zip(reversed(lower), decoder, strict=True)
         )
         self.ending = nn.Conv2d(width, channels, 3, padding=1)
 

@@ -12,13 +12,15 @@ from denoisers.kbnet.net import KBNet
 # What two CPU cores can train, 0.8 M parameters: half of the time goes into the blocks of full size, where few bases
 # are the largest saving.
 MINI = {"width": 16, "encoder": (1, 1, 1), "middle": 4, "decoder": (1, 1, 1), "bases": 4}
-SIGNAL = 0.25  # standard deviation of natural images and of digits, roughly, with grey levels in [0, 1]
+# Standard deviation of natural images and of digits, roughly, with grey levels in [0, 1].
+SIGNAL = 0.25
 
 
 def sample_sigma(batch: int, band: tuple[float, float], generator: torch.Generator) -> Tensor:
     """Noise levels of one batch on [0, 1], stratified, float32 (B,).
 
-    Uniform over a band from 0, as blind restoration networks are trained; any other as generative ones are.
+    Uniform over a band from 0, as blind restoration networks are trained; any other as generative
+    ones are.
     """
     low, high = band
     if low not in (0, high):
@@ -39,12 +41,15 @@ def augmented(images: Tensor, patch: int, generator: torch.Generator) -> Tensor:
     return torch.stack(patches)
 
 
-def restoration(band: tuple[float, float], norm: Literal["l1", "l2"], patch: int | None) -> training.Objective:
+def restoration(
+    band: tuple[float, float], norm: Literal["l1", "l2"], patch: int | None
+) -> training.Objective:
     """Mean |f(x) - x0| or (f(x) - x0)^2 with x = x0 + sigma eps, for images uint8 or float in [0, 1].
 
-    Over a wide band the plain mean is the error at the largest sigma. There each level is weighted so that it counts
-    by its share of what could be known: with 1 / sigma^2 + 1 / SIGNAL^2 (Karras et al. 2022, table 1) for l2, with
-    the root of that for l1. A single level or a band from 0 has no weights, as restoration networks are trained.
+    Over a wide band the plain mean is the error at the largest sigma. There each level is weighted
+    so that it counts by its share of what could be known: with 1 / sigma^2 + 1 / SIGNAL^2 (Karras
+    et al. 2022, table 1) for l2, with the root of that for l1. A single level or a band from 0 has
+    no weights, as restoration networks are trained.
     """
     weighted = 0 < band[0] < band[1]
 
@@ -59,9 +64,17 @@ def restoration(band: tuple[float, float], norm: Literal["l1", "l2"], patch: int
 
     def loss(net: nn.Module, x: Tensor, x0: Tensor, weight: Tensor) -> Tensor:
         error = net(x).float() - x0
-        return (weight.sqrt() * error.abs()).mean() if norm == "l1" else (weight * error.square()).mean()
+        return (
+            (weight.sqrt() * error.abs()).mean()
+            if norm == "l1"
+            else (weight * error.square()).mean()
+        )
 
-    settings = {"loss": norm, "noise": f"std {band[0]:g} to {band[1]:g} on [0, 1]", "patch": patch or "none"}
+    settings = {
+        "loss": norm,
+        "noise": f"std {band[0]:g} to {band[1]:g} on [0, 1]",
+        "patch": patch or "none",
+    }
     return training.Objective(noised, loss, settings)
 
 
@@ -80,6 +93,9 @@ def train(
     band   lowest and highest noise level on [0, 1]; equal for a network of one level
     patch  side of the random patches, flipped and turned; None for whole images as they are
     """
-    rates = {"lr": 2e-3, "muon_lr": 2e-3}  # the scales of the branches begin at 0.01 and have to rise
+    # The scales of the branches begin at 0.01 and have to rise.
+    rates = {"lr": 2e-3, "muon_lr": 2e-3}
     options = {"batch_size": 32} | rates | options
-    return training.fit(lambda: KBNet(**size), [images], restoration(band, norm, patch), checkpoint, **options)
+    return training.fit(
+        lambda: KBNet(**size), [images], restoration(band, norm, patch), checkpoint, **options
+    )

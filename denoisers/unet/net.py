@@ -30,7 +30,11 @@ class ResBlock(nn.Module):
         self.time = nn.Linear(time_width, 2 * out_channels)
         self.norm2 = nn.GroupNorm(8, out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+        self.shortcut = (
+            nn.Conv2d(in_channels, out_channels, 1)
+            if in_channels != out_channels
+            else nn.Identity()
+        )
         nn.init.zeros_(self.conv2.weight)  # every block starts as its shortcut
         nn.init.zeros_(self.conv2.bias)
 
@@ -55,7 +59,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = rearrange(self.qkv(self.norm(x)), "b c h w -> b (h w) c")
-        query, key, value = rearrange(qkv, "b pixels (part heads c) -> part b heads pixels c", part=3, heads=self.heads)
+        query, key, value = rearrange(
+            qkv, "b pixels (part heads c) -> part b heads pixels c", part=3, heads=self.heads
+        )
         # For 16 pixels two plain products are faster on a CPU than scaled_dot_product_attention, most of all backward.
         weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
         mixed = weights.to(value.dtype) @ value  # under autocast softmax returns float32
@@ -66,10 +72,14 @@ class Attention(nn.Module):
 class Level(nn.Module):
     """Residual blocks at one resolution, with attention after the last where it is asked for."""
 
-    def __init__(self, in_channels: int, out_channels: int, time_width: int, blocks: int, attention: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, time_width: int, blocks: int, attention: bool
+    ) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * blocks
-        self.blocks = nn.ModuleList(ResBlock(i, o, time_width) for i, o in itertools.pairwise(widths))
+        self.blocks = nn.ModuleList(
+            ResBlock(i, o, time_width) for i, o in itertools.pairwise(widths)
+        )
         self.attention = Attention(out_channels) if attention else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -85,12 +95,14 @@ class UNet(nn.Module):
     t    float32 (B,), 0-based step of the linear 1000-step chain, fractions allowed
     returns float32 (B, 1, H, W), the estimate of eps
 
-    The output is sqrt(1 - abar_t) x_t + sqrt(abar_t) v, where v comes from the convolutions (the v of Salimans & Ho
-    2022, arXiv 2202.00512). At t = 1000 eps equals x_t up to 1 part in 157, and a network that had to copy its input
-    to that precision would lose it again to bfloat16; the skip, kept in float32, costs nothing and needs no copying.
+    The output is sqrt(1 - abar_t) x_t + sqrt(abar_t) v, where v comes from the convolutions (the v
+    of Salimans & Ho 2022, arXiv 2202.00512). At t = 1000 eps equals x_t up to 1 part in 157, and a
+    network that had to copy its input to that precision would lose it again to bfloat16; the skip,
+    kept in float32, costs nothing and needs no copying.
 
-    The convolutions work on patches of 2x2 pixels (16x16 with 4 channels for a digit), then at half and a quarter of
-    that: on a CPU wide layers on small maps run several times faster than narrow ones on large maps.
+    The convolutions work on patches of 2x2 pixels (16x16 with 4 channels for a digit), then at half
+    and a quarter of that: on a CPU wide layers on small maps run several times faster than narrow
+    ones on large maps.
     """
 
     def __init__(
@@ -104,7 +116,9 @@ class UNet(nn.Module):
         super().__init__()
         self.patch, self.time_width = patch, 4 * channels
         width = self.time_width
-        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.time = nn.Sequential(
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
         widths = [channels * m for m in multipliers]
         self.conv_in = nn.Conv2d(patch**2, channels, 3, padding=1)
         before, lowest = [channels, *widths[:-1]], widths[-1]

@@ -15,8 +15,11 @@ def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
     (x0,) = batch
     sigma = training.sample_sigma(len(x0), draws.host)
     eps = torch.randn(x0.shape, generator=draws.device, device=x0.device)
-    levels = torch.stack([schedule.sigma_to_t(sigma, training.CHAIN), schedule.vp_scale(sigma), sigma]).float()
-    t, scale, sigma = levels.to(x0.device, non_blocking=x0.is_cuda)  # a GPU is still at the step before
+    levels = torch.stack(
+        [schedule.sigma_to_t(sigma, training.CHAIN), schedule.vp_scale(sigma), sigma]
+    ).float()
+    # A GPU is still at the step before.
+    t, scale, sigma = levels.to(x0.device, non_blocking=x0.is_cuda)
     scale, sigma = scale[:, None, None, None], sigma[:, None, None, None]
     return [scale * (x0 + sigma * eps), t, eps, scale]
 

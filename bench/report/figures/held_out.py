@@ -1,7 +1,8 @@
 """What plots show of the data set itself, where it is on this machine: nothing is downloaded for a report.
 
-The points are kept as CSV beside the figures drawn from them, and made again only when a run has changed: most reports
-need neither the data set nor torch, whose imports therefore wait inside the functions.
+The points are kept as CSV beside the figures drawn from them, and made again only when a run has
+changed: most reports need neither the data set nor torch, whose imports therefore wait inside the
+functions.
 """
 
 from pathlib import Path
@@ -37,7 +38,10 @@ def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
     from bench.scoring.nearest import Index
     from bench.scoring.reference import flat
 
-    d1 = Index.of(flat(digits.train)).nearest(flat(digits.held_out[:DISTANCES]), 1).distance[:, 0] / 255
+    d1 = (
+        Index.of(flat(digits.train)).nearest(flat(digits.held_out[:DISTANCES]), 1).distance[:, 0]
+        / 255
+    )
     write(path, pd.DataFrame({"dataset": named, "d1": d1}))
     return d1
 
@@ -45,10 +49,12 @@ def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
 def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     """A map of held-out digits and of samples of the first entries: columns set, digit, x, y; kept in `path`.
 
-    t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for samples. None where the data set of `entries`
-    is not here, or no entry has images.
+    t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for samples. None where the
+    data set of `entries` is not here, or no entry has images.
     """
-    shown = [(entry, entry.kept.images) for entry in entries[:MAPPED] if entry.kept.images is not None]
+    shown = [
+        (entry, entry.kept.images) for entry in entries[:MAPPED] if entry.kept.images is not None
+    ]
     newest = max((entry.run.path.stat().st_mtime for entry, _ in shown), default=0)
     kept = read(path, ("digit", "x", "y"), ("set",))
     names = {REAL, *(entry.name for entry, _ in shown)}

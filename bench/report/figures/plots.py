@@ -15,7 +15,18 @@ from markupsafe import Markup
 
 from bench import files, folders, names
 from bench.report.figures import held_out
-from bench.report.figures.style import COLOURS, INK, MARGINS, SIZE, Axes, Axis, Figure, export, inline, ours
+from bench.report.figures.style import (
+    COLOURS,
+    INK,
+    MARGINS,
+    SIZE,
+    Axes,
+    Axis,
+    Figure,
+    export,
+    inline,
+    ours,
+)
 from bench.report.results import damage, rows
 from bench.report.results.damage import Absent
 from bench.report.results.entries import Group, in_order
@@ -89,11 +100,15 @@ def draw(
     if not groups:
         return found
     shown = in_order(groups[0])
-    colours = {entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)}
+    colours = {
+        entry.name: COLOURS[min(place, len(COLOURS) - 1)] for place, entry in enumerate(shown)
+    }
     kept = (target or folder) / "figures"
     if kept.is_symlink():  # of others', perhaps, and leading out of the folder: see denoisers.files
         if absent is not None:
-            absent.append(damage.line("figures", "is a link, which is not followed: no figures are drawn"))
+            absent.append(
+                damage.line("figures", "is a link, which is not followed: no figures are drawn")
+            )
         return found
     take_over(folder / "figures", kept)
     source = Source(gauged(folder) if curves is None else curves, kept)
@@ -117,7 +132,8 @@ def take_over(before: Path, kept: Path) -> None:
             content = reading.content(path)
             if not os.path.lexists(kept / path.name):
                 files.write(kept / path.name, lambda file, content=content: file.write(content))
-                shutil.copystat(path, kept / path.name)  # its time, as points older than a run are made again
+                # Its time, as points older than a run are made again.
+                shutil.copystat(path, kept / path.name)
 
 
 def plain_ticks(axis: Axis) -> None:
@@ -145,7 +161,11 @@ def quality_and_cost(axes: Axes, source: Source, group: Group, colours: dict[str
         where = {"textcoords": "offset points", "va": "center", "fontsize": 6}
         right = cost > middle  # so that no name runs over the edge
         axes.annotate(
-            label(title), (cost, 1e3 * kid.value), (-5 if right else 5, 0), ha="right" if right else "left", **where
+            label(title),
+            (cost, 1e3 * kid.value),
+            (-5 if right else 5, 0),
+            ha="right" if right else "left",
+            **where,
         )
     others = [(cost, 1e3 * kid.value) for _, cost, kid in shown[LABELLED:]]
     if others:
@@ -167,12 +187,27 @@ def error_and_noise(axes: Axes, source: Source, group: Group, colours: dict[str,
         return False
     free = iter(colour for colour in COLOURS if colour not in colours.values())
     for name, frame, same in called(curves, group)[:LABELLED]:
-        style = {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if name in BOUNDS else {}
+        style = (
+            {"color": INK, "linestyle": BOUNDS[name], "linewidth": 0.8} if name in BOUNDS else {}
+        )
         colour = {} if style else {"color": colours[same[0]] if same else next(free, COLOURS[-1])}
         (line,) = axes.loglog(frame["sigma"], frame["mse"], label=label(name), **style, **colour)
         outside = frame[frame["out_of_band"]]
-        axes.plot(outside["sigma"], outside["mse"], "o", markersize=3, fillstyle="none", color=line.get_color())
-    axes.axhline(curves[0].frame["mse_mean"].iloc[0], color=INK, linewidth=0.6, linestyle=":", label="mean image")
+        axes.plot(
+            outside["sigma"],
+            outside["mse"],
+            "o",
+            markersize=3,
+            fillstyle="none",
+            color=line.get_color(),
+        )
+    axes.axhline(
+        curves[0].frame["mse_mean"].iloc[0],
+        color=INK,
+        linewidth=0.6,
+        linestyle=":",
+        label="mean image",
+    )
     axes.set(xlabel="σ, images in [−1, 1]", ylabel="squared error per pixel")
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
@@ -188,7 +223,11 @@ def called(curves: list[Curve], group: Group) -> list[tuple[str, pd.DataFrame, l
     alone = names.distinct([curve._asdict() for curve in curves])
     found = []
     for name, curve in zip(alone, curves, strict=True):
-        same = [entry for entry in in_order(group) if entry.is_run and names.describe(entry.facts) == curve.name]
+        same = [
+            entry
+            for entry in in_order(group)
+            if entry.is_run and names.describe(entry.facts) == curve.name
+        ]
         rows = [entry.name for entry in same if curve.weights in ("", entry.facts.get("weights"))]
         found.append((rows[0] if len(rows) == 1 else name, curve.frame, rows))
     return found
@@ -197,13 +236,18 @@ def called(curves: list[Curve], group: Group) -> list[tuple[str, pd.DataFrame, l
 def gauged(folder: Path, absent: list[Absent] | None = None) -> list[Curve]:
     """Every denoiser that `bench gauge --out` measured into `folder` or one below it, all on the same digits.
 
-    On those that most of the uppermost curves are of; a denoiser that was measured on them twice is shown once.
+    On those that most of the uppermost curves are of; a denoiser that was measured on them twice is
+    shown once.
 
     absent  takes a line for each file that cannot be read
     """
     found: list[tuple[int, str, Curve]] = []
     said = [] if absent is None else absent
-    paths = [path for path in folders.files(folder) if path.parent.name == "gauge" and path.suffix == ".csv"]
+    paths = [
+        path
+        for path in folders.files(folder)
+        if path.parent.name == "gauge" and path.suffix == ".csv"
+    ]
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         with damage.noted(said, path.relative_to(folder).as_posix(), folder):
             found.append((len(path.parts), *read_curve(path)))
@@ -237,7 +281,11 @@ def distances(axes: Axes, source: Source, group: Group, colours: dict[str, str])
     widest = max(d1.max() for d1 in (*sets.values(), *([] if usual is None else [usual])))
     bins, peaks = np.linspace(0, widest + 0.5, 80), []
     if usual is not None:
-        peaks.append(axes.hist(usual, bins, density=True, color=INK, alpha=0.2, label="held-out digits")[0].max())
+        peaks.append(
+            axes.hist(usual, bins, density=True, color=INK, alpha=0.2, label="held-out digits")[
+                0
+            ].max()
+        )
     for title, d1 in sets.items():
         style = {"histtype": "step", "color": colours[title], "label": label(title)}
         peaks.append(axes.hist(d1, bins, density=True, **style)[0].max())
@@ -247,7 +295,9 @@ def distances(axes: Axes, source: Source, group: Group, colours: dict[str, str])
             axes.axvline(median.value, color=INK, linewidth=0.6, linestyle=":")
             where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
             text = "copies" if name == "copies" else name.removeprefix("copies_").replace("_", " ")
-            axes.annotate(text, (median.value, 0.99), (1.5, 0), rotation=90, va="top", fontsize=5.5, **where)
+            axes.annotate(
+                text, (median.value, 0.99), (1.5, 0), rotation=90, va="top", fontsize=5.5, **where
+            )
     top = 1.6 * sorted(peaks)[-2:][0]  # exact copies are a spike: the rest is what there is to see
     axes.set(xlabel="d1, distance to the nearest training digit", ylabel="density", ylim=(0, top))
     axes.legend()
@@ -260,13 +310,19 @@ def embedding(axes: Axes, source: Source, group: Group, colours: dict[str, str])
     if found is None:
         return False
     digits = found[found["set"] == held_out.REAL]
-    axes.scatter(digits["x"], digits["y"], s=2, color=INK, alpha=0.3, linewidths=0, label=held_out.REAL)
+    axes.scatter(
+        digits["x"], digits["y"], s=2, color=INK, alpha=0.3, linewidths=0, label=held_out.REAL
+    )
     for title, points in found[found["digit"] < 0].groupby("set", sort=False):
         colour = colours.get(title, COLOURS[-1])
-        axes.scatter(points["x"], points["y"], s=4, color=colour, alpha=0.8, linewidths=0, label=label(title))
+        axes.scatter(
+            points["x"], points["y"], s=4, color=colour, alpha=0.8, linewidths=0, label=label(title)
+        )
     for digit, points in digits.groupby("digit"):
         x, y = points["x"].median(), points["y"].median()
-        axes.text(x, y, str(digit), ha="center", va="center", fontsize=9, fontweight="bold", alpha=0.7)
+        axes.text(
+            x, y, str(digit), ha="center", va="center", fontsize=9, fontweight="bold", alpha=0.7
+        )
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.margins(x=0.25)  # room for the legend

@@ -24,8 +24,14 @@ STYLE = {
     "legend.fontsize": 6,
     "xtick.labelsize": 6.5,
     "ytick.labelsize": 6.5,
-    **{f"{axis}tick.{kind}.width": width for axis in "xy" for kind, width in (("major", 0.5), ("minor", 0.3))},
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    **{
+        f"{axis}tick.{kind}.width": width
+        for axis in "xy"
+        for kind, width in (("major", 0.5), ("minor", 0.3))
+    },
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK
+    ),
     "axes.linewidth": 0.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -41,7 +47,8 @@ STYLE = {
 def ours() -> Iterator[None]:
     """Inside, figures look as they do here, whatever a user has set; then the user's settings are as they were.
 
-    No backend is chosen: a figure that is written to a file is drawn by what draws files of its kind.
+    No backend is chosen: a figure that is written to a file is drawn by what draws files of its
+    kind.
     """
     shipped = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
     with mpl.rc_context():
@@ -50,7 +57,10 @@ def ours() -> Iterator[None]:
 
 
 def export(figure: Figure, path: Path) -> str:
-    """PNG at 300 dpi and SVG with its letters as outlines, both on white, as papers are. Returns the SVG."""
+    """PNG at 300 dpi and SVG with its letters as outlines, both on white, as papers are.
+
+    Returns the SVG.
+    """
     files.write(path.with_suffix(".png"), lambda file: figure.savefig(file, format="png", dpi=300))
     svg = io.StringIO()
     figure.savefig(svg, format="svg", metadata={"Date": None})
@@ -65,4 +75,6 @@ def inline(svg: str, name: str) -> Markup:
     svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'<g id="patch_2">.*?</g>', "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return Markup(re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg))
+    return Markup(
+        re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', svg)
+    )

@@ -57,11 +57,16 @@ class Card(NamedTuple):
 
 
 def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
-    """A card, with or without its pictures and plots. Files that could not be read leave a warning."""
+    """A card, with or without its pictures and plots.
+
+    Files that could not be read leave a warning.
+    """
     kept = entry.kept if pictured else Kept()
     warnings = warn(entry, findings)
     if pictured and kept.images is None:
-        warnings.append("neither samples.npz nor grid.png can be read: no check looked at the images themselves")
+        warnings.append(
+            "neither samples.npz nor grid.png can be read: no check looked at the images themselves"
+        )
     if pictured and kept.trace is None and entry.is_run:
         warnings.append("no trace: trace.csv cannot be read")
     return Card(
@@ -72,7 +77,9 @@ def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
         samples=pictures.sheet(kept.images[:SHOWN], 16) if kept.images is not None else "",
         pairs=pairs(kept),
         strips=None if kept.trajectory is None else strips(kept.trajectory),
-        panels=[] if kept.trace is None or not entry.is_run else drawings.panels(kept.trace, entry.band()),
+        panels=[]
+        if kept.trace is None or not entry.is_run
+        else drawings.panels(kept.trace, entry.band()),
         bars=drawings.bars(entry.measured.histogram, diagnosis.held_out(entry).histogram),
         scores=scores(entry),
         facts=facts(entry),
@@ -92,7 +99,9 @@ def warn(entry: Entry, findings: list[Finding]) -> list[str]:
     said = [str(line) for line in entry.facts.get("warnings") or []]
     confidence = entry.score("confidence")
     if findings[0].verdict == diagnosis.FAILS and confidence is not None and confidence.value > 0.9:
-        said.append(f"a mean confidence of {confidence.value:.3f} is no proof of digits: KID and precision decide")
+        said.append(
+            f"a mean confidence of {confidence.value:.3f} is no proof of digits: KID and precision decide"
+        )
     for done, facts in (("made", entry.facts), ("scored", entry.scored)):
         if "-dirty" in str(facts.get("commit")):
             said.append(f"{done} from a working tree with uncommitted changes ({facts['commit']})")
@@ -105,7 +114,9 @@ def pairs(kept: Kept) -> list[Pair]:
     """The samples most like a training image, most alike first; empty without their distances or their sheet."""
     if kept.distances is None or kept.pairs is None:
         return []
-    order = np.argsort(kept.distances["ratio"].to_numpy(), kind="stable")[: min(PAIRS, len(kept.pairs))]
+    order = np.argsort(kept.distances["ratio"].to_numpy(), kind="stable")[
+        : min(PAIRS, len(kept.pairs))
+    ]
     return [
         Pair(pictures.sheet(kept.pairs[place], 2), int(row.id), int(row.nearest), row.d1, row.ratio)
         for place, row in enumerate(kept.distances.iloc[order].itertuples())
@@ -128,15 +139,23 @@ def strips(stored: Mapping[str, np.ndarray]) -> Strips:
 def scores(entry: Entry) -> list[tuple[str, Number, Number | None]]:
     """Every number that was measured, beside the held-out digits' own."""
     usual, mine = diagnosis.held_out(entry), entry.measured
-    found = [(name, mine.scores[name], usual.scores.get(name)) for name in table.SCORES if name in mine.scores]
+    found = [
+        (name, mine.scores[name], usual.scores.get(name))
+        for name in table.SCORES
+        if name in mine.scores
+    ]
     for distance in table.DISTANCES:
         theirs = usual.memorization.get(distance, {})
         values = mine.memorization.get(distance, {})
         found += [
-            (f"{name}, {distance}", values[name], theirs.get(name)) for name in table.MEMORIZATION if name in values
+            (f"{name}, {distance}", values[name], theirs.get(name))
+            for name in table.MEMORIZATION
+            if name in values
         ]
     space = entry.second.get("features", "second features")
-    found += [(f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Number)]
+    found += [
+        (f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Number)
+    ]
     return found
 
 
@@ -176,7 +195,10 @@ def listed(values: dict[str, Any]) -> str:
 
 def weight_card(entry: Entry) -> list[tuple[str, str]]:
     """The card of the weights; empty for closed forms."""
-    return [(str(key).replace("_", " "), said(value)) for key, value in (entry.facts.get("card") or {}).items()]
+    return [
+        (str(key).replace("_", " "), said(value))
+        for key, value in (entry.facts.get("card") or {}).items()
+    ]
 
 
 def said(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Small drawings that a page makes itself: interval strips, traces, class histograms; as coordinates for the template.
 
-They take the page's colours, so they are right in light and dark, and cost next to nothing: there may be hundreds.
+They take the page's colours, so they are right in light and dark, and cost next to nothing: there
+may be hundreds.
 """
 
 import math
@@ -15,9 +16,19 @@ from bench.report.results.entries import Number
 POINTS = 120  # of a trace; a run may have 1000 steps
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 260, 118, 30, 6, 18  # of a trace panel, in its own units
 PANELS = (
-    ("sigma_hat", "residual / σ", (0.0, 2.0), "RMS of x − D over σ; 1 where the denoiser removes exactly the noise"),
+    (
+        "sigma_hat",
+        "residual / σ",
+        (0.0, 2.0),
+        "RMS of x − D over σ; 1 where the denoiser removes exactly the noise",
+    ),
     ("clipped", "clipped share", (0.0, 1.0), "share of the pixels of D outside [−1, 1]"),
-    ("autocorrelation", "residual autocorrelation", (-1.0, 1.0), "between neighbouring pixels of x − D; 0 for noise"),
+    (
+        "autocorrelation",
+        "residual autocorrelation",
+        (-1.0, 1.0),
+        "between neighbouring pixels of x − D; 0 for noise",
+    ),
 )
 
 
@@ -57,9 +68,14 @@ def strips(numbers: Sequence[Number | None], unit: float) -> list[Strip | None]:
 
     drawn = [None if n is None or n.low is None else (n.value, n.low, n.high) for n in numbers]
     places = [squeezed(value) for ends in drawn if ends for value in ends]
-    first, span = min(places, default=0.0), (max(places, default=0.0) - min(places, default=0.0)) or 1.0
+    first, span = (
+        min(places, default=0.0),
+        (max(places, default=0.0) - min(places, default=0.0)) or 1.0,
+    )
     return [
-        None if ends is None else Strip(*(round(100 * (squeezed(value) - first) / span, 1) for value in ends))
+        None
+        if ends is None
+        else Strip(*(round(100 * (squeezed(value) - first) / span, 1) for value in ends))
         for ends in drawn
     ]
 
@@ -74,7 +90,10 @@ def panels(trace: pd.DataFrame, band: tuple[float, float] | None) -> list[Panel]
         share = (left - math.log10(value)) / ((left - right) or 1)
         return round(LEFT + min(1, max(0, share)) * (WIDTH - LEFT - 4), 1)
 
-    x_ticks = [(across(10.0**power), f"{10.0**power:g}") for power in range(math.ceil(right), math.floor(left) + 1)]
+    x_ticks = [
+        (across(10.0**power), f"{10.0**power:g}")
+        for power in range(math.ceil(right), math.floor(left) + 1)
+    ]
     shaded = None
     if band is not None:
         begin, end = (across(min(max(level, sigma.min()), sigma.max())) for level in reversed(band))
@@ -86,11 +105,20 @@ def panels(trace: pd.DataFrame, band: tuple[float, float] | None) -> list[Panel]
             if np.isnan(values).all():
                 continue
             heights = (
-                HEIGHT - BOTTOM - (np.nan_to_num(values).clip(low, high) - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+                HEIGHT
+                - BOTTOM
+                - (np.nan_to_num(values).clip(low, high) - low)
+                / (high - low)
+                * (HEIGHT - TOP - BOTTOM)
             )
-            path = "M" + "L".join(f"{across(s)},{y:.1f}" for s, y in zip(sigma, heights, strict=True))
+            path = "M" + "L".join(
+                f"{across(s)},{y:.1f}" for s, y in zip(sigma, heights, strict=True)
+            )
             ticks = [
-                (HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), f"{low + share * (high - low):g}")
+                (
+                    HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM),
+                    f"{low + share * (high - low):g}",
+                )
                 for share in (0, 0.5, 1)
             ]
             text = f"{meaning}; from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}"

@@ -66,7 +66,10 @@ def render(
         folder=folder.resolve().name,
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=bench.__version__,
-        boards=[(group, leaderboard.columns(frame), leaderboard.rows(frame, words)) for group, frame in framed(groups)],
+        boards=[
+            (group, leaderboard.columns(frame), leaderboard.rows(frame, words))
+            for group, frame in framed(groups)
+        ],
         panels=[detection.caught(group.controls) for group in groups],
         panel_title=detection.TITLE,
         cards=made,
@@ -118,9 +121,14 @@ def verdicts(made: list[Card]) -> dict[str, list[Verdict]]:
 def conditions(entries: list[Entry]) -> list[str]:
     """Of each, the number of images and of steps, and in what else its table is unlike those of the others."""
     found = {}
-    for same in ([entry for entry in entries if entry.is_run], [entry for entry in entries if not entry.is_run]):
+    for same in (
+        [entry for entry in entries if entry.is_run],
+        [entry for entry in entries if not entry.is_run],
+    ):
         rows = [(entry.facts.get("sampler") or {}) | {"features": entry.features} for entry in same]
-        more = names.differences([{"sampler": row} for row in rows], ("sampler",), apart_from=COUNTED)
+        more = names.differences(
+            [{"sampler": row} for row in rows], ("sampler",), apart_from=COUNTED
+        )
         for entry, row, words in zip(same, rows, more, strict=True):
             counts = [number.n for number in entry.measured.scores.values() if number.n]
             steps = [f"{row['steps']} steps"] if row.get("steps") else []

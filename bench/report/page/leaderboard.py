@@ -12,7 +12,10 @@ from bench.report.results.entries import Number
 
 
 class Column(NamedTuple):
-    """A column of the leaderboard. `unit` is where the scale of its strips turns logarithmic; None: no strips."""
+    """A column of the leaderboard.
+
+    `unit` is where the scale of its strips turns logarithmic; None: no strips.
+    """
 
     key: str
     title: str
@@ -55,7 +58,9 @@ def share(number: Number) -> str:
     """In percent, with the interval where there is one."""
     digits = 0 if number.value in (0, 1) or number.value >= 0.1 else 1
     text = table.percent(number.value, digits)
-    return text if number.low is None else f"{text} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
+    return (
+        text if number.low is None else f"{text} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
+    )
 
 
 def whole_percent(number: Number) -> str:
@@ -75,17 +80,39 @@ def millions(number: Number) -> str:
 
 COLUMNS = (
     Column("fid", "FID", "Fréchet distance to the training digits; lower is better", plain, 1.0),
-    Column("kid", "KID × 10³", "kernel distance ± standard error; lower is better", table.thousandths, 0.005),
+    Column(
+        "kid",
+        "KID × 10³",
+        "kernel distance ± standard error; lower is better",
+        table.thousandths,
+        0.005,
+    ),
     Column("precision", "precision", "share of the images that lie among digits", decimals),
     Column("recall", "recall", "share of the digits that lie among the images", decimals),
     Column("coverage", "coverage", "share of the digits with an image close by", decimals),
     Column("confidence", "confidence", "of the classifier, mean", decimals),
     Column("pixels_copy_rate", "copies", "share with d1/d2 < 1/3, and its 95 % interval", share),
-    Column("noise_std", "noise left", "median std of white noise, grey levels from −1 to 1", decimals),
-    Column("out_of_band", "out of band", "share of the steps at noise levels it was not trained on", whole_percent),
-    Column("unconverged", "unconverged", "share of the images whose sampler ran out of steps", whole_percent),
-    Column("nfe", "NFE", "calls of the denoiser per image", lambda number: table.whole(number.value)),
-    Column("seconds_per_image", "s / image", "wall time", lambda number: table.short(number.value, 2)),
+    Column(
+        "noise_std", "noise left", "median std of white noise, grey levels from −1 to 1", decimals
+    ),
+    Column(
+        "out_of_band",
+        "out of band",
+        "share of the steps at noise levels it was not trained on",
+        whole_percent,
+    ),
+    Column(
+        "unconverged",
+        "unconverged",
+        "share of the images whose sampler ran out of steps",
+        whole_percent,
+    ),
+    Column(
+        "nfe", "NFE", "calls of the denoiser per image", lambda number: table.whole(number.value)
+    ),
+    Column(
+        "seconds_per_image", "s / image", "wall time", lambda number: table.short(number.value, 2)
+    ),
     Column("peak_memory_bytes", "MiB", "most memory used", mebibytes),
     Column("parameters", "parameters", "in millions", millions),
 )
@@ -107,7 +134,16 @@ def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:
         key = row.get("key")
         key = key if isinstance(key, str) else ""
         said = words.get(key, ("", ""))
-        found.append(Row(row["kind"], key, row["rank"], row["name"], *said, [column[place] for column in drawn]))
+        found.append(
+            Row(
+                row["kind"],
+                key,
+                row["rank"],
+                row["name"],
+                *said,
+                [column[place] for column in drawn],
+            )
+        )
     return found
 
 

@@ -46,7 +46,9 @@ def read(folder: Path) -> tuple[list[Study], list[Absent]]:
         with damage.noted(absent, where, folder):
             found[where] = study(path.parent, where, folder, absent)
     called = names.distinct([{"name": one.name} for one in found.values()], list(found))
-    return [one._replace(name=name) for one, name in zip(found.values(), called, strict=True)], absent
+    return [
+        one._replace(name=name) for one, name in zip(found.values(), called, strict=True)
+    ], absent
 
 
 def study(path: Path, where: str, folder: Path, absent: list[Absent]) -> Study:
@@ -56,7 +58,8 @@ def study(path: Path, where: str, folder: Path, absent: list[Absent]) -> Study:
     """
     page = path / f"{path.name}.md"
     with concerning("the study has no page"):
-        if not page.resolve().is_relative_to(path.resolve()):  # it would be shown to whoever sees the report
+        # It would be shown to whoever sees the report.
+        if not page.resolve().is_relative_to(path.resolve()):
             raise UsageError(f"{page} leads elsewhere")
         text = reading.content(page, LONGEST).decode(errors="backslashreplace")
     title, *paragraphs = re.split(r"\n(?:[^\S\n]*\n)+", text.strip())
@@ -68,7 +71,10 @@ def study(path: Path, where: str, folder: Path, absent: list[Absent]) -> Study:
 
 
 def block(paragraph: str, path: Path) -> list[Block]:
-    """One paragraph of the Markdown that studies write; none where nothing is in it. Raises UsageError."""
+    """One paragraph of the Markdown that studies write; none where nothing is in it.
+
+    Raises UsageError.
+    """
     lines = [printable(line) for line in paragraph.splitlines() if line.strip()]
     if len(lines) == 1 and len(lines[0]) < TITLE and (shown := PICTURE.fullmatch(lines[0].strip())):
         return [Block("picture", (embedded(path / shown[2]), shown[1]))]

@@ -71,7 +71,9 @@ def rehearse(entry: Entry) -> None:
     Raises whatever comes up.
     """
     cards.card(entry, diagnosis.diagnose(entry, entry.kept.look), pictured=False)
-    table.printed(table.frame(Group(entry.fingerprint, entry.protocol, [entry], entry.controls, {}, [])))
+    table.printed(
+        table.frame(Group(entry.fingerprint, entry.protocol, [entry], entry.controls, {}, []))
+    )
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -9,10 +9,13 @@ from bench.report.results import damage, parse
 from bench.report.results.damage import Absent
 from bench.report.results.entries import CONTROLS, Entry, Measured
 
-Measure = Callable[[Mapping[str, str], int], dict[str, Any]]  # scoring rules, images -> scores by control set
+# Scoring rules, images -> scores by control set.
+Measure = Callable[[Mapping[str, str], int], dict[str, Any]]
 
 
-def completed(entries: list[Entry], measure: Measure, absent: list[Absent] | None = None) -> list[Entry]:
+def completed(
+    entries: list[Entry], measure: Measure, absent: list[Absent] | None = None
+) -> list[Entry]:
     """The entries with all control sets: those that their files lack are asked of `measure`, once for all alike.
 
     absent  takes a line for each entry for which they cannot be measured
@@ -21,7 +24,9 @@ def completed(entries: list[Entry], measure: Measure, absent: list[Absent] | Non
     whole = []
     for entry in entries:
         whole.append(entry)
-        with damage.noted([] if absent is None else absent, f"{entry.where}, control sets", entry.run.path):
+        with damage.noted(
+            [] if absent is None else absent, f"{entry.where}, control sets", entry.run.path
+        ):
             whole[-1] = complete(entry, measure, found)
     return whole
 
@@ -36,5 +41,7 @@ def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, Measured
         return entry
     alike = json.dumps([entry.scoring, kid.n], sort_keys=True)
     if alike not in found:
-        found[alike] = {name: parse.measured(scores) for name, scores in measure(entry.scoring, kid.n).items()}
+        found[alike] = {
+            name: parse.measured(scores) for name, scores in measure(entry.scoring, kid.n).items()
+        }
     return dataclasses.replace(entry, controls=found[alike] | entry.controls)

@@ -1,8 +1,8 @@
 """Where whatever is wrong with a results tree ends: in a line that names the file and the reason.
 
-A results tree is other people's, or a crash's. One bad file costs its own run, or its own picture, and nothing else. A
-fault of this code that a file provokes ends here too: its line says what was raised, and with BENCH_DEBUG set the
-traceback is printed.
+A results tree is other people's, or a crash's. One bad file costs its own run, or its own picture,
+and nothing else. A fault of this code that a file provokes ends here too: its line says what was
+raised, and with BENCH_DEBUG set the traceback is printed.
 """
 
 import os

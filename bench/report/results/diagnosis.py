@@ -21,8 +21,18 @@ MIXED_KID = 0.05
 MIXED = 0.05  # mean confidence below the held-out digits'
 AMBIGUOUS = 0.1  # share of ambiguous images beyond the held-out digits'
 
-GENERATES, MEMORIZES, FAILS, UNTOLD = "generates", "memorizes", "does not generate", "cannot be told"
-VERDICTS = {"fine": GENERATES, "mixed digits": GENERATES, "copies": MEMORIZES, "too few images": UNTOLD}
+GENERATES, MEMORIZES, FAILS, UNTOLD = (
+    "generates",
+    "memorizes",
+    "does not generate",
+    "cannot be told",
+)
+VERDICTS = {
+    "fine": GENERATES,
+    "mixed digits": GENERATES,
+    "copies": MEMORIZES,
+    "too few images": UNTOLD,
+}
 
 
 class Finding(NamedTuple):
@@ -44,7 +54,8 @@ def diagnose(entry: Entry, look: Look | None) -> list[Finding]:
     """Everything that applies to a run or image set, the gravest first; `fine` alone where nothing does."""
     found = [Finding(kind, said) for kind, check in CHECKS.items() if (said := check(entry, look))]
     weaker = ()
-    if any(finding.verdict == FAILS for finding in found):  # what is no digit is no malformed digit either
+    # What is no digit is no malformed digit either.
+    if any(finding.verdict == FAILS for finding in found):
         weaker = ("too few images", "mixed digits")
     elif any(finding.verdict == UNTOLD for finding in found):
         weaker = ("mixed digits",)
@@ -79,10 +90,15 @@ def copies(entry: Entry, look: Look | None) -> str | None:
     if entry.verdict.get("memorization") == "memorizing":
         return entry.verdict.get("because") or "the memorization scores say so"
     for kind, names in entry.measured.memorization.items():
-        rate, usual = names.get("copy_rate"), held_out(entry).memorization.get(kind, {}).get("copy_rate")
+        rate, usual = (
+            names.get("copy_rate"),
+            held_out(entry).memorization.get(kind, {}).get("copy_rate"),
+        )
         if rate is not None and rate.value > COPIES + (usual.value if usual else 0):
             beside = f", {usual.value:.1%} of held-out digits" if usual else ""
-            return f"{rate.value:.1%} of the images are copies of a training image by {kind}{beside}"
+            return (
+                f"{rate.value:.1%} of the images are copies of a training image by {kind}{beside}"
+            )
     return None
 
 
@@ -102,9 +118,8 @@ def far(entry: Entry, look: Look | None) -> str | None:
     kid, (limit, named) = entry.score("kid"), far_limit(entry)
     if kid is None or kid.value <= limit:
         return None
-    return (
-        f"KID × 10³ is {1e3 * kid.value:.0f}, over {named}; held-out digits have {thousandfold(control(entry, 'kid'))}"
-    )
+    floor = thousandfold(control(entry, "kid"))
+    return f"KID × 10³ is {1e3 * kid.value:.0f}, over {named}; held-out digits have {floor}"
 
 
 def far_limit(entry: Entry) -> tuple[float, str]:
@@ -183,7 +198,11 @@ CHECKS: dict[str, Check] = {
 def in_words(entry: Entry, found: list[Finding]) -> str:
     """The verdict on an entry as one sentence, with what led to it first."""
     first = found[0]
-    what = first.verdict if first.kind == "fine" or first.verdict == MEMORIZES else f"{first.verdict} ({first.kind})"
+    what = (
+        first.verdict
+        if first.kind == "fine" or first.verdict == MEMORIZES
+        else f"{first.verdict} ({first.kind})"
+    )
     return f"{entry.name} {what}: {first.because.partition('; ')[0]}."
 
 
@@ -202,7 +221,9 @@ def thousandfold(number: Number | None) -> str:
     """A KID as tables print it."""
     if number is None:
         return "unknown"
-    return f"{1e3 * number.value:.1f}" + (f" ± {1e3 * number.stderr:.1f}" if number.stderr is not None else "")
+    return f"{1e3 * number.value:.1f}" + (
+        f" ± {1e3 * number.stderr:.1f}" if number.stderr is not None else ""
+    )
 
 
 def outside(entry: Entry) -> str:
@@ -211,4 +232,6 @@ def outside(entry: Entry) -> str:
     if not share or band is None:
         return ""
     levels = f"sigma {band[0]:.3g} to {band[1]:.3g}"
-    return f"{share:.0%} of the steps lie outside the noise levels that it was trained on ({levels})"
+    return (
+        f"{share:.0%} of the steps lie outside the noise levels that it was trained on ({levels})"
+    )

@@ -52,7 +52,8 @@ class Entry:
     scoring   how the images were scored, field by field
     scored    under which circumstances: preprocessing, versions, commit, argv, time; may be empty
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
-    second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid": Number}; may be empty
+    second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid":
+              Number}; may be empty
     seed      of a run; None where images were given
     where     its folder, relative to that of the report
     facts     run.json as it is
@@ -122,18 +123,28 @@ def groups(entries: list[Entry]) -> list[Group]:
             found.setdefault(entry.fingerprint, []).append(entry)
     for entry in entries:
         if not entry.is_run:
-            hosts = [group for group in found.values() if group[0].is_run and group[0].table == entry.table]
+            hosts = [
+                group
+                for group in found.values()
+                if group[0].is_run and group[0].table == entry.table
+            ]
             for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
                 group.append(entry)
-    ranked = sorted(found.values(), key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)))
+    ranked = sorted(
+        found.values(),
+        key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)),
+    )
     return [
-        Group(group[0].fingerprint, group[0].protocol, named(group), controls_of(group), {}, []) for group in ranked
+        Group(group[0].fingerprint, group[0].protocol, named(group), controls_of(group), {}, [])
+        for group in ranked
     ]
 
 
 def controls_of(entries: list[Entry]) -> dict[str, Measured]:
     """The controls of one table: those that any of its entries has, as all were measured with as many images."""
-    found = {name: measured for entry in reversed(entries) for name, measured in entry.controls.items()}
+    found = {
+        name: measured for entry in reversed(entries) for name, measured in entry.controls.items()
+    }
     return {name: found.pop(name) for name in CONTROLS if name in found} | found
 
 
@@ -142,10 +153,15 @@ def named(entries: list[Entry]) -> list[Entry]:
     controls = [{"kind": "control", "name": name} for name in CONTROLS.values()]
     rows, folders = [entry.facts for entry in entries], [entry.where for entry in entries]
     found = names.distinct(rows + controls, folders + [""] * len(controls))
-    return [dataclasses.replace(entry, name=name) for entry, name in zip(entries, found, strict=False)]
+    return [
+        dataclasses.replace(entry, name=name) for entry, name in zip(entries, found, strict=False)
+    ]
 
 
 def in_order(group: Group) -> list[Entry]:
     """The entries as tables show them: by rising KID, those without one at the end."""
     kids = {entry.key: entry.score("kid") for entry in group.entries}
-    return sorted(group.entries, key=lambda entry: math.inf if kids[entry.key] is None else kids[entry.key].value)
+    return sorted(
+        group.entries,
+        key=lambda entry: math.inf if kids[entry.key] is None else kids[entry.key].value,
+    )

@@ -75,19 +75,28 @@ def of_run(run: Run, where: str, folder: Path, absent: Lines) -> Kept:
 
 
 def of_scoring(
-    run: Run, facts: dict[str, Any], metrics: dict[str, Any], where: str, folder: Path, absent: Lines
+    run: Run,
+    facts: dict[str, Any],
+    metrics: dict[str, Any],
+    where: str,
+    folder: Path,
+    absent: Lines,
 ) -> dict[str, Any]:
     """The fields of `Kept` that belong to one scoring of the images; as `of_run`."""
     mark = metrics["fingerprint"]
     readers = {
-        (table := f"per_sample-{mark}.csv"): lambda path: rows.read(path, ("id", "nearest", "d1", "ratio")),
+        (table := f"per_sample-{mark}.csv"): lambda path: rows.read(
+            path, ("id", "nearest", "d1", "ratio")
+        ),
         (values := f"replicates-{mark}.npz"): lambda path: scored(run, facts, metrics, path),
     }
     found = each(run, readers, where, folder, absent)
     return {"distances": found.get(table), "scored": found.get(values)}
 
 
-def each(run: Run, readers: Mapping[str, Reader], where: str, folder: Path, absent: Lines) -> dict[str, Any]:
+def each(
+    run: Run, readers: Mapping[str, Reader], where: str, folder: Path, absent: Lines
+) -> dict[str, Any]:
     """What is in the files that are there and whole, by their names."""
     found = {}
     for name, read in readers.items():
@@ -120,11 +129,15 @@ def trajectory(path: Path) -> Mapping[str, np.ndarray]:
     shape = chains[1].shape[1:]
     for array in chains:
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != shape or not array.size:
-            raise UsageError(f"{path} has {array.dtype} {array.shape}, expected uint8 (chains, levels, H, W)")
+            raise UsageError(
+                f"{path} has {array.dtype} {array.shape}, expected uint8 (chains, levels, H, W)"
+            )
     if shape[0] != len(sigma) or chains[1].shape != chains[2].shape:
         raise UsageError(f"{path} has arrays that do not fit each other")
     names = ("forward", "x", "denoised")
-    return {"sigma": sigma} | {name: array[:CHAINS].copy() for name, array in zip(names, chains, strict=True)}
+    return {"sigma": sigma} | {
+        name: array[:CHAINS].copy() for name, array in zip(names, chains, strict=True)
+    }
 
 
 def scored(run: Run, facts: dict[str, Any], metrics: dict[str, Any], path: Path) -> compare.Scored:
@@ -136,7 +149,9 @@ def scored(run: Run, facts: dict[str, Any], metrics: dict[str, Any], path: Path)
             raise UsageError(f"{path} is of no use: no {name} was measured")
         drawn = found.replicates[name]
         if drawn.ndim != 1 or len(drawn) < 2 or drawn.dtype.kind != "f" or not usual(drawn):
-            raise UsageError(f"{path} has {drawn.dtype} {drawn.shape} for {name}, expected a row of finite numbers")
+            raise UsageError(
+                f"{path} has {drawn.dtype} {drawn.shape} for {name}, expected a row of finite numbers"
+            )
     return found
 
 

@@ -18,16 +18,40 @@ VALUES = 50_000  # in a file; ours have 2 000
 LONGEST = 10_000  # letters of a text, 2 000 of a name
 NAME = 2_000
 SETS = 64  # of scores: controls, distances
-TYPES: dict[str, Any] = dict.fromkeys(("options", "sampler", "spec", "card", "cost", "versions"), dict)
-TYPES |= dict.fromkeys(("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged"), float)
+TYPES: dict[str, Any] = dict.fromkeys(
+    ("options", "sampler", "spec", "card", "cost", "versions"), dict
+)
+TYPES |= dict.fromkeys(
+    ("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged"), float
+)
 TYPES |= dict.fromkeys(("argv", "warnings"), list) | {"seed": int, "denoiser": str, "name": str}
-SAMPLER = {"num": int, "steps": int, "sampler": str, "grid": str, "start": str, "sigma_max": float, "clip": bool}
+SAMPLER = {
+    "num": int,
+    "steps": int,
+    "sampler": str,
+    "grid": str,
+    "start": str,
+    "sigma_max": float,
+    "clip": bool,
+}
 SPEC = {"sigma_min": float, "sigma_max": float}
-SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}  # see scoring.finish
+# See scoring.finish.
+SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}
 CALLED = {int: "a whole number, not negative", float: "a number, not negative"}
 # Names of scores become columns beside those that a table has anyway.
 SCORE = re.compile(r"[a-z][a-z0-9_]{0,39}")
-TAKEN = ("fingerprint", "rank", "kind", "name", "diagnosis", "seed", "n", "memorization", "path", "key")
+TAKEN = (
+    "fingerprint",
+    "rank",
+    "kind",
+    "name",
+    "diagnosis",
+    "seed",
+    "n",
+    "memorization",
+    "path",
+    "key",
+)
 
 
 def plain(content: dict[str, Any], file: str) -> dict[str, Any]:
@@ -46,14 +70,18 @@ def plain(content: dict[str, Any], file: str) -> dict[str, Any]:
             raise UsageError(f"{file} has more than {VALUES} values")
         if isinstance(value, str):
             if len(value) > LONGEST:
-                raise UsageError(f"{file} has a text of {len(value)} letters, expected {LONGEST} at most")
+                raise UsageError(
+                    f"{file} has a text of {len(value)} letters, expected {LONGEST} at most"
+                )
             return one_line(value)
         if isinstance(value, dict):
             return {clean(key, depth): clean(inner, depth + 1) for key, inner in value.items()}
         if isinstance(value, list):
             return [clean(inner, depth + 1) for inner in value]
         if isinstance(value, int) and abs(value) >= 2**64:
-            raise UsageError(f"{file} has a whole number of {value.bit_length()} bits, expected 64 at most")
+            raise UsageError(
+                f"{file} has a whole number of {value.bit_length()} bits, expected 64 at most"
+            )
         if isinstance(value, float) and abs(value) > LARGEST:
             raise UsageError(f"{file} has the number {value:g}, expected {LARGEST:g} at most")
         return value
@@ -84,7 +112,9 @@ def check_types(facts: dict[str, Any], types: dict[str, Any], file: str) -> None
         fits = is_number(value, kind) if kind in CALLED else isinstance(value, kind)
         if not fits:
             found = value if isinstance(value, int | float) else type(value).__name__
-            raise UsageError(f"{file} has {found} for {name}, expected {CALLED.get(kind, kind.__name__)}")
+            raise UsageError(
+                f"{file} has {found} for {name}, expected {CALLED.get(kind, kind.__name__)}"
+            )
 
 
 def is_number(value: Any, kind: type = float) -> bool:
@@ -183,7 +213,9 @@ def second(content: dict[str, Any]) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict) or not isinstance(found.get("features"), str):
         raise UsageError("second scores without the name of their features")
-    return {"features": found["features"]} | numbers({key: v for key, v in found.items() if key != "features"})
+    return {"features": found["features"]} | numbers(
+        {key: v for key, v in found.items() if key != "features"}
+    )
 
 
 def measured(content: dict[str, Any]) -> Measured:
@@ -209,11 +241,16 @@ def numbers(entries: dict[str, Any]) -> dict[str, Number]:
         raise UsageError(f"{type(entries).__name__} for scores, expected an object")
     for name in entries:
         check_name(name)
-    return {name: found for name, entry in entries.items() if (found := number(entry, name)) is not None}
+    return {
+        name: found for name, entry in entries.items() if (found := number(entry, name)) is not None
+    }
 
 
 def number(entry: Any, name: str) -> Number | None:
-    """{"value", "stderr", "ci95", "n"} as a Number; None where nothing was measured. Raises UsageError."""
+    """{"value", "stderr", "ci95", "n"} as a Number; None where nothing was measured.
+
+    Raises UsageError.
+    """
     if entry is None:
         return None
     if not isinstance(entry, dict):
@@ -223,11 +260,20 @@ def number(entry: Any, name: str) -> Number | None:
         return None
     if interval is None:
         interval = [None, None]
-    if not isinstance(interval, list) or len(interval) != 2 or sum(end is None for end in interval) == 1:
+    if (
+        not isinstance(interval, list)
+        or len(interval) != 2
+        or sum(end is None for end in interval) == 1
+    ):
         raise UsageError(f"{name} has an interval that is no pair of numbers")
-    if not all(isinstance(part, int | float | None) and not isinstance(part, bool) for part in (value, *interval)):
+    if not all(
+        isinstance(part, int | float | None) and not isinstance(part, bool)
+        for part in (value, *interval)
+    ):
         raise UsageError(f"{name} has something else than numbers")
-    if not (stderr is None or is_number(stderr)) or not (n is None or (is_number(n, int) and n <= BOUNDS["num"].high)):
+    if not (stderr is None or is_number(stderr)) or not (
+        n is None or (is_number(n, int) and n <= BOUNDS["num"].high)
+    ):
         raise UsageError(f"{name} has a standard error or a number of images that cannot be")
     low, high = (None if end is None else float(end) for end in interval)
     return Number(float(value), None if stderr is None else float(stderr), low, high, n)
@@ -235,7 +281,9 @@ def number(entry: Any, name: str) -> Number | None:
 
 def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:
     """What the entries of a table share, in words."""
-    data, features = (re.sub("@[0-9a-f]+", "", str(scoring.get(key, "?"))) for key in ("dataset", "features"))
+    data, features = (
+        re.sub("@[0-9a-f]+", "", str(scoring.get(key, "?"))) for key in ("dataset", "features")
+    )
     if "sampler" not in facts:
         return f"{data}, images that were given, features {features}"
     sampler = facts["sampler"]
@@ -246,8 +294,15 @@ def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:
 
 
 def describe_sampler(sampler: dict[str, Any]) -> str:
-    """Name and settings, as in "ddpm (eta 1)". A sampler's own settings are the fractions among its facts."""
-    own = {key: value for key, value in sampler.items() if isinstance(value, float) and key != "sigma_max"}
+    """Name and settings, as in "ddpm (eta 1)".
+
+    A sampler's own settings are the fractions among its facts.
+    """
+    own = {
+        key: value
+        for key, value in sampler.items()
+        if isinstance(value, float) and key != "sigma_max"
+    }
     settings = ", ".join(f"{key} {value:g}" for key, value in own.items())
     return f"{sampler['sampler']} ({settings})" if settings else str(sampler["sampler"])
 

@@ -49,7 +49,10 @@ def drawn(path: Path) -> np.ndarray:
 
 
 def pairs(path: Path) -> np.ndarray:
-    """The pairs of sample and nearest training image, uint8 (n, 2, H, W), from the sheet of them. Raises UsageError."""
+    """The pairs of sample and nearest training image, uint8 (n, 2, H, W), from the sheet of them.
+
+    Raises UsageError.
+    """
     return tiles(path, sheets.pairs_of)
 
 

@@ -47,7 +47,11 @@ def places(runs: dict[str, Scored]) -> dict[str, str]:
 
 def agreement(entries: Sequence[Entry], runs: dict[str, Scored]) -> tuple[str, float] | None:
     """Name of the second extractor, and Kendall's tau between the rankings by KID; None for fewer than three."""
-    both = [entry for entry in entries if entry.key in runs and isinstance(entry.second.get("kid"), Number)]
+    both = [
+        entry
+        for entry in entries
+        if entry.key in runs and isinstance(entry.second.get("kid"), Number)
+    ]
     tau = compare.concordance([runs[entry.key] for entry in both])
     return None if tau is None else (both[0].second["features"].split("@")[0], tau)
 
@@ -69,7 +73,9 @@ def by_seed(entries: Sequence[Entry], runs: dict[str, Scored]) -> dict[str, list
     facts = {}
     for entry in entries:
         if entry.is_run and entry.key in runs:
-            made = json.dumps([entry.facts.get(name) for name in compare.MADE], sort_keys=True, default=str)
+            made = json.dumps(
+                [entry.facts.get(name) for name in compare.MADE], sort_keys=True, default=str
+            )
             found.setdefault(made, {}).setdefault(entry.seed, runs[entry.key])
             facts[made] = {key: value for key, value in entry.facts.items() if key != "seed"}
     called = dict(zip(facts, names.distinct(list(facts.values())), strict=True))
@@ -83,19 +89,28 @@ def seeds_in_words(name: str, runs: list[Scored]) -> str:
     for score, unit, label in (("fid", 1, "FID"), ("kid", 1e3, "KID x 1e3")):
         low, high = uncertainty.basic(together.values[score], together.replicates[score])
         spread = np.std([run.values[score] for run in runs], ddof=1)
-        low, high, value, spread = (unit * part for part in (low, high, together.values[score], spread))
-        parts.append(f"{label} {value:.2f} [{low:.2f}, {high:.2f}], standard deviation between seeds {spread:.2f}")
+        low, high, value, spread = (
+            unit * part for part in (low, high, together.values[score], spread)
+        )
+        parts.append(
+            f"{label} {value:.2f} [{low:.2f}, {high:.2f}], standard deviation between seeds {spread:.2f}"
+        )
     return f"{name}, {len(runs)} seeds together: {'; '.join(parts)}."
 
 
 def unlike(first: Entry, second: Entry) -> str:
     """Why two entries stand in different tables: the fields that differ."""
-    counts = [max((number.n or 0 for number in entry.measured.scores.values()), default=0) for entry in (first, second)]
+    counts = [
+        max((number.n or 0 for number in entry.measured.scores.values()), default=0)
+        for entry in (first, second)
+    ]
     pairs = [("images", *counts)]
     for name, one, other in (
         ("", first.scoring, second.scoring),
         ("sampler ", first.facts.get("sampler") or {}, second.facts.get("sampler") or {}),
     ):
-        pairs += [(name + key, one.get(key), other.get(key)) for key in sorted(one.keys() | other.keys())]
+        pairs += [
+            (name + key, one.get(key), other.get(key)) for key in sorted(one.keys() | other.keys())
+        ]
     fields = [f"{name} {a} and {b}" for name, a, b in pairs if a != b and name != "sampler num"]
     return "; ".join(fields)

@@ -32,17 +32,22 @@ def read(
     """
     data = reading.content(path, MOST)
     if data.find(b"\n", 0, HEADER) < 0:
-        raise UsageError(f"{path} is no table: its first line is longer than {HEADER} bytes, or its only one")
+        raise UsageError(
+            f"{path} is no table: its first line is longer than {HEADER} bytes, or its only one"
+        )
     texts = {*words, *some_words}
     names = {*numbers, *some_numbers, *texts}
     try:
         kinds = dict.fromkeys(texts, str)
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):  # of rows that are too long
+        # Of rows that are too long.
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             found = pd.read_csv(io.BytesIO(data), dtype=kinds, index_col=False, low_memory=False)
         found = found[[name for name in found if name in names]]
         found = found.astype({name: float for name in (*numbers, *some_numbers) if name in found})
         for name in texts & {*found}:
-            found[name] = [one_line(text, WORD) if isinstance(text, str) else "" for text in found[name]]
+            found[name] = [
+                one_line(text, WORD) if isinstance(text, str) else "" for text in found[name]
+            ]
     except Exception as error:  # damaged files provoke whatever a parser can raise
         raise UsageError(f"{path} is no table: {' '.join(said(error).split())[:200]}") from None
     if missing := {*numbers, *words} - {*found}:
@@ -55,5 +60,7 @@ def read(
         if name in some_numbers:
             beyond &= ~np.isnan(values)
         if beyond.any():
-            raise UsageError(f"{path} has {values[beyond][0]} for {name}, expected numbers that are finite")
+            raise UsageError(
+                f"{path} has {values[beyond][0]} for {name}, expected numbers that are finite"
+            )
     return found
