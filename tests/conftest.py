@@ -1,6 +1,7 @@
 """Every test gets its own BENCH_HOME for runs and weights, and shares one cache of reference features."""
 
 import functools
+import hashlib
 import itertools
 import os
 import sys
@@ -14,10 +15,10 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from patches import train as train_patches
 from torch import nn
 
-from bench import cli
+from bench import cli, machine
 from bench.data import datasets
 from bench.images import to_float
-from bench.scoring import extractors
+from bench.scoring import extractors, nearest
 from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
@@ -41,13 +42,46 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in away]
 
 
+@pytest.fixture(scope="session")
+def shared_home(request, tmp_path_factory):
+    """The home of all tests, without data; what lies in its cache is named by digests of what it depends on.
+
+    Workers of pytest-xdist share it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if hasattr(request.config, "workerinput") else folder) / "home"
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory, monkeypatch):
-    """A home without data; the cache below it is shared by the session, because its keys are digests."""
-    folder = tmp_path_factory.getbasetemp() / "home"
-    monkeypatch.setenv("BENCH_HOME", str(folder))
+def home(shared_home, monkeypatch):
+    """That home, as the variables name it."""
+    monkeypatch.setenv("BENCH_HOME", str(shared_home))
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    return folder
+    return shared_home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def asked_once():
+    """What a hundred small runs would find out again, for more than all the rest of them costs.
+
+    The index of the same points, and the commit of this checkout; test_machine.py asks for that
+    anew.
+    """
+    indices, of = {}, nearest.Index.of
+
+    def index(points):
+        if len(points) > 5000:
+            return of(points)
+        content = hashlib.sha1(np.ascontiguousarray(points)).hexdigest()
+        key = (content, points.shape, points.dtype.str, nearest.DIRECTIONS)
+        if key not in indices:
+            indices[key] = of(points)
+        return indices[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest.Index, "of", index)
+        patch.setattr(machine, "commit", functools.cache(machine.commit))
+        yield
 
 
 @pytest.fixture

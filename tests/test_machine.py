@@ -11,6 +11,7 @@ import pytest
 
 import bench
 from bench import machine
+from bench.machine import commit  # conftest.py keeps the answer of `machine.commit`
 from denoisers.errors import UsageError
 
 
@@ -70,18 +71,18 @@ def installed(tmp_path, monkeypatch):
 
 def test_the_commit_is_that_of_a_checkout_which_holds_this_code(installed):
     """Installed into an environment below someone's project, that project's commit says nothing of this code."""
-    assert machine.commit() is None
+    assert commit() is None
     checkout(installed, theirs="one")
-    assert machine.commit() is None
+    assert commit() is None
     git(installed, "add", "bench")  # it is in no commit yet
-    assert machine.commit() is None
+    assert commit() is None
     git(installed, "commit", "--quiet", "-m", "ours")
-    assert machine.commit() == git(installed, "rev-parse", "HEAD")[:12]
+    assert commit() == git(installed, "rev-parse", "HEAD")[:12]
     (installed / "results").mkdir()
     (installed / "results" / "run.json").write_text("{}")
-    assert not machine.commit().endswith("-dirty")
+    assert not commit().endswith("-dirty")
     (installed / "theirs").write_text("two")
-    assert machine.commit().endswith("-dirty")
+    assert commit().endswith("-dirty")
 
 
 @pytest.mark.parametrize("deep", ["", "lib/site-packages"])
@@ -94,7 +95,7 @@ def test_not_that_of_a_repository_above_it(installed, tmp_path, monkeypatch, dee
     checkout(tmp_path, **{"bench/machine.py": "another", "machine.py": "another"})
     if deep:
         checkout(installed, **{"bench/machine.py": "another"})
-    assert machine.commit() is None
+    assert commit() is None
 
 
 def test_not_that_of_a_repository_that_the_environment_names(installed, tmp_path, monkeypatch):
@@ -107,7 +108,7 @@ def test_not_that_of_a_repository_that_the_environment_names(installed, tmp_path
     git(other, "commit", "--quiet", "-m", "theirs")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-    assert machine.commit() is None
+    assert commit() is None
 
 
 def test_a_link_to_the_checkout_is_followed(installed, tmp_path, monkeypatch):
@@ -119,7 +120,7 @@ def test_a_link_to_the_checkout_is_followed(installed, tmp_path, monkeypatch):
     git(project, "add", "bench")
     git(project, "commit", "--quiet", "-m", "theirs")
     monkeypatch.setattr(machine, "__file__", str(project / "bench" / "machine.py"))
-    assert machine.commit() == found
+    assert commit() == found
 
 
 def test_a_checkout_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
@@ -129,7 +130,7 @@ def test_a_checkout_that_does_not_answer_holds_nobody_up(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(machine, "GIT_SECONDS", 0.2)
     began = time.monotonic()
-    assert machine.commit() is None
+    assert commit() is None
     assert time.monotonic() - began < 10
 
 

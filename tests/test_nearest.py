@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from bench.scoring import nearest
 from bench.scoring.memorization import shifted
@@ -10,8 +11,8 @@ from bench.scoring.nearest import Index
 
 def brute(queries, points, k):
     """Of (N, S, D) to (M, D), in float64, the smallest over S."""
-    difference = queries[:, :, None].astype(np.float64) - points[None, None]
-    squared = np.square(difference).sum(3).min(1)
+    squared = cdist(queries.reshape(-1, points.shape[1]), points, "sqeuclidean")
+    squared = squared.reshape(*queries.shape[:2], len(points)).min(1)
     index = np.argsort(squared, axis=1, kind="stable")[:, :k]
     return index, np.sqrt(np.take_along_axis(squared, index, 1))
 
