@@ -146,7 +146,7 @@ def resolve(
     size = batch_size or (1024 if device.startswith("cuda") else 128)
     run = Run(out / files.slug(name) / run_id, within or out)
     size = min(size, setting.num)
-    rules = ScoringRules.of(dataset, extractor, setting.num, setting.to_json())
+    rules = record.rules_of(dataset, extractor, setting.num, setting.to_json())
     return Plan(
         found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run
     )

@@ -5,7 +5,7 @@ import pandas as pd
 
 from bench import sheets
 from bench.runs import Run
-from bench.scoring import compare
+from bench.scoring import catalogue
 
 LEVELS = [150, 5, 0.5, 0.01]
 SCORES = {"fid": 5.0, "kid": 0.003, "confidence": 0.97, "noise_std": 0.001, "precision": 0.9}
@@ -92,7 +92,7 @@ def write_run(folder, rng, name, images=None, facts=(), **changes):
 
 def write_whole_run(folder, rng, name, kid=0.003, facts=(), **changes):
     """As `write_run`, with all that makes it rank: every score that is compared, with bootstrap values."""
-    scores = dict.fromkeys(compare.SCORES, 1.0) | SCORES | {"kid": kid}
+    scores = dict.fromkeys(catalogue.COMPARED, 1.0) | SCORES | {"kid": kid}
     spaces = {
         space: {"copy_rate": entry(0.0, low=0, high=0.01)}
         for space in ("pixels", "shifted", "guarded", "features")
@@ -106,7 +106,7 @@ def write_whole_run(folder, rng, name, kid=0.003, facts=(), **changes):
         "controls": controls,
     } | changes
     run = write_run(folder, rng, name, facts=facts, **whole)
-    names = (*compare.SCORES, *compare.COPIES)
+    names = (*catalogue.COMPARED, *catalogue.COPIES)
     values = {name: np.full(50, scores.get(name, 0.0)) for name in names}
     values["kid"] = kid + 0.001 * rng.normal(size=50)
     (mark,) = (path.removeprefix("metrics-").removesuffix(".json") for path in run.metrics)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.scoring import compare, control_sets, record, selection
+from bench.scoring.schema import Score
 from denoisers.errors import UsageError
 
 N = 200
@@ -92,8 +93,9 @@ def test_extractors_agree_as_far_as_their_orders_do(runs, second, tau):
     """Kendall's tau is the share of pairs in the same order less that of pairs in the other."""
 
     def ordered(first, other):
-        kids = {"scores": {"kid": {"value": first}}, "second": {"kid": {"value": other}}}
-        return dataclasses.replace(runs["one"], metrics=runs["one"].metrics | kids)
+        one = runs["one"]
+        scores = one.scores._replace(scores=one.scores.scores | {"kid": Score(first)})
+        return dataclasses.replace(one, scores=scores, second={"kid": Score(other)})
 
     found = [ordered(10 * place, 7 * value) for place, value in enumerate(second)]
     assert compare.concordance(found) == pytest.approx(tau)
@@ -101,7 +103,7 @@ def test_extractors_agree_as_far_as_their_orders_do(runs, second, tau):
 
 
 def test_extractors_agree_on_what_is_far_apart(runs):
-    kids = {name: run.metrics["second"]["kid"]["value"] for name, run in runs.items()}
+    kids = {name: run.second["kid"].value for name, run in runs.items()}
     assert kids["noisy"] > 10 * max(kids["one"], kids["two"])
     # Of unequal ones.
     assert compare.concordance([runs["noisy"], runs["one"], runs["noisy"]]) == pytest.approx(1)

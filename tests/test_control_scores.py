@@ -5,10 +5,10 @@ import pytest
 
 from bench.data import datasets
 from bench.report.results import completed
-from bench.report.results.entries import CONTROLS, Measured, Number
-from bench.report.results.parse import measured
+from bench.report.results.entries import CONTROLS
 from bench.scoring import control_scores, control_sets, extractors, measure
-from bench.scoring.rules import rules as scoring_rules
+from bench.scoring.rules import rules_in_words
+from bench.scoring.schema import Score, ScoreSet
 from denoisers.errors import UsageError
 
 N = 6
@@ -18,7 +18,7 @@ N = 6
 def rules(against):
     """How images of the embedded digits are scored."""
     ids = {"second": extractors.load("lenet-b").id, "versions": measure.VERSIONS}
-    return scoring_rules(against.dataset.id, against.extractor.id, extractors.judge(), **ids)
+    return rules_in_words(against.dataset.id, against.extractor.id, extractors.judge(), **ids)
 
 
 def test_small_runs_measure_the_floor_alone():
@@ -97,7 +97,7 @@ def test_a_report_asks_once_for_all_alike(make_run, tmp_path):
     found = {entry.where.split("/")[0]: entry for entry in completed.completed(entries, measure)}
     assert sorted(asked) == [("mnist@d3", 20), ("mnist@d4", 20)]
     for entry in found.values():
-        assert entry.controls["copies"].scores["kid"] == Number(0.5, None, None, None, 20)
+        assert entry.controls["copies"].scores["kid"] == Score(0.5, None, None, None, 20)
         assert entry.controls["held_out"].scores["kid"].value == 0.0005  # the run's own stays
 
 
@@ -118,7 +118,7 @@ def measured_json():
 
 
 def test_json_of_a_control_reads_as_a_runs_own(against):
-    found = measured(control_scores.measured(against, N, ["held_out"])["held_out"])
-    assert isinstance(found, Measured)
+    found = ScoreSet.from_json(control_scores.measured(against, N, ["held_out"])["held_out"])
+    assert isinstance(found, ScoreSet)
     assert np.isfinite(found.scores["kid"].value)
     assert sum(found.histogram) == N

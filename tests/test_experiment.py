@@ -209,7 +209,7 @@ class Made:
         self.images, self.scores, self.said = [], 0, []
         self.generate = generation.generate
         monkeypatch.setattr(generation, "generate", self.some)
-        monkeypatch.setattr(record.score, "score", self.score)
+        monkeypatch.setattr(record.measure, "score", self.score)
         monkeypatch.setattr(control_scores, "measured", lambda *arguments: {})
         monkeypatch.setattr(record, "circumstances", dict)
 
@@ -327,7 +327,7 @@ def test_the_files_of_another_count_do_not_fit(finished, tmp_path):
     """All files of a run of 8 images in the folder of one of 24."""
     plan, made, content = finished
     setting = SamplingPlan(num=8, steps=STEPS)
-    other = dataclasses.replace(plan, protocol=setting, run=Run(tmp_path / "other"))
+    other = dataclasses.replace(plan, sampling=setting, run=Run(tmp_path / "other"))
     other.run.begin(other.facts)
     experiment.generate_missing(other, pytest.fail, SILENT)
     for path in other.run.path.iterdir():
@@ -353,7 +353,7 @@ def test_a_run_of_earlier_versions_is_taken_as_it_is(finished):
 def test_sheets_that_another_version_draws_otherwise_are_drawn_once(finished, monkeypatch):
     plan, made, _ = finished
     (plan.run.path / "grid.png").unlink()
-    monkeypatch.setattr(record.figures, "grid", lambda images, file: file.write(b"otherwise"))
+    monkeypatch.setattr(record.sheets, "grid", lambda images, file: file.write(b"otherwise"))
     assert made.again(plan)[:2] == NOTHING
     assert (plan.run.path / "grid.png").read_bytes() == b"otherwise"
     assert made.again(plan) == (0, 0, [f"complete: {plan.run.path}"])
@@ -371,7 +371,7 @@ def test_sheets_that_another_version_draws_otherwise_are_drawn_once(finished, mo
 )
 def test_scores_of_something_else_are_made_again(finished, change, reason):
     plan, made, content = finished
-    name = f"metrics-{plan.rules['fingerprint']}.json"
+    name = f"metrics-{plan.rules.fingerprint}.json"
     scores = plan.run.read_sealed_json(name) | change
     plan.run.write_sealed_json(
         name, {key: value for key, value in scores.items() if value is not None}
@@ -384,7 +384,7 @@ def test_scores_of_something_else_are_made_again(finished, change, reason):
 
 def test_scores_of_another_run_are_made_again(finished, tmp_path):
     plan, made, content = finished
-    name = f"metrics-{plan.rules['fingerprint']}.json"
+    name = f"metrics-{plan.rules.fingerprint}.json"
     Run(tmp_path / "other").write_sealed_json(name, plan.run.read_sealed_json(name))
     shutil.copy(tmp_path / "other" / name, plan.run.path)
     assert made.again(plan)[:2] == SCORES
@@ -439,7 +439,7 @@ def test_nothing_is_written_through_a_planted_link(plan, tmp_path, monkeypatch, 
     outside, results = tmp_path / "outside", tmp_path / "results"
     outside.mkdir()
     run = Run(results / "gaussian" / plan.run.id, results)
-    place = run.path / name.format(plan.rules["fingerprint"])
+    place = run.path / name.format(plan.rules.fingerprint)
     folder = "." not in name or name == ".."
     place = results / "gaussian" if name == ".." else place
     place.parent.mkdir(parents=True)

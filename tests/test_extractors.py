@@ -250,8 +250,8 @@ def test_the_flags_of_a_run(networks, digits, tmp_path, monkeypatch, capsys):
             assert "does not fit the Inception of FID" in capsys.readouterr().err
     (plan,) = plans
     extractor = extractors.load("timm:test_resnet", networks / "resnet.pth")
-    assert plan.rules["scoring"]["features"] == f"timm:test_resnet@{extractor.digest}"
-    assert plan.rules["preprocessing"] == extractor.preprocessing
+    assert plan.rules.scoring["features"] == f"timm:test_resnet@{extractor.digest}"
+    assert plan.rules.preprocessing == extractor.preprocessing
     assert not list(tmp_path.rglob("run.json"))
 
 

@@ -105,10 +105,10 @@ def constant(digits, n):
 @pytest.mark.parametrize("images", [collapsed, constant])
 def test_a_generator_of_one_image_is_scored(against, images):
     found = measure.measure(images(against.dataset, 40), np.zeros(40), against, typical=0.01)
-    assert np.isfinite([entry["value"] for entry in found.scores.values()]).all()
-    assert found.scores["recall"]["value"] < 0.05
-    assert found.scores["classifier_score"]["value"] == pytest.approx(1, abs=1e-4)
-    assert found.scores["class_distance"]["value"] == pytest.approx(0.9)
+    assert np.isfinite([score.value for score in found.scores.scores.values()]).all()
+    assert found.scores.scores["recall"].value < 0.05
+    assert found.scores.scores["classifier_score"].value == pytest.approx(1, abs=1e-4)
+    assert found.scores.scores["class_distance"].value == pytest.approx(0.9)
 
 
 def test_too_few_images_are_refused_in_words(against):

@@ -16,7 +16,7 @@ def own(monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(pretrained, "INCEPTION_SHA256", hashlib.sha256(GOOD).hexdigest())
-    monkeypatch.setattr(pretrained.network, "reachable", lambda urls: False)
+    monkeypatch.setattr(pretrained.reachable, "reachable", lambda urls: False)
     path = tmp_path / "home" / "features" / pretrained.INCEPTION_FILES[0]
     path.parent.mkdir(parents=True)
     return path
@@ -30,7 +30,7 @@ def online(monkeypatch):
         with open(path, "wb") as file:
             file.write(GOOD)
 
-    monkeypatch.setattr(pretrained.network, "reachable", lambda urls: True)
+    monkeypatch.setattr(pretrained.reachable, "reachable", lambda urls: True)
     monkeypatch.setattr(pretrained.torch.hub, "download_url_to_file", download)
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_file_in_the_cache_of_hugging_face(own, monkeypatch, tmp_path,
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(pretrained.network, "reachable", lambda urls: reachable)
+    monkeypatch.setattr(pretrained.reachable, "reachable", lambda urls: reachable)
     if reachable:
         assert pretrained.official_timm("m", "timm/m", None, None) == blob
         assert (blob.read_bytes(), forced) == (GOOD, [True])

@@ -8,10 +8,11 @@ from synthetic import entry, measured, metrics
 
 from bench import report
 from bench.report import detection, table
-from bench.report.results import parse, ranking
-from bench.scoring import compare
+from bench.report.results import ranking
+from bench.scoring import catalogue
+from bench.scoring.schema import ScoreSet
 
-NAMES = (*compare.SCORES, *compare.COPIES)
+NAMES = (*catalogue.COMPARED, *catalogue.COPIES)
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def scored(make_run, rng):
     noise = rng.normal(size=500)
 
     def make(name, kid, *, spread=0.001, seed=0, second=None, folder=None):
-        scores = dict.fromkeys(compare.SCORES, 1.0) | {"kid": kid}
+        scores = dict.fromkeys(catalogue.COMPARED, 1.0) | {"kid": kid}
         spaces = {
             space: {"copy_rate": entry(0.0, low=0, high=0.01)}
             for space in ("pixels", "shifted", "guarded", "features")
@@ -149,13 +150,13 @@ def test_controls_that_each_statistic_catches():
     content = metrics(controls={"held_out": held_out, "copies": copies, "blurred": blurred})[
         "controls"
     ]
-    found = detection.caught({name: parse.measured(value) for name, value in content.items()})
+    found = detection.caught({name: ScoreSet.from_json(value) for name, value in content.items()})
     cells = {
         row["statistic"]: (row["training digits"], row["blurred"]) for _, row in found.iterrows()
     }
     assert cells == {"copy_rate": ("yes", ""), "fid": ("", "yes"), "kid": ("", "yes")}
     assert not len(detection.caught({}))
-    assert not len(detection.caught({"held_out": parse.measured(content["held_out"])}))
+    assert not len(detection.caught({"held_out": ScoreSet.from_json(content["held_out"])}))
 
 
 def test_a_table_has_the_controls_that_any_of_its_runs_has(make_run, tmp_path):

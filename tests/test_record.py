@@ -39,8 +39,9 @@ def rescored(out, extractor, monkeypatch):
     monkeypatch.setattr(machine, "versions", lambda: {"torch": f"of {extractor}"})
     setting = SamplingPlan(num=12, steps=3)
     plan = experiment.resolve("gaussian", setting, extractor_name=extractor, out=out)
-    plan = dataclasses.replace(plan, rules=plan.rules | {"preprocessing": f"as {extractor} has it"})
-    return experiment.execute(plan), plan.rules["fingerprint"]
+    rules = dataclasses.replace(plan.rules, preprocessing=f"as {extractor} has it")
+    plan = dataclasses.replace(plan, rules=rules)
+    return experiment.execute(plan), plan.rules.fingerprint
 
 
 @pytest.mark.parametrize("order", [("lenet-a", "lenet-b"), ("lenet-b", "lenet-a")])
@@ -105,7 +106,7 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
         rows = pd.DataFrame({"id": range(12), "nearest": range(12), "ratio": 1 / np.arange(1, 13)})
         return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
-    monkeypatch.setattr(record.score, "score", score)
+    monkeypatch.setattr(record.measure, "score", score)
     monkeypatch.setattr(record, "Reference", lambda *arguments: SimpleNamespace(arrays={}, null={}))
 
     def again():

@@ -15,8 +15,9 @@ from synthetic import FACTS, entry, metrics
 from bench import report, sheets
 from bench.report import table
 from bench.report.page import drawings, leaderboard
-from bench.report.results import diagnosis, entries, pictures
+from bench.report.results import diagnosis, pictures
 from bench.runs import Run
+from bench.scoring.schema import Score
 
 EVIL = '<script>alert(1)</script>" onload="x'
 
@@ -460,8 +461,8 @@ def test_sheets_can_be_read_back(rng, tmp_path):
 
 def test_strips_keep_the_order_and_stay_in_the_box(rng):
     values = np.sort(rng.normal(scale=[*[1] * 10, *[1e4] * 10]))
-    numbers = [entries.Number(value, 1, value - 1, value + 1) for value in values]
-    drawn = drawings.strips([*numbers, None, entries.Number(3.0)], unit=1)
+    numbers = [Score(value, 1, value - 1, value + 1) for value in values]
+    drawn = drawings.strips([*numbers, None, Score(3.0)], unit=1)
     assert drawn[-2:] == [None, None]
     at = [strip.at for strip in drawn[:-2]]
     assert at == sorted(at)

@@ -8,7 +8,7 @@ import pytest
 from synthetic import FACTS, entry
 
 from bench.runs import Run
-from bench.scoring import compare, selection
+from bench.scoring import catalogue, compare, selection
 from denoisers.errors import UsageError
 
 
@@ -31,9 +31,10 @@ def write(results, name, num=20, *, seed=0, sampler="ddpm", **facts):
         "started": str(seed),
     }
     run.write_json("run.json", FACTS | {"weights": f"card-{name}@01234567"} | made | facts)
-    found = {score: entry(1.0, num) for score in compare.SCORES}
+    found = {score: entry(1.0, num) for score in catalogue.COMPARED}
     copies = {
-        score.removeprefix("copy_rate_"): {"copy_rate": entry(0.0, num)} for score in compare.COPIES
+        score.removeprefix("copy_rate_"): {"copy_rate": entry(0.0, num)}
+        for score in catalogue.COPIES
     }
     mark = f"{sampler}{num}"
     content = {
@@ -46,7 +47,7 @@ def write(results, name, num=20, *, seed=0, sampler="ddpm", **facts):
     run.write_json(f"metrics-{mark}.json", content)
     drawn = np.random.default_rng(seed).normal(size=50)
     run.write_npz(
-        f"replicates-{mark}.npz", **dict.fromkeys([*compare.SCORES, *compare.COPIES], drawn)
+        f"replicates-{mark}.npz", **dict.fromkeys([*catalogue.COMPARED, *catalogue.COPIES], drawn)
     )
     return run
 

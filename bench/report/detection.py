@@ -2,25 +2,20 @@
 
 import pandas as pd
 
-from bench.report.results.entries import Measured, Number
-from bench.report.table import CONTROLS
+from bench.report.results.entries import CONTROLS
+from bench.scoring import catalogue
+from bench.scoring.schema import Score, ScoreSet
 
 TITLE = "Which controls each statistic tells from held-out digits"
 HELD_OUT = "held_out"
-NEARER = {  # statistic -> whether it rises or falls as images come nearer to the training set
-    "copy_rate": 1,
-    "relative": 1,
-    "authpct_excess": -1,
-    "excess_1": 1,
-    "excess_5": 1,
-    "auc": 1,
-    "ct": -1,
-}
-WORSE = {"fid": 1, "kid": 1, "precision": -1, "recall": -1, "coverage": -1, "confidence": -1}
+# Statistic -> whether it rises or falls as images come nearer to the training set.
+NEARER = {spec.key: catalogue.nearer(spec) for spec in catalogue.MEMORIZATION if spec.detects}
+# Score -> whether it rises or falls as images become worse.
+WORSE = {spec.key: -spec.direction for spec in catalogue.SCORES if spec.detects}
 SURE = 3.0  # |C_T|, which has no interval; its standard deviation under the null is 1 at most
 
 
-def caught(controls: dict[str, Measured]) -> pd.DataFrame:
+def caught(controls: dict[str, ScoreSet]) -> pd.DataFrame:
     """One row per statistic, one column per control but the held-out one: "yes" where it is told from held-out images.
 
     Told: its 95 % interval lies beyond that of held-out images, towards nearer (memorization) or
@@ -56,7 +51,7 @@ def caught(controls: dict[str, Measured]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def told(number: Number | None, null: Number | None, direction: int) -> bool:
+def told(number: Score | None, null: Score | None, direction: int) -> bool:
     """Whether a number lies beyond the null's in a direction, with the intervals that there are."""
     if number is None or null is None:
         return False

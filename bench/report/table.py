@@ -8,38 +8,20 @@ import pandas as pd
 
 from bench.report.results import diagnosis, ranking
 from bench.report.results.damage import Absent
-from bench.report.results.entries import CONTROLS, Entry, Group, Measured, Number
+from bench.report.results.entries import CONTROLS, Entry, Group
+from bench.scoring.catalogue import MEMORIZATION, SCORES
+from bench.scoring.schema import Score, ScoreSet
 from bench.text import one_line
 
 TERMINAL = 80  # columns
 NAME_WIDTH = 16  # of a terminal table, at least; longer names continue on the next line
-SCORES = (
-    "fid",
-    "fid_infinity",
-    "kid",
-    "mifid",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "classifier_score",
-    "class_distance",
-    "confidence",
-    "ambiguous",
-    "noise_std",
+# The headings of the scores that the terminal shows, in their order; copies are those of pixels.
+HEADED = [spec for spec in (*SCORES, *MEMORIZATION) if spec.heading]
+COLUMNS = (
+    *("", "denoiser", "N"),
+    *(spec.heading for spec in HEADED),
+    *("out", "late", "NFE", "s/im"),
 )
-MEMORIZATION = (
-    "copy_rate",
-    "relative",
-    "authpct",
-    "excess_1",
-    "excess_5",
-    "auc",
-    "ct",
-    "d1_median",
-)
-DISTANCES = ("pixels", "shifted", "guarded", "features")
-COLUMNS = ("", "denoiser", "N", "FID", "KID x 1e3", "conf", "copies", "out", "late", "NFE", "s/im")
 
 
 def frame(group: Group) -> pd.DataFrame:
@@ -73,7 +55,7 @@ def column(values: list[Any]) -> pd.Series:
     return pd.Series(values, dtype="Int64" if fits else object)
 
 
-def control_row(name: str, measured: Measured) -> dict[str, Any]:
+def control_row(name: str, measured: ScoreSet) -> dict[str, Any]:
     """A control: scores without cost."""
     return {"kind": "control", "name": CONTROLS.get(name, name), **flat(measured)}
 
@@ -105,7 +87,7 @@ def unconverged(entry: Entry) -> float | None:
     return count / num if count and isinstance(num, int) and num else None
 
 
-def flat(measured: Measured) -> dict[str, Any]:
+def flat(measured: ScoreSet) -> dict[str, Any]:
     """Numbers in one level: name, name_stderr, name_low, name_high; memorization as distance_name."""
     counts = [number.n for number in measured.scores.values() if number.n]
     row: dict[str, Any] = {"n": max(counts, default=None)}
@@ -118,14 +100,14 @@ def flat(measured: Measured) -> dict[str, Any]:
     return row
 
 
-def number_of(row: pd.Series, name: str) -> Number | None:
+def number_of(row: pd.Series, name: str) -> Score | None:
     """A score of a row of a frame, or None."""
     parts = [row.get(key) for key in (name, f"{name}_stderr", f"{name}_low", f"{name}_high")]
     there = (None if part is None or pd.isna(part) else part for part in parts)
     value, *rest = (
         part if part is None or isinstance(part, int) else float(part) for part in there
     )
-    return None if value is None else Number(value, *rest)
+    return None if value is None else Score(value, *rest)
 
 
 def short(value: float | None, digits: int = 3) -> str:
@@ -149,7 +131,7 @@ def percent(value: float | None, digits: int = 0) -> str:
     return "" if value is None or pd.isna(value) else f"{value:.{digits}%}"
 
 
-def thousandths(number: Number | None) -> str:
+def thousandths(number: Score | None) -> str:
     """A KID in thousandths with its standard error; empty for what is missing."""
     if number is None:
         return ""
@@ -158,17 +140,26 @@ def thousandths(number: Number | None) -> str:
     return f"{value:.{digits}f}" + ("" if error is None else f" ±{error:.{digits}f}")
 
 
+def text_of(score: Score, form: str) -> str:
+    """A score in one of the formats of the catalogue, without its interval."""
+    if form == "thousandths":
+        return thousandths(score)
+    if form == "share":
+        return percent(score.value, 0 if score.value in (0, 1) else 1)
+    return short(score.value)
+
+
 def cells(row: pd.Series) -> list[str]:
     """A row of a frame as the cells of COLUMNS."""
-    copied = row.get("pixels_copy_rate")
+    named = {
+        spec: number_of(row, f"pixels_{spec.key}" if spec in MEMORIZATION else spec.key)
+        for spec in HEADED
+    }
     return [
         row["rank"],
         row["name"],
         whole(row["n"]),
-        short(row.get("fid")),
-        thousandths(number_of(row, "kid")),
-        short(row.get("confidence")),
-        percent(copied, 0 if copied in (0, 1) else 1),
+        *("" if score is None else text_of(score, spec.format) for spec, score in named.items()),
         percent(row.get("out_of_band")),
         percent(row.get("unconverged")),
         whole(row.get("nfe")),

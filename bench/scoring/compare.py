@@ -18,22 +18,12 @@ from scipy.stats import kendalltau
 
 from bench import names
 from bench.runs import Run
-from bench.scoring import uncertainty
+from bench.scoring import catalogue, uncertainty
+from bench.scoring.catalogue import COMPARED, COPIES
+from bench.scoring.rules import ScoringRules
+from bench.scoring.schema import Score, ScoreSet, objects, scores_from_json
 from denoisers.errors import UsageError
 
-SCORES = (  # that are compared; each has bootstrap values
-    "fid",
-    "kid",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "classifier_score",
-    "class_distance",
-    "confidence",
-    "ambiguous",
-)
-COPIES = tuple(f"copy_rate_{space}" for space in ("pixels", "shifted", "guarded", "features"))
 MADE = (
     "denoiser",
     "weights",
@@ -57,7 +47,10 @@ class Scored:
     name: str
     seeds: tuple[int, ...]
     facts: dict[str, Any]  # run.json of the first
-    metrics: dict[str, Any]  # metrics-<fingerprint>.json of the first
+    rules: ScoringRules
+    scores: ScoreSet  # of the first
+    held_out: ScoreSet  # the control of as many held-out digits
+    second: dict[str, Score]  # in a second feature space, of the first
     values: dict[str, float]
     replicates: dict[str, np.ndarray]
     path: Path  # of the first
@@ -65,17 +58,16 @@ class Scored:
     @property
     def num(self) -> int:
         """Images of each run."""
-        return self.metrics["scores"]["kid"]["n"]
+        return self.scores.scores["kid"].n
 
     def margin(self, score: str) -> float:
-        """What separates two honest sets of this size by chance, 95 % of the time: the held-out floor, twice over."""
+        """What separates two honest sets of this size by chance, 95 % of the time.
+
+        The held-out floor, twice over.
+        """
         if score in COPIES:
             return 0.0
-        return (
-            1.96
-            * math.sqrt(2)
-            * (self.metrics["controls"]["held_out"]["scores"][score]["stderr"] or 0.0)
-        )
+        return 1.96 * math.sqrt(2) * (self.held_out.scores[score].stderr or 0.0)
 
 
 def load_one(run: Run, features: str | None = None, *, mark: str | None = None) -> Scored:
@@ -109,31 +101,38 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     """Values and bootstrap values together. Raises UsageError if some are missing."""
     file = f"replicates-{metrics['fingerprint']}.npz"
     replicates = run.read_npz(file)
-    if replicates is None or {*SCORES, *COPIES} - replicates.keys():
+    if replicates is None or {*COMPARED, *COPIES} - replicates.keys():
         raise UsageError(
             f"{run.path}/{file} is missing or damaged; the same command scores the images again"
         )
-    try:
-        values = {name: metrics["scores"][name]["value"] for name in SCORES}
-        for name in COPIES:
-            values[name] = metrics["memorization"][name.removeprefix("copy_rate_")]["copy_rate"][
-                "value"
-            ]
-        scored = Scored(
-            names.describe(facts),
-            (facts.get("seed", 0),),
-            facts,
-            metrics,
-            values,
-            replicates,
-            run.path,
-        )
-        _ = [scored.margin(name) for name in SCORES], scored.num
-    except (KeyError, TypeError, AttributeError) as error:
+    file = f"metrics-{metrics['fingerprint']}.json"
+    scores = ScoreSet.from_json(metrics)
+    held_out = ScoreSet.from_json(objects(metrics, "controls").get("held_out") or {})
+    second = {
+        key: entry for key, entry in (metrics.get("second") or {}).items() if key != "features"
+    }
+    values = {key: scores.scores.get(key) for key in COMPARED}
+    for key in COPIES:
+        values[key] = scores.memorization.get(key.removeprefix("copy_rate_"), {}).get("copy_rate")
+    absent = [key for key, score in values.items() if score is None]
+    absent += [f"{key} of held-out digits" for key in COMPARED if key not in held_out.scores]
+    if absent or values["kid"].n is None:
+        lacking = absent[0] if absent else "the number of images"
         raise UsageError(
-            f"{run.path}: the scores lack {error}; score again with the same command"
-        ) from None
-    return scored
+            f"{run.path}: the scores lack {lacking}; score again with the same command"
+        )
+    return Scored(
+        names.describe(facts),
+        (facts.get("seed", 0),),
+        facts,
+        ScoringRules.from_json(metrics, file),
+        scores,
+        held_out,
+        scores_from_json(second),
+        {key: score.value for key, score in values.items()},
+        replicates,
+        run.path,
+    )
 
 
 def combined(parts: Sequence[Scored]) -> Scored:
@@ -154,7 +153,7 @@ def combined(parts: Sequence[Scored]) -> Scored:
 def differing(first: Scored, second: Scored) -> list[str]:
     """What keeps the numbers of two runs apart, field by field; empty if they compare."""
     fields = [("images", first.num, second.num)]
-    rules = [part.metrics["scoring"] for part in (first, second)]
+    rules = [part.rules.scoring for part in (first, second)]
     fields += [
         (name, rules[0].get(name), rules[1].get(name))
         for name in sorted(rules[0].keys() | rules[1].keys())
@@ -184,7 +183,7 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
             raise UsageError(
                 f"{first.name} and {second.name} are not scored alike and cannot be ranked: {'; '.join(fields)}"
             )
-        rows += [difference(first, second, score) for score in (*SCORES, *COPIES)]
+        rows += [difference(first, second, score) for score in (*COMPARED, *COPIES)]
     frame = pd.DataFrame(rows)
     frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
     frame["better"] = [better(row) for row in frame.itertuples()]
@@ -227,8 +226,6 @@ def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
     drawn = paired(first.replicates[score], second.replicates[score])
     unbiased = 2 * change - float(drawn.mean())
     low, high = uncertainty.basic(change, drawn)
-    rates = first.metrics["memorization"]
-    found = rates["pixels"]["copy_rate"] if score in COPIES else first.metrics["scores"][score]
     return {
         "score": score,
         "first": first.name,
@@ -242,7 +239,7 @@ def difference(first: Scored, second: Scored, score: str) -> dict[str, Any]:
         # Else only the bias of resampling speaks for a difference.
         "certain": unbiased * change > 0,
         "margin": max(first.margin(score), second.margin(score)),
-        "higher": found["higher_is_better"],
+        "higher": catalogue.higher_is_better("copy_rate" if score in COPIES else score),
     }
 
 
@@ -293,8 +290,8 @@ def concordance(runs: Sequence[Scored], score: str = "kid") -> float | None:
     if len(runs) < 3:
         return None
     orders = [
-        [run.metrics["scores"][score]["value"] for run in runs],
-        [run.metrics["second"][score]["value"] for run in runs],
+        [run.scores.scores[score].value for run in runs],
+        [run.second[score].value for run in runs],
     ]
     tau = float(kendalltau(*orders).statistic)
     return None if math.isnan(tau) else tau

@@ -18,7 +18,7 @@ from bench.files import Say
 from bench.images import noise_std, to_float
 from bench.progress import SILENT, Advance, Progress
 from bench.scoring import control_sets, extractors, measure, reference
-from bench.scoring.measure import Scores
+from bench.scoring.measure import Json
 from bench.scoring.reference import Reference
 from denoisers.errors import UsageError
 
@@ -63,7 +63,7 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
         images = control_sets.CONTROLS[name](against.dataset, n)
         left = noise_std(to_float(images, against.dataset.pad)).numpy()
         if name == HELD_OUT:
-            options: Scores = {"searched": measure.held_back(n, len(against.dataset.held_out))}
+            options: Json = {"searched": measure.held_back(n, len(against.dataset.held_out))}
         else:
             usual = one(against, n, HELD_OUT, say)["scores"]["cosine_distance"]["value"]
             options = {"typical": usual, "searched": measure.SEARCHED, "bootstrap": False}

@@ -1,26 +1,27 @@
 """Scores of a set of images, each beside the same score of the control panel."""
 
-import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bench.progress import Advance
 from bench.scoring import (
+    catalogue,
     control_sets,
     extractors,
     fid_kid,
     memorization,
     nearest,
-    prdc,
+    quality,
     reference,
     uncertainty,
 )
 from bench.scoring.memorization import Distances
-from bench.scoring.prdc import Balls
+from bench.scoring.quality import Seen
 from bench.scoring.reference import Reference
-from bench.scoring.uncertainty import Estimate, Rate, Statistic
+from bench.scoring.schema import Score, ScoreSet, scores_to_json
+from bench.scoring.uncertainty import Estimate, Statistic
 from denoisers.errors import UsageError
 
 # Raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes.
@@ -29,38 +30,23 @@ VERSIONS = (
     "-".join(str(part.VERSION) for part in (reference, fid_kid, nearest, control_sets))
     + f"-{VERSION}"
 )
-AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
 WORK = 100  # what `score` advances by in all: about the hundredths of its time, with 2000 images
 SEARCHED = 500  # images of each control, other than held-out ones, whose neighbours are searched
-HIGHER = {
-    "precision": True,
-    "recall": True,
-    "coverage": True,
-    "classifier_score": True,
-    "confidence": True,
-}
-# Is better.
-NEITHER = ("density", "cosine_distance", "d1_median", "authpct", "authpct_excess", "auc", "ct")
-HIGHER |= dict.fromkeys(NEITHER)
 
-Scores = dict[str, Any]
+Json = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """One set of images: entries by name, bootstrap values by name, one row per image."""
+class Measured(NamedTuple):
+    """What `measure` gives: scores, bootstrap values by name, one row per image, the verdict in words."""
 
-    scores: Scores
-    memorization: dict[str, Scores]
-    class_histogram: list[int]
+    scores: ScoreSet
     replicates: dict[str, np.ndarray]
     rows: pd.DataFrame
     verdict: dict[str, str]
 
-    def to_json(self) -> Scores:
-        """What `metrics.json` holds of it."""
-        names = ("scores", "memorization", "class_histogram", "verdict")
-        return {name: getattr(self, name) for name in names}
+    def to_json(self) -> Json:
+        """What files of scores hold of it."""
+        return self.scores.to_json() | {"verdict": self.verdict}
 
 
 def score(
@@ -68,9 +54,9 @@ def score(
     noise_std: np.ndarray,
     against: Reference,
     second: Reference,
-    controls: dict[str, Scores],
+    controls: dict[str, Json],
     advance: Advance = lambda steps: None,
-) -> tuple[Scores, dict[str, np.ndarray], pd.DataFrame]:
+) -> tuple[Json, dict[str, np.ndarray], pd.DataFrame]:
     """All numbers of uint8 images (N, H, W), N >= 6: as JSON; their bootstrap values; one row per image.
 
     noise_std  (N,), white noise left in each, as `generate` measured it
@@ -81,12 +67,13 @@ def score(
     advance    is called with shares of WORK
     """
     usual = controls["held_out"]["scores"]["cosine_distance"]["value"]
-    found = measure(images, noise_std, against, typical=usual, advance=advance)
+    measured = measure(images, noise_std, against, typical=usual, advance=advance)
     other = second.extractor.features(images)
-    also = {"features": second.extractor.id}
-    also |= frechet_and_kernel(other, second, bootstrap=False)[0]
+    also, _ = frechet_and_kernel(other, second, bootstrap=False)
     advance(10)
-    return found.to_json() | {"second": also, "controls": controls}, found.replicates, found.rows
+    in_second = {"features": second.extractor.id} | scores_to_json(also)
+    content = measured.to_json() | {"second": in_second, "controls": controls}
+    return content, measured.replicates, measured.rows
 
 
 def measure(
@@ -106,68 +93,69 @@ def measure(
     searched   how many images' neighbours are searched; all of them by default
     bootstrap  whether FID gets an error; it costs more than all the rest
     """
-    probabilities = extractors.classify(images)
-    classes = probabilities.argmax(1)
-    found = against.extractor.features(images)
-    if not np.isfinite(found).all():
+    n = len(images)
+    features = against.extractor.features(images)
+    if not np.isfinite(features).all():
         raise UsageError(
             f"{against.extractor.name} gives features that are not finite; choose other --features"
         )
+    seen = Seen(images, noise_std, extractors.classify(images), features, against)
     advance(5)
-    scores, replicates = frechet_and_kernel(found, against, bootstrap=bootstrap)
+    scores, replicates = frechet_and_kernel(features, against, bootstrap=bootstrap)
     advance(20)
-    overlap = prdc.overlap(against.balls(len(images)), Balls.of(found))
+    values = measured_alone(seen)
+    scores |= {key: Score.of(simple(value), n) for key, value in values.items()}
+    cosine = values["cosine_distance"]
+    threshold = (cosine if typical is None else typical) / 2
+    scores["mifid"] = Score.of(fid_kid.mifid(scores["fid"].value, cosine, threshold), n)
     advance(10)
-    confidence = probabilities.max(1)
-    statistics = overlap | {
-        "classifier_score": fid_kid.classifier_score(probabilities),
-        "class_distance": fid_kid.class_distance(classes),
-        "confidence": Statistic.mean(confidence),
-        "ambiguous": Statistic.mean(confidence < AMBIGUOUS),
-    }
-    scores |= entries({name: value.estimate for name, value in statistics.items()}, len(images))
     distances = against.distances(
-        images[:searched], classes=classes[:searched], found=found[:searched]
+        images[:searched], classes=seen.classes[:searched], found=features[:searched]
     )
     advance(50)
-    cosine = float(against.cosine(found).mean())
-    mifid = fid_kid.mifid(
-        scores["fid"]["value"], cosine, (cosine if typical is None else typical) / 2
-    )
-    plain = {"cosine_distance": cosine, "mifid": mifid, "noise_std": float(np.median(noise_std))}
-    scores |= entries(plain, len(images))
-    statistics |= {
-        f"copy_rate_{space}": Statistic.mean(part.copies) for space, part in distances.items()
-    }
-    replicates |= {name: value.replicates() for name, value in statistics.items()}
-    spaces = memorized(distances, against.null, len(images))
+    values |= {f"copy_rate_{space}": Statistic.mean(d.copies) for space, d in distances.items()}
+    drawn = (*catalogue.COMPARED, *catalogue.COPIES)
+    replicates |= {key: values[key].replicates() for key in values if key in drawn}
+    spaces = memorized(distances, against.null, n)
     advance(5)
+    near = {
+        space: {key: Score.of(value, len(distances[space].d1)) for key, value in part.items()}
+        for space, part in spaces.items()
+    }
+    histogram = np.bincount(seen.classes, minlength=10).tolist()
+    rows = per_image(seen, distances)
     return Measured(
-        scores,
-        {space: entries(part, len(distances[space].d1)) for space, part in spaces.items()},
-        np.bincount(classes, minlength=10).tolist(),
-        replicates,
-        per_image(classes, confidence, distances, noise_std),
-        memorization.verdict(spaces),
+        ScoreSet(scores, near, histogram), replicates, rows, memorization.verdict(spaces)
     )
+
+
+def measured_alone(seen: Seen) -> dict[str, Statistic | float]:
+    """The scores of the catalogue that have a function in quality.py, by key."""
+    functions = {spec.key: getattr(quality, spec.key, None) for spec in catalogue.SCORES}
+    return {key: function(seen) for key, function in functions.items() if function is not None}
+
+
+def simple(value: Statistic | float) -> Estimate | float:
+    """A statistic without the influence of each image."""
+    return value.estimate if isinstance(value, Statistic) else value
 
 
 def frechet_and_kernel(
-    found: np.ndarray, against: Reference, *, bootstrap: bool = True
-) -> tuple[Scores, dict[str, np.ndarray]]:
+    features: np.ndarray, against: Reference, *, bootstrap: bool = True
+) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """FID, FID at infinity and KID of features (N, d), and the bootstrap values of FID and KID."""
-    fid, kid = fid_kid.fid(against.moments, found), fid_kid.kid(against.kid, found)
-    values = {
-        "fid": fid,
-        "fid_infinity": fid_kid.fid_infinity(against.moments, found),
-        "kid": kid.estimate,
-    }
-    scores = entries(values, len(found))
+    n = len(features)
+    fid, kid = fid_kid.fid(against.moments, features), fid_kid.kid(against.kid, features)
+    limit = fid_kid.fid_infinity(against.moments, features)
+    scores = {"fid": Score.of(fid, n)}
+    if limit is not None:
+        scores["fid_infinity"] = Score.of(limit, n)
+    scores["kid"] = Score.of(kid.estimate, n)
     if not bootstrap:
         return scores, {"kid": kid.replicates()}
-    drawn = fid_kid.fid_replicates(against.moments, against.features, found)
+    drawn = fid_kid.fid_replicates(against.moments, against.features, features)
     error = Estimate(fid, float(drawn.std(ddof=1)))
-    scores["fid"] = entry("fid", error, len(found), ci95=uncertainty.basic(fid, drawn))
+    scores["fid"] = Score.of(error, n, uncertainty.basic(fid, drawn))
     return scores, {"fid": drawn, "kid": kid.replicates()}
 
 
@@ -187,39 +175,13 @@ def held_back(n: int, held_out: int) -> int:
     return min(n, held_out // 2)
 
 
-def per_image(
-    classes: np.ndarray,
-    confidence: np.ndarray,
-    distances: dict[str, Distances],
-    noise_std: np.ndarray,
-) -> pd.DataFrame:
+def per_image(seen: Seen, distances: dict[str, Distances]) -> pd.DataFrame:
     """One row per image; those that were not searched have no distances."""
-    rows = pd.DataFrame({"id": np.arange(len(classes)), "class": classes, "confidence": confidence})
+    confidence = seen.probabilities.max(1)
+    rows = pd.DataFrame(
+        {"id": np.arange(len(seen.images)), "class": seen.classes, "confidence": confidence}
+    )
     pixels, shifted = distances["pixels"], distances["shifted"]
     near = {"nearest": pixels.index, "d1": pixels.d1, "d2": pixels.d2, "ratio": pixels.ratio}
     near |= {"shifted_d1": shifted.d1, "shifted_ratio": shifted.ratio}
-    return rows.join(pd.DataFrame(near)).assign(noise_std=noise_std)
-
-
-def entries(values: dict[str, Estimate | Rate | float | None], n: int) -> Scores:
-    """An entry for each value that there is."""
-    return {name: entry(name, value, n) for name, value in values.items() if value is not None}
-
-
-def entry(
-    name: str, value: Estimate | Rate | float, n: int, *, ci95: tuple[float, float] | None = None
-) -> Scores:
-    """A number with its conditions; its interval is that of its standard error unless it has one of its own."""
-    if isinstance(value, Rate):
-        number, stderr, ci95 = value.value, None, (value.low, value.high)
-    elif isinstance(value, Estimate):
-        number, stderr, ci95 = value.value, value.stderr, ci95 or value.ci95
-    else:
-        number, stderr = value, None
-    return {
-        "value": float(number),
-        "stderr": None if stderr is None else float(stderr),
-        "ci95": None if ci95 is None else [float(bound) for bound in ci95],
-        "n": n,
-        "higher_is_better": HIGHER.get(name, False),
-    }
+    return rows.join(pd.DataFrame(near)).assign(noise_std=seen.noise_std)

@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,7 @@ from bench.runs import SCHEMA_VERSION, Run, attempt, stored
 from bench.scoring import control_scores, durations, extractors, measure
 from bench.scoring.extractors import Extractor
 from bench.scoring.reference import Reference
-from bench.scoring.rules import ScoringRules
+from bench.scoring.rules import ScoringRules, rules_in_words
 from denoisers import reading
 from denoisers.errors import UsageError, concerning
 from denoisers.weights import sha256
@@ -30,6 +31,21 @@ PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "cont
 SHEETS = ("grid.png", "nearest.png")
 # What is written before it, for the same fingerprint.
 BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")
+
+
+def rules_of(
+    dataset: Dataset, extractor: Extractor, num: int, sampler: Mapping[str, Any] | None
+) -> ScoringRules:
+    """How `num` images are scored against a dataset with an extractor; `sampler` as in `ScoringRules.of`."""
+    scoring = rules_in_words(
+        dataset.id,
+        extractor.id,
+        extractors.judge(),
+        second=extractors.load(extractors.second(extractor.name)).id,
+        versions=measure.VERSIONS,
+        standardised=extractor.standardised,
+    )
+    return ScoringRules.of(scoring, num, sampler, extractor.preprocessing)
 
 
 def kept_scores(run: Run, samples: str, rules: ScoringRules, say: Say) -> dict[str, Any] | None:
@@ -224,7 +240,7 @@ def score_path(
         "dataset": dataset.id,
         "warnings": doubts,
     }
-    rules = ScoringRules.of(dataset, extractor, len(images), None)
+    rules = rules_of(dataset, extractor, len(images), None)
     # Nearest.png shows images of the dataset.
     short = runs.fingerprint([facts["digest"], dataset.id])
     run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}", out)

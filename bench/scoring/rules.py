@@ -4,10 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from bench.data.datasets import Dataset
 from bench.runs import fingerprint
-from bench.scoring import extractors, measure
-from bench.scoring.extractors import Extractor
 from denoisers.errors import UsageError
 
 
@@ -16,7 +13,7 @@ class ScoringRules:
     """What scores depend on besides the images.
 
     scoring        whatever changes a number without changing an image, in words or as name@digest:
-                   see `rules`
+                   see `rules_in_words`
     fingerprint    of the rules and of how the images were made; names the files of the scores
     table          of what images must share to be compared, however they were made
     preprocessing  what the extractor does to images before its network, in words
@@ -29,25 +26,20 @@ class ScoringRules:
 
     @classmethod
     def of(
-        cls, dataset: Dataset, extractor: Extractor, num: int, sampler: Mapping[str, Any] | None
+        cls,
+        scoring: Mapping[str, str],
+        num: int,
+        sampler: Mapping[str, Any] | None,
+        preprocessing: str,
     ) -> "ScoringRules":
         """The rules for `num` images.
 
         sampler  how they were made; None if that is not ours to know: images made elsewhere join
                  every table of theirs
         """
-        second = extractors.load(extractors.second(extractor.name))
-        scoring = rules(
-            dataset.id,
-            extractor.id,
-            extractors.judge(),
-            second=second.id,
-            versions=measure.VERSIONS,
-            standardised=extractor.standardised,
-        )
         table = fingerprint([num, scoring])
         mark = table if sampler is None else fingerprint([sampler, scoring])
-        return cls(scoring, mark, table, extractor.preprocessing)
+        return cls(scoring, mark, table, preprocessing)
 
     @property
     def file(self) -> str:
@@ -82,7 +74,7 @@ class ScoringRules:
         return cls(scoring, mark, table or mark, content.get("preprocessing") or "")
 
 
-def rules(
+def rules_in_words(
     dataset: str,
     features: str,
     judge: str,

@@ -147,7 +147,7 @@ def alike(meant: list[list[Scored]], say: Say, everything: bool) -> list[list[Sc
         if count == len(meant) or (everything and count > 1):
             if (left := len(every) - sum(map(len, chosen))) > 0:
                 one = next(part for found in chosen for part in found)
-                mark = one.metrics["fingerprint"]
+                mark = one.rules.fingerprint
                 say(
                     f"compared at {one.num} images, protocol {mark}; {left} other runs are left out"
                 )
@@ -176,7 +176,7 @@ def same_protocol(part: Scored, other: Scored) -> bool:
     """Whether both were made by the same sampler, and scored alike; images made elsewhere join every table."""
     if "images" in (part.facts.get("kind"), other.facts.get("kind")):
         return same_table(part, other)
-    return part.metrics["fingerprint"] == other.metrics["fingerprint"]
+    return part.rules.fingerprint == other.rules.fingerprint
 
 
 def same_table(part: Scored, other: Scored) -> bool:

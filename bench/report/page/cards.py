@@ -11,12 +11,13 @@ from bench.report import table
 from bench.report.page import drawings
 from bench.report.results import diagnosis, pictures
 from bench.report.results.diagnosis import Finding
-from bench.report.results.entries import Entry, Number
+from bench.report.results.entries import Entry
 from bench.report.results.kept import CHAINS, Kept
+from bench.scoring.catalogue import DISTANCES, MEMORIZATION, SCORES
+from bench.scoring.schema import Score
 
 SHOWN = 96  # samples of a card
 PAIRS = 16
-GREYS = 16  # levels of the strips: x_t is mostly noise, which does not compress
 
 
 class Pair(NamedTuple):
@@ -50,7 +51,7 @@ class Card(NamedTuple):
     strips: Strips | None
     panels: list[drawings.Panel]
     bars: list[drawings.Bar]
-    scores: list[tuple[str, Number, Number | None]]
+    scores: list[tuple[str, Score, Score | None]]
     facts: list[tuple[str, str]]
     card: list[tuple[str, str]]
     commands: list[str]
@@ -130,31 +131,31 @@ def strips(stored: Mapping[str, np.ndarray]) -> Strips:
     rows = [image for chain in range(count) for image in (*x[chain], *denoised[chain])]
     return Strips(
         [table.short(sigma, 2) for sigma in sigmas.tolist()],
-        pictures.sheet(np.concatenate(list(forward[:2])), levels, levels=GREYS),
-        pictures.sheet(np.stack(rows), levels, levels=GREYS),
+        pictures.sheet(np.concatenate(list(forward[:2])), levels, levels=pictures.GREYS),
+        pictures.sheet(np.stack(rows), levels, levels=pictures.GREYS),
         count,
     )
 
 
-def scores(entry: Entry) -> list[tuple[str, Number, Number | None]]:
+def scores(entry: Entry) -> list[tuple[str, Score, Score | None]]:
     """Every number that was measured, beside the held-out digits' own."""
     usual, mine = diagnosis.held_out(entry), entry.measured
     found = [
-        (name, mine.scores[name], usual.scores.get(name))
-        for name in table.SCORES
-        if name in mine.scores
+        (spec.key, mine.scores[spec.key], usual.scores.get(spec.key))
+        for spec in SCORES
+        if spec.card and spec.key in mine.scores
     ]
-    for distance in table.DISTANCES:
+    for distance in DISTANCES:
         theirs = usual.memorization.get(distance, {})
         values = mine.memorization.get(distance, {})
         found += [
-            (f"{name}, {distance}", values[name], theirs.get(name))
-            for name in table.MEMORIZATION
-            if name in values
+            (f"{spec.key}, {distance}", values[spec.key], theirs.get(spec.key))
+            for spec in MEMORIZATION
+            if spec.card and spec.key in values
         ]
     space = entry.second.get("features", "second features")
     found += [
-        (f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Number)
+        (f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Score)
     ]
     return found
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.report.results.entries import Number
+from bench.scoring.schema import Score
 
 POINTS = 120  # of a trace; a run may have 1000 steps
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 260, 118, 30, 6, 18  # of a trace panel, in its own units
@@ -60,7 +60,7 @@ class Bar(NamedTuple):
     usual: float | None
 
 
-def strips(numbers: Sequence[Number | None], unit: float) -> list[Strip | None]:
+def strips(numbers: Sequence[Score | None], unit: float) -> list[Strip | None]:
     """The intervals of a column on one scale: linear below `unit`, logarithmic above, as they span decades."""
 
     def squeezed(value: float) -> float:

@@ -8,7 +8,10 @@ import pandas as pd
 from bench.report import table
 from bench.report.page import drawings
 from bench.report.page.drawings import Strip
-from bench.report.results.entries import Number
+from bench.scoring.catalogue import BY_KEY, SCORES, ScoreSpec
+from bench.scoring.schema import Score
+
+RANKED = "kid"  # the score that decides the order of a table
 
 
 class Column(NamedTuple):
@@ -20,7 +23,7 @@ class Column(NamedTuple):
     key: str
     title: str
     help: str
-    text: Callable[[Number], str]
+    text: Callable[[Score], str]
     unit: float | None = None
 
 
@@ -44,17 +47,17 @@ class Row(NamedTuple):
     cells: list[Cell]
 
 
-def plain(number: Number) -> str:
+def plain(number: Score) -> str:
     """Three digits."""
     return table.short(number.value)
 
 
-def decimals(number: Number) -> str:
+def decimals(number: Score) -> str:
     """Three decimals: shares, and what has their size."""
     return f"{number.value:.3f}"
 
 
-def share(number: Number) -> str:
+def share(number: Score) -> str:
     """In percent, with the interval where there is one."""
     digits = 0 if number.value in (0, 1) or number.value >= 0.1 else 1
     text = table.percent(number.value, digits)
@@ -63,64 +66,71 @@ def share(number: Number) -> str:
     )
 
 
-def whole_percent(number: Number) -> str:
+def whole_percent(number: Score) -> str:
     """In percent."""
     return table.percent(number.value)
 
 
-def mebibytes(number: Number) -> str:
+def mebibytes(number: Score) -> str:
     """Bytes in MiB."""
     return f"{number.value / 2**20:.0f}"
 
 
-def millions(number: Number) -> str:
+def millions(number: Score) -> str:
     """A count in millions."""
     return table.short(number.value / 1e6, 2) if number.value else "0"
 
 
+FORMATS = {
+    "digits": plain,
+    "decimals": decimals,
+    "thousandths": table.thousandths,
+    "share": share,
+}
+
+
+def column_of(spec: ScoreSpec, prefix: str = "") -> Column:
+    """The column of a score."""
+    ends = {"higher": " Higher is better.", "lower": " Lower is better.", None: ""}
+    text = FORMATS[spec.format]
+    return Column(prefix + spec.key, spec.title, spec.help + ends[spec.better], text, spec.unit)
+
+
 COLUMNS = (
-    Column("fid", "FID", "Fréchet distance to the training digits; lower is better", plain, 1.0),
-    Column(
-        "kid",
-        "KID × 10³",
-        "kernel distance ± standard error; lower is better",
-        table.thousandths,
-        0.005,
-    ),
-    Column("precision", "precision", "share of the images that lie among digits", decimals),
-    Column("recall", "recall", "share of the digits that lie among the images", decimals),
-    Column("coverage", "coverage", "share of the digits with an image close by", decimals),
-    Column("confidence", "confidence", "of the classifier, mean", decimals),
-    Column("pixels_copy_rate", "copies", "share with d1/d2 < 1/3, and its 95 % interval", share),
-    Column(
-        "noise_std", "noise left", "median std of white noise, grey levels from −1 to 1", decimals
-    ),
+    *(column_of(spec) for spec in SCORES if spec.leaderboard),
+    column_of(BY_KEY["copy_rate"], "pixels_"),
     Column(
         "out_of_band",
         "out of band",
-        "share of the steps at noise levels it was not trained on",
+        "Share of the steps at noise levels it was not trained on.",
         whole_percent,
     ),
     Column(
         "unconverged",
         "unconverged",
-        "share of the images whose sampler ran out of steps",
+        "Share of the images whose sampler ran out of steps.",
         whole_percent,
     ),
     Column(
-        "nfe", "NFE", "calls of the denoiser per image", lambda number: table.whole(number.value)
+        "nfe", "NFE", "Calls of the denoiser per image.", lambda calls: table.whole(calls.value)
     ),
     Column(
-        "seconds_per_image", "s / image", "wall time", lambda number: table.short(number.value, 2)
+        "seconds_per_image",
+        "s / image",
+        "Wall time.",
+        lambda seconds: table.short(seconds.value, 2),
     ),
-    Column("peak_memory_bytes", "MiB", "most memory used", mebibytes),
-    Column("parameters", "parameters", "in millions", millions),
+    Column("peak_memory_bytes", "MiB", "Most memory used.", mebibytes),
+    Column("parameters", "parameters", "In millions.", millions),
 )
 
 
 def columns(frame: pd.DataFrame) -> list[Column]:
-    """The columns in which something stands."""
-    return [column for column in COLUMNS if column.key in frame and frame[column.key].notna().any()]
+    """The columns in which something stands, that of the ranking first: a phone has room for one."""
+    filled = [
+        column for column in COLUMNS if column.key in frame and frame[column.key].notna().any()
+    ]
+    return sorted(filled, key=lambda column: column.key != RANKED)
 
 
 def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:

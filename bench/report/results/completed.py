@@ -5,9 +5,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.report.results import damage, parse
+from bench.report.results import damage
 from bench.report.results.damage import Absent
-from bench.report.results.entries import CONTROLS, Entry, Measured
+from bench.report.results.entries import CONTROLS, Entry
+from bench.scoring.schema import ScoreSet
 
 # Scoring rules, images -> scores by control set.
 Measure = Callable[[Mapping[str, str], int], dict[str, Any]]
@@ -20,7 +21,7 @@ def completed(
 
     absent  takes a line for each entry for which they cannot be measured
     """
-    found: dict[str, dict[str, Measured]] = {}
+    found: dict[str, dict[str, ScoreSet]] = {}
     whole = []
     for entry in entries:
         whole.append(entry)
@@ -31,7 +32,7 @@ def completed(
     return whole
 
 
-def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, Measured]]) -> Entry:
+def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, ScoreSet]]) -> Entry:
     """One entry with all control sets.
 
     found  what has been measured before, by scoring rules and number of images
@@ -42,6 +43,7 @@ def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, Measured
     alike = json.dumps([entry.scoring, kid.n], sort_keys=True)
     if alike not in found:
         found[alike] = {
-            name: parse.measured(scores) for name, scores in measure(entry.scoring, kid.n).items()
+            name: ScoreSet.from_json(scores)
+            for name, scores in measure(entry.scoring, kid.n).items()
         }
     return dataclasses.replace(entry, controls=found[alike] | entry.controls)

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.report.results.entries import Entry, Measured, Number
+from bench.report.results.entries import Entry
 from bench.report.results.pictures import Look
+from bench.scoring.schema import Score, ScoreSet
 
 # Limits, between what the runs of this repository that work and those that fail have: digits have a contrast of 0.30,
 # 0.06 of their pixels white, noise below 0.01 and a largest class of 0.11 to 0.14.
@@ -206,18 +207,18 @@ def in_words(entry: Entry, found: list[Finding]) -> str:
     return f"{entry.name} {what}: {first.because.partition('; ')[0]}."
 
 
-def held_out(entry: Entry) -> Measured:
+def held_out(entry: Entry) -> ScoreSet:
     """The control that is always there, or one without numbers."""
-    return entry.controls.get("held_out") or Measured({}, {}, [])
+    return entry.controls.get("held_out") or ScoreSet({}, {}, [])
 
 
-def control(entry: Entry, name: str, of: str = "held_out") -> Number | None:
+def control(entry: Entry, name: str, of: str = "held_out") -> Score | None:
     """A score of a control, or None where there is none."""
     found = entry.controls.get(of)
     return found.scores.get(name) if found else None
 
 
-def thousandfold(number: Number | None) -> str:
+def thousandfold(number: Score | None) -> str:
     """A KID as tables print it."""
     if number is None:
         return "unknown"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from bench import names
 from bench.report.results.kept import Kept
 from bench.runs import Run
+from bench.scoring.schema import Score, ScoreSet
 
 CONTROLS = {
     "held_out": "held-out digits",
@@ -20,29 +21,6 @@ CONTROLS = {
 }
 
 
-class Number(NamedTuple):
-    """A score with its conditions; stderr and interval where there is one."""
-
-    value: float
-    stderr: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-
-
-class Measured(NamedTuple):
-    """What was measured on one set of images: a run's, or a control's.
-
-    scores        name -> Number
-    memorization  distance (pixels, shifted, guarded, features) -> name -> Number
-    histogram     images per predicted class, 10 of them, or empty
-    """
-
-    scores: dict[str, Number]
-    memorization: dict[str, dict[str, Number]]
-    histogram: list[int]
-
-
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One set of images scored under one protocol: a run, or images that `bench score` was given.
@@ -52,8 +30,8 @@ class Entry:
     scoring   how the images were scored, field by field
     scored    under which circumstances: preprocessing, versions, commit, argv, time; may be empty
     verdict   memorization in words: {"memorization": ..., "because": ...}; may be empty
-    second    FID and KID in a second feature space: {"features": name, "fid": Number, "kid":
-              Number}; may be empty
+    second    FID and KID in a second feature space: {"features": name, "fid": Score, "kid":
+              Score}; may be empty
     seed      of a run; None where images were given
     where     its folder, relative to that of the report
     facts     run.json as it is
@@ -70,8 +48,8 @@ class Entry:
     protocol: str
     scoring: dict[str, str]
     scored: dict[str, Any]
-    measured: Measured
-    controls: dict[str, Measured]
+    measured: ScoreSet
+    controls: dict[str, ScoreSet]
     verdict: dict[str, str]
     second: dict[str, Any]
     facts: dict[str, Any]
@@ -87,7 +65,7 @@ class Entry:
         """The extractor that the images were scored with, without its digest."""
         return str(self.scoring.get("features", "?")).split("@", maxsplit=1)[0]
 
-    def score(self, name: str) -> Number | None:
+    def score(self, name: str) -> Score | None:
         """A score, or None where it was not measured."""
         return self.measured.scores.get(name)
 
@@ -110,7 +88,7 @@ class Group(NamedTuple):
     fingerprint: str
     protocol: str
     entries: list[Entry]
-    controls: dict[str, Measured]
+    controls: dict[str, ScoreSet]
     ranks: dict[str, str]
     notes: list[str]
 
@@ -132,7 +110,7 @@ def groups(entries: list[Entry]) -> list[Group]:
                 group.append(entry)
     ranked = sorted(
         found.values(),
-        key=lambda group: (-len(group), -((group[0].score("kid") or Number(0)).n or 0)),
+        key=lambda group: (-len(group), -((group[0].score("kid") or Score(0)).n or 0)),
     )
     return [
         Group(group[0].fingerprint, group[0].protocol, named(group), controls_of(group), {}, [])
@@ -140,7 +118,7 @@ def groups(entries: list[Entry]) -> list[Group]:
     ]
 
 
-def controls_of(entries: list[Entry]) -> dict[str, Measured]:
+def controls_of(entries: list[Entry]) -> dict[str, ScoreSet]:
     """The controls of one table: those that any of its entries has, as all were measured with as many images."""
     found = {
         name: measured for entry in reversed(entries) for name, measured in entry.controls.items()

@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-from bench.bounds import BOUNDS
 from bench.names import describe
-from bench.report.results.entries import Entry, Measured, Number
+from bench.report.results.entries import Entry
 from bench.report.results.kept import Kept
 from bench.report.results.rows import LARGEST
 from bench.runs import SCHEMA_VERSION, Run
 from bench.scoring.rules import ScoringRules
+from bench.scoring.schema import ScoreSet, is_number, objects, scores_from_json
 from bench.text import one_line
 from denoisers.errors import UsageError
 
@@ -17,7 +17,6 @@ DEEPEST = 16  # levels of lists and objects; ours have 7
 VALUES = 50_000  # in a file; ours have 2 000
 LONGEST = 10_000  # letters of a text, 2 000 of a name
 NAME = 2_000
-SETS = 64  # of scores: controls, distances
 TYPES: dict[str, Any] = dict.fromkeys(
     ("options", "sampler", "spec", "card", "cost", "versions"), dict
 )
@@ -38,20 +37,6 @@ SPEC = {"sigma_min": float, "sigma_max": float}
 # See scoring.finish.
 SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}
 CALLED = {int: "a whole number, not negative", float: "a number, not negative"}
-# Names of scores become columns beside those that a table has anyway.
-SCORE = re.compile(r"[a-z][a-z0-9_]{0,39}")
-TAKEN = (
-    "fingerprint",
-    "rank",
-    "kind",
-    "name",
-    "diagnosis",
-    "seed",
-    "n",
-    "memorization",
-    "path",
-    "key",
-)
 
 
 def plain(content: dict[str, Any], file: str) -> dict[str, Any]:
@@ -117,12 +102,6 @@ def check_types(facts: dict[str, Any], types: dict[str, Any], file: str) -> None
             )
 
 
-def is_number(value: Any, kind: type = float) -> bool:
-    """Whether a value is a number and not negative; true and false are none."""
-    kinds = int | float if kind is float else kind
-    return isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
-
-
 def check_run(facts: dict[str, Any]) -> None:
     """`check_types` of run.json, and of what is in it."""
     check_types(facts, TYPES, "run.json")
@@ -170,8 +149,10 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry,
         protocol=protocol(facts, rules.scoring),
         scoring=rules.scoring,
         scored={key: content[key] for key in SCORED if content.get(key)},
-        measured=measured(content),
-        controls={key: measured(value) for key, value in sets(content, "controls").items()},
+        measured=ScoreSet.from_json(content),
+        controls={
+            key: ScoreSet.from_json(value) for key, value in objects(content, "controls").items()
+        },
         verdict=verdict(content),
         second=second(content),
         facts=facts,
@@ -180,19 +161,6 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry,
     if not entry.measured.scores:
         raise UsageError(f"{name} holds no scores")
     return entry, content
-
-
-def sets(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """Objects by their names, in one of the fields; none if that is null. Raises UsageError."""
-    found = content.get(name)
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or len(found) > SETS:
-        raise UsageError(f"{type(found).__name__} for {name}, expected an object of {SETS} at most")
-    for key, value in found.items():
-        if not isinstance(value, dict) or len(key) > 100:
-            raise UsageError(f"{type(value).__name__} for {key[:40]} in {name}, expected an object")
-    return found
 
 
 def verdict(content: dict[str, Any]) -> dict[str, str]:
@@ -213,70 +181,9 @@ def second(content: dict[str, Any]) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict) or not isinstance(found.get("features"), str):
         raise UsageError("second scores without the name of their features")
-    return {"features": found["features"]} | numbers(
+    return {"features": found["features"]} | scores_from_json(
         {key: v for key, v in found.items() if key != "features"}
     )
-
-
-def measured(content: dict[str, Any]) -> Measured:
-    """The numbers of a run or a control; whatever is null is left out. Raises UsageError."""
-    memorization = {kind: numbers(values) for kind, values in sets(content, "memorization").items()}
-    for kind in memorization:
-        check_name(kind)
-    histogram = content.get("class_histogram") or []
-    if not isinstance(histogram, list) or not all(is_number(count, int) for count in histogram):
-        raise UsageError("a class_histogram that is no list of counts")
-    return Measured(numbers(content.get("scores") or {}), memorization, histogram)
-
-
-def check_name(name: str) -> None:
-    """Raise UsageError for what no score is called."""
-    if not SCORE.fullmatch(name) or name in TAKEN:
-        raise UsageError(f"a score called {name[:40]!r}, which none is")
-
-
-def numbers(entries: dict[str, Any]) -> dict[str, Number]:
-    """Name -> Number for those that are numbers. Raises UsageError."""
-    if not isinstance(entries, dict):
-        raise UsageError(f"{type(entries).__name__} for scores, expected an object")
-    for name in entries:
-        check_name(name)
-    return {
-        name: found for name, entry in entries.items() if (found := number(entry, name)) is not None
-    }
-
-
-def number(entry: Any, name: str) -> Number | None:
-    """{"value", "stderr", "ci95", "n"} as a Number; None where nothing was measured.
-
-    Raises UsageError.
-    """
-    if entry is None:
-        return None
-    if not isinstance(entry, dict):
-        raise UsageError(f"{type(entry).__name__} for {name}, expected an object with its value")
-    value, stderr, interval, n = (entry.get(key) for key in ("value", "stderr", "ci95", "n"))
-    if value is None:
-        return None
-    if interval is None:
-        interval = [None, None]
-    if (
-        not isinstance(interval, list)
-        or len(interval) != 2
-        or sum(end is None for end in interval) == 1
-    ):
-        raise UsageError(f"{name} has an interval that is no pair of numbers")
-    if not all(
-        isinstance(part, int | float | None) and not isinstance(part, bool)
-        for part in (value, *interval)
-    ):
-        raise UsageError(f"{name} has something else than numbers")
-    if not (stderr is None or is_number(stderr)) or not (
-        n is None or (is_number(n, int) and n <= BOUNDS["num"].high)
-    ):
-        raise UsageError(f"{name} has a standard error or a number of images that cannot be")
-    low, high = (None if end is None else float(end) for end in interval)
-    return Number(float(value), None if stderr is None else float(stderr), low, high, n)
 
 
 def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:

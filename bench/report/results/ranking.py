@@ -9,9 +9,10 @@ import numpy as np
 from bench import names
 from bench.report.results import damage
 from bench.report.results.damage import Absent
-from bench.report.results.entries import Entry, Group, Number, groups
+from bench.report.results.entries import Entry, Group, groups
 from bench.scoring import compare, uncertainty
 from bench.scoring.compare import Scored
+from bench.scoring.schema import Score
 
 
 def scored(entries: Sequence[Entry]) -> dict[str, Scored]:
@@ -50,7 +51,7 @@ def agreement(entries: Sequence[Entry], runs: dict[str, Scored]) -> tuple[str, f
     both = [
         entry
         for entry in entries
-        if entry.key in runs and isinstance(entry.second.get("kid"), Number)
+        if entry.key in runs and isinstance(entry.second.get("kid"), Score)
     ]
     tau = compare.concordance([runs[entry.key] for entry in both])
     return None if tau is None else (both[0].second["features"].split("@")[0], tau)
