@@ -1,14 +1,16 @@
 # make run        set up, generate and score with the U-Net, report    make lint   style and format
 # make test       set up and test                                      make bench  speed, as ratios
 # make reference  the tracked report, of the runs in results/reference
-# make screens  the terminal as docs/screens.md shows it
+# make screens  the terminal as docs/screens.md shows it, and the picture of the page
+# make picture  the picture of the tracked report alone, docs/report.png
+# make numbers  the numbers in README and docs, from the tracked files
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
 BIN := .venv/bin
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report reference test wheel lint format bench samplers screens clean
+.PHONY: setup run report reference test wheel lint format bench samplers screens picture numbers clean
 
 setup: .venv/.installed
 
@@ -51,6 +53,12 @@ bench: setup
 
 screens: setup
 	$(BIN)/python docs/screens.py
+
+picture: setup
+	$(BIN)/python docs/screens.py page
+
+numbers: setup
+	$(BIN)/python docs/fill_numbers.py
 
 samplers: setup
 	$(BIN)/python benchmarks/samplers.py 50 1000

@@ -1,8 +1,10 @@
-"""The screens of docs/screens.md: each command is carried out on a terminal of its own, and drawn as it looked.
+"""The pictures of the pages: terminals, on which each command is carried out, and the page of the tracked report.
 
-    python docs/screens.py
+    python docs/screens.py          all of them (make screens)
+    python docs/screens.py page     docs/report.png alone (make picture)
 
-What the commands write goes into a temporary folder. On two cores it takes a few minutes.
+What the commands write goes into a temporary folder. On two cores it takes a few minutes; the page
+alone takes seconds, and needs a Chromium and playwright, as the tests of the page do.
 """
 
 import fcntl
@@ -10,12 +12,14 @@ import io
 import os
 import pty
 import re
+import shutil
 import struct
 import sys
 import tempfile
 import termios
 from pathlib import Path
 
+from PIL import Image
 from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.text import Text
 
@@ -32,6 +36,10 @@ SCREENS = {  # name -> what is typed, in this order: some need what others have 
     "report": ["report", "results/"],
     "compare": ["compare", "unet", "ideal"],
 }
+REPORT = Path(__file__).parents[1] / "results" / "reference" / "report.html"
+PICTURE = Path(__file__).parent / "report.png"
+WINDOW = {"width": 1280, "height": 860}  # pixels, of the browser
+COLOURS = 128  # of the picture, which keeps it below 200 kB
 ERASE = "\r\x1b[K"
 # Pages of ours fetch nothing.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
@@ -83,8 +91,31 @@ def draw(name: str, words: list[str], text: str) -> None:
     (TARGET / f"{name}.svg").write_text(svg)
 
 
+def photograph() -> None:
+    """What a browser shows first of the tracked report, as docs/report.png."""
+    from playwright.sync_api import sync_playwright
+
+    browser = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if browser is None:
+        raise SystemExit("docs/report.png needs a Chromium; Debian's package is chromium")
+    with sync_playwright() as started:
+        running = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = running.new_page(viewport=WINDOW, color_scheme="light")
+        page.goto(REPORT.as_uri())
+        taken = page.screenshot()
+        running.close()
+    picture = Image.open(io.BytesIO(taken)).convert("RGB").quantize(COLOURS)
+    picture.save(PICTURE, optimize=True)
+    print(f"docs/{PICTURE.name}", flush=True)
+
+
 def main() -> None:
-    """Carry out all commands, and draw them."""
+    """Take the picture of the page; carry out all commands, and draw them, unless only the page is asked for."""
+    photograph()
+    if sys.argv[1:] == ["page"]:
+        return
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, words in SCREENS.items():

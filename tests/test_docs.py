@@ -1,83 +1,430 @@
-"""The tutorial does what it says: its files are written out, its commands run."""
+"""The pages do what they say: commands can be typed, code runs, links lead somewhere, numbers are tracked."""
 
+import ast
+import importlib.util
+import inspect
 import json
+import pkgutil
 import re
+import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import test_house
+import torch
 import typer
 
 from bench.cli.entry import app
 from denoisers import schedule
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "bring-your-own.md").read_text()
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
-COMMANDS = [
-    line
-    for block in re.findall(r"```\n((?:bench|python) .*?)```", PAGE, re.DOTALL)
-    for line in block.splitlines()
-]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+TUTORIAL = (DOCS / "bring-your-own.md").read_text()
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def script(name):
+    """A script of docs/, as a module. It is not on the path, where it could hide others."""
+    found = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+fill_numbers = script("fill_numbers")
+
+
+def blocks(text):
+    """The fenced blocks of a page: (language, content); commands have no language."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def python_blocks(text):
+    return [code for language, code in blocks(text) if language == "python"]
+
+
+def command_lines(text):
+    """The lines of the blocks without a language, as words; comments are left out."""
+    lines = (line for language, block in blocks(text) if not language for line in block.split("\n"))
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def spans(text):
+    """The code spans of a page, outside its blocks."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", prose)
+
+
+# Commands.
+
+GROUP = typer.main.get_command(app)
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def parse(words):
+    """Read a command line of `bench` without carrying it out. Raises typer's usage errors."""
+    with GROUP.make_context("bench", words) as context:
+        name, command, rest = GROUP.resolve_command(context, words)
+        command.make_context(name, rest, parent=context)
+
+
+def flags_of(path):
+    """The flags that a script takes."""
+    return set(re.findall(r'add_argument\(\s*"(--[\w-]+)"', path.read_text()))
+
+
+def try_line(words, files=()):
+    """Raise what is wrong with a command line. `files` are those that its page has one write."""
+    program, *rest = words
+    if program == "bench":
+        parse(rest)
+    elif program == "make":
+        assert rest
+        assert TARGETS.issuperset(rest), words
+    elif program == "python" and rest[:2] == ["-m", "pytest"]:
+        assert all((ROOT / place).exists() for place in rest[2:]), words
+    elif program == "python":
+        if rest[0] not in files:
+            flags = {word for word in rest[1:] if word.startswith("--")}
+            assert flags_of(ROOT / rest[0]).issuperset(flags), words
+    else:
+        assert words in (["pip", "install", "."], [".", ".venv/bin/activate"]), words
+
+
+@each_page
+def test_the_command_lines_can_be_typed(page):
+    text = page.read_text()
+    files = re.findall(r"^# (\S+\.py)$", text, re.MULTILINE)
+    for words in command_lines(text):
+        try_line(words, files)
+
+
+WRONG = (
+    "bench rum --denoiser unet",
+    "bench run --denoser unet",
+    "bench run unet",
+    "bench run",
+    "bench info a b",
+    "bench run --denoiser unet --num many",
+    "bench run --denoiser unet --protocol fast",
+    "bench report --format",
+    "bench train vgg",
+    "bench --list",
+    "make runs",
+    "python docs/no.py",
+    "python examples/vae.py --number 20",
+    "python -m pytest tests/test_no.py",
+    "pip install bench",
+    "frobnicate",
+)
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_command_line_that_cannot_be_typed_is_found(line):
+    (words,) = command_lines(f"```\n{line}   # a comment\n```\n")
+    with pytest.raises((typer.TyperException, AssertionError, FileNotFoundError)):
+        try_line(words)
+
+
+def misspelt(text):
+    """Code spans of a text that no command line can begin with; values may be missing."""
+    for span in spans(text):
+        program, *words = span.split()
+        if program == "make" and words and not TARGETS.issuperset(words):
+            yield span
+        if program == "bench" and words:
+            try:
+                parse(words)
+            except typer.Exit:  # --help
+                pass
+            except typer.TyperException as error:
+                if type(error).__name__ not in ("MissingParameter", "BadOptionUsage"):
+                    yield span
+
+
+def test_commands_that_pages_help_and_messages_speak_of_exist():
+    folders = [ROOT / name for name in ("bench", "denoisers", "examples", "benchmarks", "docs")]
+    places = [*PAGES, *(path for folder in folders for path in folder.rglob("*.py"))]
+    assert {place: wrong for place in places if (wrong := list(misspelt(place.read_text())))} == {}
+    right = "`bench run --denoiser NAME`, `bench list`, `bench --help`, `make run`, `bench gauge --images`"
+    assert list(misspelt(right)) == []
+    wrong = ("bench rum", "bench run --denoser", "bench --lst", "make it", "bench train vgg")
+    assert list(misspelt(", ".join(f"`{span}`" for span in wrong))) == list(wrong)
+
+
+def unknown_flags(text):
+    """Flags in the code spans of a page that nothing here takes."""
+    known = {"--help"} | {
+        flag
+        for command in GROUP.commands.values()
+        for option in command.params
+        for flag in (*option.opts, *option.secondary_opts)
+    }
+    known |= {flag for path in (ROOT / "examples").glob("*.py") for flag in flags_of(path)}
+    return [
+        flag for span in spans(text) for flag in re.findall(r"--[\w-]+", span) if flag not in known
+    ]
+
+
+@each_page
+def test_the_flags_that_are_spoken_of_exist(page):
+    assert unknown_flags(page.read_text()) == []
+    assert unknown_flags("`--etta 1`, `--eta 0`") == ["--etta"]
+
+
+# Links, files and names.
+
+
+def anchors(path):
+    """What links to a page may end in, as GitHub makes it of the headings."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(text, page):
+    """Links and pictures of a page that lead nowhere in this repository."""
+    for place in re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
+        target, _, anchor = next(filter(None, place)).partition("#")
+        if target.startswith("https:"):
+            continue
+        path = page.parent / target if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            yield f"{target}#{anchor}" if anchor else target
+
+
+# What paths in this repository begin with; all else in results/ is a user's own.
+OURS = ("bench/", "denoisers/", "docs/", "tests/", "examples/", "benchmarks/", "results/reference")
+
+
+def absent(text):
+    """Files and names of modules in the code spans of a page that are not there."""
+    for span in spans(text):
+        path = span.removesuffix("/")
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)+", path) and path.startswith(OURS):
+            if not (ROOT / path).exists():
+                yield span
+        elif name := re.match(r"(?:bench|denoisers)(?:\.\w+)+", span):
+            try:
+                pkgutil.resolve_name(name[0])
+            except (ImportError, AttributeError):
+                yield span
+
+
+@each_page
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the former addresses that a page speaks of
+def test_what_a_page_links_to_and_names_is_there(page):
+    text = page.read_text()
+    assert list(dead_links(text, page)) == []
+    assert list(absent(text)) == []
+
+
+def test_a_link_or_a_name_that_leads_nowhere_is_found():
+    page = ROOT / "README.md"
+    links = "[a](docs/no.md) ![b](docs/no.png) [c](docs/design.md#no) [d](docs/design.md#the-house) [e](LICENSE)"
+    assert list(dead_links(links, page)) == ["docs/no.md", "docs/no.png", "docs/design.md#no"]
+    names = "`bench/no.py` `bench/` `bench.no` `denoisers.base.Spec` `denoisers.base.No(x)` `results/reference/no`"
+    assert list(absent(names)) == [
+        *("bench/no.py", "bench.no", "denoisers.base.No(x)", "results/reference/no")
+    ]
+
+
+def test_every_page_is_linked_from_the_index():
+    index = (DOCS / "README.md").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if f"({page.name})" not in index] == [
+        "README.md"
+    ]
+    assert "(docs/README.md)" in (ROOT / "README.md").read_text()
+
+
+def strangers(section):
+    """Names of code in a section of CONTRIBUTING that are in none of the files it names."""
+    files = [path for span in spans(section) if (path := ROOT / span).is_file()]
+    code = "\n".join(path.read_text() for path in files)
+    names = [span for span in spans(section) if re.fullmatch(r"[A-Za-z_]{3,}", span)]
+    return [name for name in names if not re.search(rf"\b{name}\b", code)]
+
+
+def test_what_contributing_says_is_in_a_file_is_in_it():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    sections = text.partition("## Where things go")[2].partition("\n## ")[0].split("\n### ")[1:]
+    assert len(sections) == 4
+    assert [strangers(section) for section in sections] == [[]] * 4
+    assert strangers("`SAMPLERS` and `NOTHING` in `bench/sampling/samplers.py`") == ["NOTHING"]
+
+
+# Code.
+
+
+@each_page
+def test_the_code_of_a_page_can_be_compiled(page):
+    text = page.read_text()
+    assert {language for language, _ in blocks(text)} <= {"", "python", "toml", "text"}
+    for code in python_blocks(text):
+        compile(code, page.name, "exec")
+
+
+def test_the_readme_is_short_and_its_picture_small():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) < 140
+    assert (DOCS / "report.png").stat().st_size < 200_000
+
+
+def test_the_python_of_the_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first, _ = python_blocks((ROOT / "README.md").read_text())
+    assert len([line for line in first.splitlines() if line and "import" not in line]) <= 10
+    short = first.replace("num=256, steps=20", "num=6, steps=3")
+    assert short != first
+    names = {}
+    exec(short, names)
+    assert names["clean"].shape == (1, 1, 32, 32)
+    assert names["images"].shape == (6, 28, 28, 1)
+    assert names["images"].dtype == np.uint8
+    kid = names["scores"]["kid"]
+    assert f"{kid['value']} ± {kid['stderr']}\n" in capsys.readouterr().out
+
+
+def test_the_denoiser_of_the_readme(bench, tmp_path):
+    _, code = python_blocks((ROOT / "README.md").read_text())
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert lines[0] == "# mine.py"
+    assert len(lines) <= 12
+    (tmp_path / "mine.py").write_text(code)
+    status, out, err = bench("check", "mine.py:load")
+    assert status == 0, out + err
+
+
+def test_the_contract_is_that_of_the_code():
+    (code,) = python_blocks((DOCS / "design.md").read_text())
+    (shown,) = ast.parse(code).body
+    from denoisers.base import Denoiser
+
+    assert ast.get_docstring(shown) == inspect.getdoc(Denoiser)
+    (forward,) = [node for node in shown.body if isinstance(node, ast.FunctionDef)]
+    assert [a.arg for a in forward.args.args] == [*inspect.signature(Denoiser.forward).parameters]
+
+
+def test_the_arrows_that_must_never_be_are_those_of_the_house():
+    text = (DOCS / "design.md").read_text().partition("| from | never to |")[2]
+    rows = dict(re.findall(r"^\| (\w+) \| (\w.+) \|$", text.partition("\n\n")[0], re.MULTILINE))
+    every = (*test_house.WINGS, "ground", "experiment", "recipes", "door")
+    words = {"any wing": test_house.WINGS, "anything in bench": every}
+    said = {
+        start: {room for word in ends.split(", ") for room in words.get(word, (word,))}
+        for start, ends in rows.items()
+    }
+    assert said == {
+        **{start: set(ends) for start, ends in test_house.NEVER.items()},
+        "anyone": {"cli"},
+    }
+
+
+# Numbers.
+
+
+@each_page
+def test_the_numbers_are_those_of_the_tracked_files(page):
+    text = page.read_text()
+    assert fill_numbers.filled(text) == text, "make numbers"
+    assert text.count("<!-- numbers:") == text.count("<!-- /numbers -->")
+    # A comment that begins a line ends the paragraph before it.
+    assert not re.search(r"^ *<!-- numbers:[^\n]*/numbers", text, re.MULTILINE)
+
+
+def test_a_wrong_number_is_found_and_put_right():
+    page = "is <!-- numbers:standard/unet mnist/FID -->1.23<!-- /numbers -->, or"
+    report = json.loads((ROOT / "results" / "reference" / "report.json").read_text())
+    (fid,) = [row["fid"] for row in report["rows"] if row["name"] == "unet mnist"]
+    assert fill_numbers.filled(page) == page.replace("1.23", f"{fid:.2f}")
+    table = "<!-- numbers:lenet -->\nno table\n<!-- /numbers -->"
+    assert "| `lenet-b` |" in fill_numbers.filled(table)
+    for name in ("standard/no/FID", "standard/unet mnist/no", "no"):
+        with pytest.raises(KeyError):
+            fill_numbers.filled(f"<!-- numbers:{name} -->1<!-- /numbers -->")
+
+
+def test_every_module_is_on_the_map():
+    listed = fill_numbers.files()
+    for path in sorted({*(ROOT / "bench").rglob("*.py"), *(ROOT / "denoisers").rglob("*.py")}):
+        if path.name != "__init__.py":
+            assert f"`{path.name}`" in listed, path
+        assert f"`{path.parent.relative_to(ROOT)}/`" in listed, path
+
+
+def test_the_screens_are_those_that_are_made():
+    shown = re.findall(r"\(screens/([\w-]+)\.svg\)", (DOCS / "screens.md").read_text())
+    assert sorted(shown) == sorted(path.stem for path in (DOCS / "screens").iterdir())
+    for name in shown:
+        drawn = (DOCS / "screens" / f"{name}.svg").read_text()
+        assert "$&#160;bench&#160;" in drawn
+        assert "@font-face" not in drawn  # nothing is fetched from elsewhere
+
+
+# The tutorial: its files are written out, its commands carried out.
+
+FILES = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", TUTORIAL, re.DOTALL))
+COMMANDS = command_lines(TUTORIAL)
 SHORT = {"run": ["--dataset", "mnist5k", "--num", "6", "--steps", "3"], "check": []}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The files of the page; what is not `bench` in its command lines has been done."""
+def written(tmp_path_factory):
+    """The files of the tutorial; what is not `bench` in its command lines has been done."""
     folder = tmp_path_factory.mktemp("page")
     for name, code in FILES.items():
         (folder / name).write_text(code)
-    for command in COMMANDS:
-        program, *words = shlex.split(command)
-        assert program in ("bench", "python")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # small layers are faster so
+    for program, *words in COMMANDS:
         if program == "python":
-            assert run(folder, *words).returncode == 0
+            runpy.run_path(str(folder / words[0]), run_name="__main__")
+    torch.set_num_threads(before)
     return folder
 
 
-def run(folder, *command):
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, check=False, capture_output=True, text=True
-    )
+@pytest.fixture
+def folder(bench, written, monkeypatch):
+    """The folder of the tutorial's files, which is also the current one."""
+    monkeypatch.chdir(written)
+    return written
 
 
-def test_the_page_has_what_the_tests_run():
+def test_the_tutorial_has_what_the_tests_run():
     assert FILES.keys() == {"lee.py", "chain.py", "tiny.py", "test_lee.py", "renoise.py"}
     assert len(COMMANDS) == 10
+    assert len(python_blocks(TUTORIAL)) == len(FILES)
     for name in ("lee.py", "chain.py", "renoise.py"):
         assert len([line for line in FILES[name].splitlines() if line.strip()]) <= 20
 
 
-@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("bench ")])
-def test_its_commands(command, folder, checkpoints):
+@pytest.mark.parametrize(
+    "words", [words for words in COMMANDS if words[0] == "bench"], ids=" ".join
+)
+def test_its_commands(words, bench, folder, checkpoints):
     weights = checkpoints["spandrel"]["weights"]
-    words = shlex.split(command.replace("dncnn_25.pth", weights))[1:]
-    done = run(folder, "-m", "bench", *words, *SHORT[words[0]])
+    words = [weights if word == "dncnn_25.pth" else word for word in words[1:]]
+    status, out, err = bench(*words, *SHORT[words[0]])
     untrained = words[1] == "spandrel"
-    assert done.returncode == (1 if untrained else 0), done.stderr
-    assert "Traceback" not in done.stderr
+    assert status == (1 if untrained else 0), err
     if words[0] == "run":
-        (page,) = (
-            path.read_text()
-            for path in (Path(folder) / done.stdout.splitlines()[-1]).glob("metrics-*.json")
-        )
-        assert '"fid"' in page
+        (scores,) = (folder / out.splitlines()[-1]).glob("metrics-*.json")
+        assert '"fid"' in scores.read_text()
 
 
-def test_the_band_of_its_chain_is_that_of_the_chain_in_its_range(folder):
-    facts = json.loads(run(folder, "-m", "bench", "info", "chain.py:load").stdout)["spec"]
+def test_the_band_of_its_chain_is_that_of_the_chain_in_its_range(bench, folder):
+    facts = json.loads(bench("info", "chain.py:load")[1])["spec"]
     chain = schedule.sigmas_of(schedule.alphas_cumprod(schedule.cosine_betas(500)))
     assert [facts["sigma_min"], facts["sigma_max"]] == pytest.approx(
         [2 * chain[0].item(), 2 * chain[-1].item()]
     )
 
 
-def test_its_card_and_the_facts_of_its_network(folder):
-    facts = json.loads(run(folder, "-m", "bench", "info", "tiny.py:load").stdout)
+def test_its_card_and_the_facts_of_its_network(bench, folder):
+    facts = json.loads(bench("info", "tiny.py:load")[1])
     assert facts["card"]["summary"] == "three convolutions"
     assert facts["spec"]["weights"] == f"tiny@{facts['card']['sha256'][:8]}"
     assert (facts["spec"]["size"], facts["spec"]["sigma_min"], facts["spec"]["sigma_max"]) == (
@@ -88,92 +435,4 @@ def test_its_card_and_the_facts_of_its_network(folder):
 
 
 def test_its_test(folder):
-    done = run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_lee.py")
-    assert "1 passed" in done.stdout, done.stdout
-
-
-def commands(page):
-    """The lines of fenced blocks that call bench, as words. Every second fence opens a block."""
-    blocks = re.split(r"^```.*\n", page, flags=re.MULTILINE)[1::2]
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("bench ")]
-
-
-def parse(words):
-    """Read a command line as `bench` does, without carrying it out. Raises typer's usage errors."""
-    group = typer.main.get_command(app)
-    with group.make_context("bench", words[1:]) as context:
-        name, command, rest = group.resolve_command(context, words[1:])
-        command.make_context(name, rest, parent=context)
-
-
-def unknown(text):
-    """Calls of bench in the code spans of a text with a command or flag that it has not; values may be missing."""
-    group = typer.main.get_command(app)
-    for span in re.findall(r"`bench ([^`\n]+)`", text):
-        name, *words = span.split()
-        if name.startswith("-"):
-            name, words = "", [name, *words]
-        command = group.commands.get(name) if name else group
-        known = (
-            {flag for option in command.params for flag in option.opts} | {"--help", "-h"}
-            if command
-            else set()
-        )
-        flags = [word for word in words if word.startswith("--")]
-        if command is None or not known.issuperset(flags):
-            yield f"bench {span}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_command_lines_of_the_pages_can_be_typed(page):
-    found = commands(page.read_text())
-    assert len(found) >= 4
-    for words in found:
-        parse(words)
-
-
-WRONG = (
-    "bench rum --denoiser unet",
-    "bench run --denoser unet",
-    "bench run unet",
-    "bench run",
-    "bench info a b",
-)
-WRONG += ("bench run --denoiser unet --num many", "bench report --format", "bench --list")
-
-
-@pytest.mark.parametrize("line", WRONG)
-def test_a_command_line_that_cannot_be_typed_is_found(line):
-    (words,) = commands(f"```\n{line}   # a comment\n```")
-    with pytest.raises(typer.TyperException):
-        parse(words)
-
-
-def test_commands_that_pages_help_and_messages_speak_of_exist():
-    places = [
-        *PAGES,
-        *(
-            path
-            for folder in ("bench", "denoisers", "examples")
-            for path in (ROOT / folder).rglob("*.py")
-        ),
-    ]
-    spans = {place.name: list(unknown(place.read_text())) for place in places}
-    assert not {name: found for name, found in spans.items() if found}
-    wrong = "`bench rum`, `bench run --denoser`, `bench --lst`"
-    assert list(unknown(f"{wrong}; `bench run --denoiser NAME`, `bench list`, `bench --help`")) == [
-        *("bench rum", "bench run --denoser", "bench --lst")
-    ]
-
-
-def test_the_pictures_of_the_pages_are_there_and_the_screens_are_those_that_are_made():
-    for page in PAGES:
-        for place in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text()):
-            assert (page.parent / place).is_file(), f"{page.name}: {place}"
-    shown = re.findall(r"\(screens/([\w-]+)\.svg\)", (ROOT / "docs" / "screens.md").read_text())
-    assert sorted(shown) == sorted(path.stem for path in (ROOT / "docs" / "screens").iterdir())
-    for name in shown:
-        drawn = (ROOT / "docs" / "screens" / f"{name}.svg").read_text()
-        assert "$&#160;bench&#160;" in drawn
-        assert "@font-face" not in drawn  # nothing is fetched from elsewhere
+    runpy.run_path("test_lee.py")["test_lee"]()

@@ -1,0 +1,237 @@
+"""The numbers of the pages, and the map of the files: fills what stands between marks in Markdown, from tracked files.
+
+    python docs/fill_numbers.py      (or: make numbers)
+
+A mark names a whole table or one cell of one:
+
+    <!-- numbers:standard -->          the table, on lines of its own
+    <!-- numbers:standard/unet mnist/FID -->4.66<!-- /numbers -->   a number in a sentence
+
+What is between a mark and its end is replaced; everything else stays as it was written.
+"""
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.results.entries import CONTROLS
+from bench.report.table import markdown, percent, printed, short
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "results" / "reference"
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+ROOMS = ("denoisers", "denoisers/unet", "denoisers/kbnet", "bench", "bench/cli", "bench/sampling")
+ROOMS += ("bench/scoring", "bench/scoring/lenet", "bench/probes", "bench/studies", "bench/data")
+ROOMS += tuple(f"bench/report{wing}" for wing in ("", "/results", "/page", "/figures"))
+MARK = re.compile(r"(<!-- numbers:([^\n]+?) -->)(.*?)(<!-- /numbers -->)", re.DOTALL)
+STDS = ("0.2", "0.5", "0.7", "1")  # of the noise that cards have errors for
+FIVE = ("held-out digits", "ideal", "unet mnist", "kbnet mnist-all", "kbnet gray-blind50")
+
+
+def standard() -> pd.DataFrame:
+    """All runs of the standard protocol beside the floor, with the verdict of the report."""
+    report = json.loads((REFERENCE / "report.json").read_text())
+    table = printed(pd.DataFrame(report["rows"]))
+    verdicts = {found["name"]: found["verdict"] for found in report["diagnoses"]}
+    return table.assign(verdict=table["denoiser"].map(verdicts).fillna(""))
+
+
+def five() -> pd.DataFrame:
+    """The rows of `standard` that the README shows."""
+    table = standard().set_index("denoiser", drop=False).loc[list(FIVE)]
+    return table[["", "denoiser", "FID", "KID x 1e3", "conf", "copies", "out", "verdict"]]
+
+
+def ladder() -> pd.DataFrame:
+    """The rungs of the ladder: the change, by how much KID changed, and what came out."""
+    rows = pd.read_csv(REFERENCE / "ladder" / "ladder.csv", dtype={"against": str})
+    return pd.DataFrame(
+        {
+            "rung": rows["rung"],
+            "what is changed": rows["change"],
+            "beside": rows["against"].fillna(""),
+            "weights": rows["weights"].fillna("-"),
+            "KID x 1e3": [short(1e3 * kid) for kid in rows["kid"]],
+            "change of KID": [signed(1e3 * change) for change in rows["kid_change"]],
+            "conf": [f"{value:.3f}" for value in rows["confidence"]],
+            "noise left": [f"{value:.3f}" for value in rows["noise_std"]],
+            "out": [percent(share) for share in rows["out_of_band"]],
+        }
+    )
+
+
+def signed(change: float) -> str:
+    """Three digits with a sign; empty for what is missing."""
+    return "" if pd.isna(change) else f"{'+' if change > 0 else ''}{short(change)}"
+
+
+def controls() -> pd.DataFrame:
+    """What the statistics of copies make of each control set, and the verdict on it."""
+    run = next((REFERENCE / "unet").glob("*/metrics-*.json"))
+    measured = json.loads(run.read_text())["controls"]
+
+    def row(name: str, title: str) -> dict[str, str]:
+        found = measured[name]["memorization"]
+        pixels, shifted, median = found["pixels"], found["shifted"], found["guarded"]
+        return {
+            "control": title,
+            "copy rate: pixels": percent(pixels["copy_rate"]["value"]),
+            "shifted": percent(shifted["copy_rate"]["value"]),
+            "median": percent(median["copy_rate"]["value"]),
+            "excess at 1 %: pixels": excess(pixels["excess_1"]["value"]),
+            "excess, median": excess(median["excess_1"]["value"]),
+            "AUC": f"{pixels['auc']['value']:.3f}",
+            "AuthPct": percent(pixels["authpct"]["value"]),
+            "verdict": measured[name]["verdict"]["memorization"],
+        }
+
+    return pd.DataFrame([row(*named) for named in CONTROLS.items()])
+
+
+def excess(share: float) -> str:
+    """A share in percent; with a decimal where it is below one percent, and none of it a minus zero."""
+    return percent(share, 0 if abs(share) >= 0.01 else 1).replace("-0.0%", "0.0%")
+
+
+def cards(folder: str) -> dict[str, dict]:
+    """The cards in a folder of weights, by their names."""
+    return {
+        path.stem: json.loads(path.read_text()) for path in sorted((ROOT / folder).glob("*.json"))
+    }
+
+
+def unet() -> pd.DataFrame:
+    """The cards of the U-Net: squared error on held-out digits."""
+    return errors(cards("denoisers/unet"))
+
+
+def errors(found: dict[str, dict]) -> pd.DataFrame:
+    """Cards as rows, with the squared errors that they hold."""
+    rows = [
+        {"card": f"`{name}`", "parameters": f"{card['parameters'] / 1e6:.1f} M"}
+        | {f"std {std}": f"{card['held_out_mse_x_1e3'][f'std {std}']:.3f}" for std in STDS}
+        for name, card in found.items()
+        if "held_out_mse_x_1e3" in card
+    ]
+    return pd.DataFrame(rows)
+
+
+def kbnet_digits() -> pd.DataFrame:
+    """The cards of KBNet that were trained on digits."""
+    return errors(cards("denoisers/kbnet"))
+
+
+def kbnet_photographs() -> pd.DataFrame:
+    """The cards of KBNet that were trained on photographs: PSNR, a star outside the noise that they know."""
+    rows = []
+    for name, card in cards("denoisers/kbnet").items():
+        if "psnr" not in card:
+            continue
+        outside = card.get("out_of_band", ())
+        rows.append({"card": f"`{name}`"})
+        for folder, title in (("set12", "Set12"), ("bsd68", "BSD68")):
+            rows[-1] |= {
+                f"{title}, {level}": f"{card['psnr'][folder][level]:.2f}{'*' * (level in outside)}"
+                for level in ("15", "25", "50")
+            }
+    return pd.DataFrame(rows)
+
+
+def lenet() -> pd.DataFrame:
+    """The cards of the classifiers."""
+    rows = [
+        {
+            "card": f"`{name}`",
+            "parameters": f"{card['parameters'] / 1e6:.2f} M",
+            "test accuracy": percent(card["held_out_accuracy"], 2),
+        }
+        for name, card in cards("bench/scoring/lenet").items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def recipes() -> str:
+    """How each card was trained, by the command that it names."""
+    found = [card for folder in ("unet", "kbnet") for card in cards(f"denoisers/{folder}").values()]
+    found += cards("bench/scoring/lenet").values()
+    return "\n".join(f"- `{card['name']}`: `{card['command']}`" for card in found)
+
+
+def hypotheses() -> str:
+    """What the study says of its hypotheses, in its own words."""
+    return (REFERENCE / "ladder" / "ladder.md").read_text().partition("## Hypotheses\n")[2].strip()
+
+
+def files() -> str:
+    """Every module of the product, room by room, with the first line of its docstring."""
+    parts = []
+    for folder in ROOMS:
+        title = f"**`{folder}/`**"
+        lines = [
+            f"- `{path.name}`: {line}"
+            for path in sorted((ROOT / folder).glob("*.py"))
+            if path.name != "__init__.py" and (line := first_line(path))
+        ]
+        about = first_line(ROOT / folder / "__init__.py")
+        parts.append("\n".join([f"{title} {about}", "", *lines]))
+    return "\n\n".join(parts)
+
+
+def first_line(path: Path) -> str:
+    """What the docstring of a module begins with."""
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {
+    "standard": standard,
+    "five": five,
+    "ladder": ladder,
+    "controls": controls,
+    "unet": unet,
+    "kbnet digits": kbnet_digits,
+    "kbnet photographs": kbnet_photographs,
+    "lenet": lenet,
+}
+TEXTS: dict[str, Callable[[], str]] = {"hypotheses": hypotheses, "recipes": recipes, "files": files}
+table = cache(lambda name: TABLES[name]())
+
+
+def text_of(name: str) -> str:
+    """What belongs between the marks of that name.
+
+    Raises KeyError for a name of nothing.
+    """
+    if name in TEXTS:
+        return f"\n{TEXTS[name]()}\n"
+    source, *cell = name.split("/", 1)
+    found = table(source)
+    if not cell:
+        return f"\n{markdown(found)}\n"
+    row, _, column = cell[0].rpartition("/")
+    first = next(title for title in ("denoiser", "rung", "control", "card") if title in found)
+    return found.set_index(found[first].str.strip("`")).loc[row, column]
+
+
+def filled(page: str) -> str:
+    """A page of Markdown with what belongs between its marks."""
+    return MARK.sub(lambda found: f"{found[1]}{text_of(found[2])}{found[4]}", page)
+
+
+def main() -> None:
+    """Write every page whose numbers are not those of the tracked files, and say which."""
+    for path in PAGES:
+        before = path.read_text()
+        after = filled(before)
+        if after != before:
+            path.write_text(after)
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
