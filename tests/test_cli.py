@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import torch
@@ -42,23 +43,14 @@ def run_folder(out: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(shared_home, tmp_path_factory):
     """One run of each control and of the U-Net, in one results folder."""
     out = tmp_path_factory.mktemp("finished") / "results"
-    environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
-    for name in NAMES:
-        command = [
-            sys.executable,
-            "-m",
-            "bench",
-            "run",
-            "--denoiser",
-            name,
-            *SMALL,
-            "--out",
-            str(out),
-        ]
-        subprocess.run(command, check=True, env=environment, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(shared_home))
+        for name in NAMES:
+            status, _, err = commands.call("run", "--denoiser", name, *SMALL, "--out", out)
+            assert status == 0, err
     return out
 
 
@@ -317,52 +309,51 @@ def test_a_line_is_said_before_what_is_slow_to_import(tmp_path):
         assert lines[-1].startswith("error: ") and "fault of bench" in lines[-1], name
 
 
-KILLED = [
-    "run",
-    "--denoiser",
-    "unet",
-    "--dataset",
-    "mnist5k",
-    "--num",
-    "600",
-    "--steps",
-    "3",
-    "--batch-size",
-    "64",
-]
+HELD = """
+import time
+from pathlib import Path
+from denoisers.closed_form import Identity
+
+class Held(Identity):
+    def forward(self, x, sigma):
+        while Path("held").exists() and list(Path().rglob("chunks/*.npz")):
+            time.sleep(0.01)
+        return x / (1 + sigma.reshape(-1, 1, 1, 1))
+
+load = Held
+"""
+KILLED = ["run", "--denoiser", "held.py:load", *SMALL, "--batch-size", "8"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_resumes_to_the_same_bytes(
-    bench, one_thread, home, tmp_path, monkeypatch, how, workers
-):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    command = [sys.executable, "-m", "bench", *KILLED, "--out", "killed", "--workers", str(workers)]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=os.environ | {"BENCH_HOME": str(home)},
-        stderr=subprocess.PIPE,
-        # A shell ignores Ctrl-C in what it runs in the background, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
+def test_a_killed_run_resumes_to_the_same_bytes(bench, one_thread, tmp_path, how, workers):
+    """Killed when the first chunk is on disk, which the denoiser waits for."""
+    (tmp_path / "held.py").write_text(HELD)
+    (tmp_path / "held").touch()
+    life, held = os.pipe()  # the end of all that hold it is the end of the pipe
+    pid = commands.start([*KILLED, "--out", "killed", "--workers", workers], held, held)
+    os.close(held)
+    deadline = time.monotonic() + 60
     while not list((tmp_path / "killed").rglob("chunks/*.npz")):
-        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(how)
-    said = process.communicate(timeout=60)[1].decode()  # ends when the last worker has let go of it
+    os.kill(pid, how)
+    with open(life) as lines:
+        said = lines.read()  # to its end, when the last worker has let go of it
     assert "Traceback" not in said
-    assert how == signal.SIGKILL or (process.returncode == 130 and "resumes" in said)
+    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert (ended, "resumes" in said) == ((130, True) if how == signal.SIGINT else (-how, False))
     # Beside its lock.
-    (folder,) = (path for path in (tmp_path / "killed" / "unet").iterdir() if path.is_dir())
+    (folder,) = (path for path in (tmp_path / "killed").glob("*/*") if path.is_dir())
     assert not (folder / "samples.npz").exists()
     assert "resumes it" in bench("report", "killed")[1]
+    (tmp_path / "held").unlink()
     status, _, err = bench(*KILLED, "--out", "killed")
     assert status == 0
-    assert "resuming" in err
+    assert "resuming: 8 of 40 images are on disk" in err
     assert bench(*KILLED, "--out", "whole")[0] == 0
-    (whole,) = (tmp_path / "whole" / "unet").iterdir()
+    (whole,) = (path for path in (tmp_path / "whole").glob("*/*") if path.is_dir())
     assert (folder / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
     assert not (folder / "chunks").exists()
 
@@ -626,7 +617,7 @@ def test_ks_stops_early_and_says_so(bench):
     """The ideal denoiser's residual is its noise, so few of the 60 steps are needed at beta 1."""
     quick = ["--sampler", "ks", "--beta", "1", "--h0", "0.5", "--sigma-max", "2"]
     status, out, _ = bench(
-        "run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "6", "--steps", "60", *quick
+        "run", "--denoiser", "ideal", "--dataset", "mnist5k", "--num", "40", "--steps", "60", *quick
     )
     assert status == 0
     facts = json.loads((run_folder(out) / "run.json").read_text())
@@ -639,27 +630,16 @@ def test_ks_stops_early_and_says_so(bench):
 
 def test_images_that_ks_gives_up_on_are_counted_and_said(bench):
     """50 steps of its usual size bring no image down to 0.01: once the run said nothing of it."""
-    few = [
-        "--sampler",
-        "ks",
-        "--sigma-max",
-        "2",
-        "--steps",
-        "5",
-        "--dataset",
-        "mnist5k",
-        "--num",
-        "7",
-    ]
+    few = ["--sampler", "ks", "--sigma-max", "2", "--batch-size", "16"]
     for _ in ("made", "complete"):
-        status, out, err = bench("run", "--denoiser", "gaussian", *few, "--batch-size", "4")
+        status, out, err = bench("run", "--denoiser", "gaussian", *SMALL, *few)
         assert status == 0
         assert (
-            "warning: 7 of 7 images had not come down to sigma 0.01 when the 5 steps of ks were over"
+            "warning: 40 of 40 images had not come down to sigma 0.01 when the 4 steps of ks were over"
             in err
         )
     facts = json.loads((run_folder(out) / "run.json").read_text())
-    assert facts["unconverged"] == 7
+    assert facts["unconverged"] == 40
     assert bench("run", "--denoiser", "gaussian", *SMALL)[2].count("warning") == 0
 
 
@@ -861,6 +841,18 @@ class Screen(io.StringIO):
         return True
 
 
+@pytest.fixture
+def default_signals():
+    """What signals do to a program in the foreground: one in the background may ignore them."""
+    usual = {signal.SIGINT: signal.default_int_handler}
+    usual |= dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.SIG_DFL)
+    before = {number: signal.signal(number, action) for number, action in usual.items()}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM])
 def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, request_):
     from bench import recipes
@@ -881,6 +873,7 @@ def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, reques
     assert last.endswith("\n")
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_):
     """It ends by an exception, which lets everything be tidied up, and the status says which signal it was."""

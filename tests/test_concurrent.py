@@ -5,16 +5,16 @@ import os
 import re
 import shutil
 import signal
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import torch
 
-from bench import cli, machine
+from bench import machine
 from bench.data import datasets
 from bench.runs import Run
 from denoisers import files
@@ -76,21 +76,11 @@ def place(tmp_path, monkeypatch, digits_at_hand):
 
 def start(arguments, number):
     """A copy of this process that runs `bench ...`; what it says goes into files. Its pid."""
-    pid = os.fork()
-    if pid == 0:
-        status = 70
-        try:
-            for stream, name in ((1, "out"), (2, "err")):
-                os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-            sys.argv = ["bench", *arguments]
-            cli.main()
-        except SystemExit as stopped:
-            status = stopped.code or 0
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    out, err = (os.open(f"{number}.{name}", flags) for name in ("out", "err"))
+    pid = commands.start(arguments, out, err)
+    os.close(out)
+    os.close(err)
     return pid
 
 
