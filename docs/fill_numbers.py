@@ -14,7 +14,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -46,6 +46,25 @@ def five() -> pd.DataFrame:
     """The rows of `standard` that the README shows."""
     table = standard().set_index("denoiser", drop=False).loc[list(FIVE)]
     return table[["", "denoiser", "FID", "KID x 1e3", "conf", "copies", "out", "verdict"]]
+
+
+def scores() -> pd.DataFrame:
+    """Every score of every row of `standard`, and of the control sets, under its name in report.csv."""
+    rows = pd.DataFrame(json.loads((REFERENCE / "report.json").read_text())["rows"])
+    numbers = rows.select_dtypes("number").map(short)
+    return numbers.assign(denoiser=rows["name"])
+
+
+def cost() -> pd.DataFrame:
+    """Of the tracked runs: the share of the workers' time that was spent outside the network."""
+    rows = []
+    for path in sorted(REFERENCE.glob("*/*/run.json")):
+        facts = json.loads(path.read_text())
+        spent = facts.get("cost") or {}
+        if "workers" in spent:
+            inside = spent["seconds_in_denoiser"] / (spent["seconds"] * spent["workers"])
+            rows.append({"denoiser": facts["denoiser"], "outside": percent(1 - inside, 1)})
+    return pd.DataFrame(rows)
 
 
 def ladder() -> pd.DataFrame:
@@ -128,19 +147,30 @@ def kbnet_digits() -> pd.DataFrame:
 
 
 def kbnet_photographs() -> pd.DataFrame:
-    """The cards of KBNet that were trained on photographs: PSNR, a star outside the noise that they know."""
-    rows = []
-    for name, card in cards("denoisers/kbnet").items():
-        if "psnr" not in card:
-            continue
-        outside = card.get("out_of_band", ())
-        rows.append({"card": f"`{name}`"})
-        for folder, title in (("set12", "Set12"), ("bsd68", "BSD68")):
-            rows[-1] |= {
-                f"{title}, {level}": f"{card['psnr'][folder][level]:.2f}{'*' * (level in outside)}"
-                for level in ("15", "25", "50")
-            }
+    """The cards of KBNet trained on photographs, PSNR, a star outside the noise they know; then published ones."""
+    found = {
+        name: card
+        for name, card in cards("denoisers/kbnet").items()
+        if card.get("psnr") is not None
+    }
+    rows = [
+        {"card": f"`{name}`"} | decibels(card["psnr"], card.get("out_of_band", ()))
+        for name, card in found.items()
+    ]
+    published = next(iter(found.values()))["psnr_published"]
+    rows += [{"card": f"{name}, published"} | decibels(psnr) for name, psnr in published.items()]
     return pd.DataFrame(rows)
+
+
+def decibels(psnr: dict[str, dict[str, float]], outside: Sequence[str] = ()) -> dict[str, str]:
+    """PSNR of both sets of photographs at each noise level; empty where there is none."""
+    return {
+        f"{title}, {level}": f"{psnr[folder][level]:.2f}{'*' * (level in outside)}"
+        if level in psnr[folder]
+        else ""
+        for folder, title in (("set12", "Set12"), ("bsd68", "BSD68"))
+        for level in ("15", "25", "50")
+    }
 
 
 def lenet() -> pd.DataFrame:
@@ -191,6 +221,8 @@ def first_line(path: Path) -> str:
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "standard": standard,
     "five": five,
+    "scores": scores,
+    "cost": cost,
     "ladder": ladder,
     "controls": controls,
     "unet": unet,
