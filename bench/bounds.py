@@ -1,6 +1,7 @@
 """The numbers and names that bench takes: shown by --help, held by the command line and by the library alike."""
 
 import re
+from typing import Any
 
 from denoisers.bounds import LEVEL, Bound
 from denoisers.errors import UsageError
@@ -37,3 +38,9 @@ def file_name(text: str, about: str = "") -> str:
             f"must be a name of letters, digits, '.', '_' and '-', not a path; {found}", about
         )
     return text
+
+
+def is_number(value: Any, kind: type = float) -> bool:
+    """Whether a value is a number and not negative; true and false are none."""
+    kinds = int | float if kind is float else kind
+    return isinstance(value, kinds) and not isinstance(value, bool) and value >= 0

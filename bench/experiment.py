@@ -8,23 +8,24 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import denoisers
-from bench import files, machine, runs
+from bench import files, machine
 from bench.bounds import BOUNDS
 from bench.data import datasets
 from bench.data.datasets import Dataset
+from bench.facts import Identity, RunFacts
 from bench.files import Say
 from bench.progress import SILENT, Progress
 from bench.runs import Run
 from bench.sampling import generation, trajectory, workers
+from bench.sampling.generation import Setup
 from bench.sampling.plan import SamplingPlan
 from bench.sampling.samplers import Step
-from bench.sampling.starts import STARTS, Guess
+from bench.sampling.starts import STARTS
 from bench.scoring import durations, extractors, record
 from bench.scoring.extractors import Extractor
 from bench.scoring.rules import ScoringRules
@@ -50,14 +51,31 @@ class Plan:
     dtype: torch.dtype
     batch_size: int
     workers: int  # processes; the images do not depend on them
-    facts: dict[str, Any]  # run.json, as it is first written
+    facts: RunFacts
     rules: ScoringRules
     run: Run
+
+    def setup(self) -> Setup:
+        """How the images are generated."""
+        start = self.sampling.start
+        return Setup(
+            self.denoiser,
+            self.sampling.sigmas,
+            self.sampling.member,
+            self.seed,
+            self.dataset.shape,
+            self.dataset.pad,
+            self.batch_size,
+            self.sampling.clip,
+            self.device,
+            self.dtype,
+            guess=None if start == "noise" else STARTS[start](self.dataset, self.seed),
+        )
 
 
 def resolve(
     name: str,
-    setting: SamplingPlan,
+    sampling: SamplingPlan,
     *,
     weights: str | None = None,
     options: Mapping[str, str] | None = None,
@@ -76,7 +94,8 @@ def resolve(
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
     options            keywords of the denoiser's load function
-    extractor_weights  file for a network trained on photographs, as `features.load` takes it
+    extractor_weights  file for a network trained on photographs, as `extractors.load`
+                       takes it
     worker_count       processes that generate, "auto" or a number: see `workers.choose`
     within             the folder that the user named, if `out` is one below it: see `runs.Run`
 
@@ -92,63 +111,88 @@ def resolve(
     extractor = extractors.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
     dataset = datasets.load(dataset_name, data_dir)
-    if setting.start == "held-out" and setting.num > len(dataset.held_out):
+    if sampling.start == "held-out" and sampling.num > len(dataset.held_out):
         raise UsageError(
-            f"held-out has {len(dataset.held_out)} digits; found --num {setting.num}", "--start"
+            f"held-out has {len(dataset.held_out)} digits; found --num {sampling.num}", "--start"
         )
-    with concerning("--denoiser"):
-        found = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
-    if ":" in setting.sampler:
-        generation.rehearse(setting.member, setting.sigmas, dataset.shape, setting.clip)
-    found = found.to(device, memory_format=torch.channels_last)
-    with concerning("--denoiser"):
-        framed = framing.fit(found, dataset.train.shape[1:], dataset.pad, device)
-    dtype = machine.choose_dtype(dtype_name, found, device)
-    dataset_id = dataset.id
-    images = {  # whatever changes the images; run-id and resume depend on it
-        "denoiser": name,
-        "weights": found.spec.weights,
-        "options": options,
-        "sampler": setting.to_json(),
-        "seed": seed,
-        "dataset": dataset_id,
-        "dtype": str(dtype).removeprefix("torch."),
-        "noise_version": NOISE_VERSION,
-    }
+    denoiser, doubts = load(name, weights, options, dataset, sampling, device)
+    dtype = machine.choose_dtype(dtype_name, denoiser, device)
     source = denoisers.registry.source(name)
     count = workers.choose(worker_count, device, foreign=bool(source))
-    if source:  # code that is not ours, and need not say what its weights are
-        given = {
-            key: value
-            for key, value in {"weights": weights, **options}.items()
-            if value is not None
-        }
-        images |= {
-            "source": source,
-            "arguments": {key: weights_.content(value) for key, value in given.items()},
-        }
-    facts = images | {
-        "spec": found.spec.to_json(),
-        "card": found.card,
-        "warnings": [*weights_.warnings(found.card), *framed],
-        "out_of_band": sum(not found.spec.in_band(s) for s in setting.sigmas[:-1].tolist())
-        / setting.steps,
-        "nfe": setting.steps,
-        "parameters": sum(p.numel() for p in found.parameters()),
-        "device": machine.device_name(device),
-        "versions": machine.versions(),
-        "commit": machine.commit(),
-        "argv": sys.argv[1:],
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    short = runs.fingerprint(images)
-    run_id = f"{files.slug(setting.sampler)}-{setting.grid}-{setting.steps}steps-n{setting.num}-seed{seed}-{short}"
+    identity = Identity(
+        name,
+        denoiser.spec.weights,
+        options,
+        sampling.to_json(),
+        seed,
+        dataset.id,
+        str(dtype).removeprefix("torch."),
+        NOISE_VERSION,
+        source,
+        arguments(weights, options) if source else {},
+    )
     size = batch_size or (1024 if device.startswith("cuda") else 128)
-    run = Run(out / files.slug(name) / run_id, within or out)
-    size = min(size, setting.num)
-    rules = record.rules_of(dataset, extractor, setting.num, setting.to_json())
     return Plan(
-        found, dataset, extractor, setting, seed, device, dtype, size, count, facts, rules, run
+        denoiser,
+        dataset,
+        extractor,
+        sampling,
+        seed,
+        device,
+        dtype,
+        min(size, sampling.num),
+        count,
+        facts_of(identity, denoiser, sampling, device, doubts),
+        record.rules_of(dataset, extractor, sampling.num, sampling.to_json()),
+        Run(out / files.slug(name) / identity.run_id, within or out),
+    )
+
+
+def load(
+    name: str,
+    weights: str | None,
+    options: Mapping[str, str],
+    dataset: Dataset,
+    sampling: SamplingPlan,
+    device: str,
+) -> tuple[Denoiser, list[str]]:
+    """The denoiser on its device, tried on the images it will be asked about, and what to doubt of it.
+
+    A sampler that is not ours is tried, too.
+    """
+    with concerning("--denoiser"):
+        denoiser = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
+    if ":" in sampling.sampler:
+        generation.rehearse(sampling.member, sampling.sigmas, dataset.shape, sampling.clip)
+    denoiser = denoiser.to(device, memory_format=torch.channels_last)
+    with concerning("--denoiser"):
+        return denoiser, framing.fit(denoiser, dataset.train.shape[1:], dataset.pad, device)
+
+
+def arguments(weights: str | None, options: Mapping[str, str]) -> dict[str, str]:
+    """What foreign code is given, which need not say what its weights are: of files their content."""
+    given = {"weights": weights, **options}
+    return {key: weights_.content(value) for key, value in given.items() if value is not None}
+
+
+def facts_of(
+    identity: Identity, denoiser: Denoiser, sampling: SamplingPlan, device: str, doubts: list[str]
+) -> RunFacts:
+    """What is known of a run before its first image."""
+    outside = [not denoiser.spec.in_band(sigma) for sigma in sampling.sigmas[:-1].tolist()]
+    return RunFacts(
+        identity,
+        denoiser.spec.to_json(),
+        denoiser.card,
+        [*weights_.warnings(denoiser.card), *doubts],
+        sum(outside) / sampling.steps,
+        sampling.steps,
+        sum(p.numel() for p in denoiser.parameters()),
+        machine.device_name(device),
+        machine.versions(),
+        machine.commit(),
+        sys.argv[1:],
+        datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
@@ -181,7 +225,7 @@ def execute(
         samples = run.read_samples((plan.sampling.num, *plan.dataset.train.shape[1:]), mending)
         made = samples is None
         if samples is None:
-            run.begin(plan.facts)
+            run.begin(plan.facts.to_json())
             progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
             try:
                 samples = generate_missing(plan, say, progress)
@@ -198,11 +242,7 @@ def execute(
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
-    """Generate the images of which no chunk is on disk, join all of them into `samples.npz` and `trace.csv`.
-
-    The cost is kept in `run.json`: seconds on the clock; seconds in the denoiser, added up over the
-    workers; workers.
-    """
+    """Generate the images of which no chunk is on disk; join all into `samples.npz` and `trace.csv`."""
     run, num, steps = plan.run, plan.sampling.num, plan.sampling.steps
     size = plan.dataset.train.shape[1:]
     stored = run.read_chunks(num, lambda ids: generation.layout(ids, size, steps), say)
@@ -210,106 +250,83 @@ def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.n
     if done:
         say(f"resuming: {done} of {num} images are on disk")
     advance = progress.stage("sampling", num * steps, done * steps)
-    guess = None if done == num else start_guess(plan)
     missing = generation.missing(generation.chunks(num, plan.batch_size, steps), stored)
     count = max(1, min(plan.workers, len(missing)))
     if count < plan.workers and not done:
         say(
-            f"workers: {count} of {plan.workers}, as batches of {plan.batch_size} images are not divided; "
-            "a smaller --batch-size makes more"
+            f"workers: {count} of {plan.workers}, as batches of {plan.batch_size} images are "
+            "not divided; a smaller --batch-size makes more"
         )
-    last = time.perf_counter()
-    with contextlib.closing(
-        workers.side_by_side(missing, functools.partial(make_chunk, plan, guess), count, advance)
-    ) as found:
-        for ids, chunk in found:
+    work = functools.partial(generation.generate, plan.setup()) if missing else None
+    previous = time.perf_counter()
+    with contextlib.closing(workers.side_by_side(missing, work, count, advance)) as finished:
+        for ids, chunk in finished:
             now = time.perf_counter()
-            # Since the one before: they add up to the time on the clock.
-            chunk["cost"][0], last = now - last, now
-            run.write_chunk(ids, chunk)
-            stored[ids] = chunk
-    chunks = [stored[ids] for ids in sorted(stored, key=lambda ids: ids.start)]
-    images, noise_std = (
-        np.concatenate([chunk[key] for chunk in chunks]) for key in ("images", "noise_std")
-    )
+            # Wall time between chunks, so that the sum is the time elapsed.
+            chunk.cost[0] = now - previous
+            previous = now
+            stored[ids] = chunk._asdict()
+            run.write_chunk(ids, stored[ids])
+    return join(plan, [stored[ids] for ids in sorted(stored, key=lambda ids: ids.start)], count)
+
+
+def join(plan: Plan, chunks: list[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+    """All chunks, in their order, as the files of a run; and what they cost, in `run.json`.
+
+    count  processes that made them
+    """
+    run, num = plan.run, plan.sampling.num
+    images = np.concatenate([chunk["images"] for chunk in chunks])
+    noise_std = np.concatenate([chunk["noise_std"] for chunk in chunks])
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
-    table = generation.trace_table(trace)
-    outside = [not plan.denoiser.spec.in_band(sigma / images) for images, sigma, *_ in trace]
-    seconds, inside, calls = sum(chunk["cost"] for chunk in chunks)
-    cost = {
-        "seconds": seconds,
-        "seconds_per_image": seconds / num,
-        "seconds_in_denoiser": inside,
-        "workers": count,
-    }
-    if len(trace):  # one that never calls back leaves the share of the grid, as the run began
-        run.update(out_of_band=float(np.average(outside, weights=trace[:, 0])))
-    # Before scores add theirs.
-    run.update(nfe=calls / num, cost=cost, peak_memory_bytes=machine.peak_memory())
+    seconds, in_denoiser, calls = sum(chunk["cost"] for chunk in chunks)
     late = int(sum(chunk["unconverged"] for chunk in chunks))
-    run.update(
-        unconverged=late, warnings=[*plan.facts["warnings"], *unconverged(late, num, plan.sampling)]
-    )
+    facts = {
+        "nfe": calls / num,
+        "cost": {
+            "seconds": seconds,
+            "seconds_per_image": seconds / num,
+            "seconds_in_denoiser": in_denoiser,  # added up over the workers
+            "workers": count,
+        },
+        "peak_memory_bytes": machine.peak_memory(),  # before scores add theirs
+        "unconverged": late,
+        "warnings": [*plan.facts.warnings, *unconverged(late, num, plan.sampling)],
+    }
+    if len(trace):  # a sampler that never calls back leaves the share of the grid, as the run began
+        facts["out_of_band"] = out_of_band(plan.denoiser, trace)
+    run.update(**facts)
+    table = generation.trace_table(trace)
     text = table.to_csv(index_label="step", float_format="%.6g", lineterminator="\n")
     samples = run.write_samples(images, noise_std, text)
     run.clear_chunks()
     return samples
 
 
-def unconverged(count: int, num: int, setting: SamplingPlan) -> list[str]:
+def out_of_band(denoiser: Denoiser, trace: np.ndarray) -> float:
+    """Share of the images' steps at levels that the network was not trained on; `trace` as in `Chunk`."""
+    levels = trace[:, 1] / trace[:, 0]
+    outside = [not denoiser.spec.in_band(sigma) for sigma in levels.tolist()]
+    return float(np.average(outside, weights=trace[:, 0]))
+
+
+def unconverged(count: int, num: int, sampling: SamplingPlan) -> list[str]:
     """A sentence if a sampler that stops by itself ran out of steps."""
     if not count:
         return []
-    level = setting.sigmas[-2].item()
+    level = sampling.sigmas[-2].item()
     return [
-        f"{count} of {num} images had not come down to sigma {level:.3g} when the {setting.steps} steps of "
-        f"{setting.sampler} were over; choose more --steps"
+        f"{count} of {num} images had not come down to sigma {level:.3g} when the "
+        f"{sampling.steps} steps of {sampling.sampler} were over; choose more --steps"
     ]
 
 
-def start_guess(plan: Plan) -> Guess | None:
-    """What the images begin from under noise; None for pure noise."""
-    return (
-        None
-        if plan.sampling.start == "noise"
-        else STARTS[plan.sampling.start](plan.dataset, plan.seed)
-    )
-
-
-def make_chunk(
-    plan: Plan,
-    guess: Guess | None,
-    ids: range,
-    advance: Callable[[int], None] = lambda images: None,
-    watch: Callable[[Step], None] = lambda step: None,
-) -> dict[str, np.ndarray]:
-    """The images `ids`, with trace and cost.
-
-    Raises MemoryError, naming the flag, if a batch is too large.
-    """
-    make = functools.partial(
-        generation.generate,
-        plan.denoiser,
-        ids,
-        plan.sampling.sigmas,
-        seed=plan.seed,
-        shape=plan.dataset.shape,
-        pad=plan.dataset.pad,
-        member=plan.sampling.member,
-        clip=plan.sampling.clip,
-        batch_size=plan.batch_size,
-        device=plan.device,
-        dtype=plan.dtype,
-        guess=guess,
-        advance=advance,
-        watch=watch,
-    )
-    return machine.in_memory(plan.batch_size, make)._asdict()
-
-
 def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:
-    """Unless it is there: the first images once more, as they depend on (seed, id) alone, and what lay on their way."""
+    """The first images once more, with what lay on their way, unless that is on disk.
+
+    They are the same again, as they depend on (seed, id) alone.
+    """
     run, name = plan.run, "trajectory.npz"
     if len((run.trace() or "").splitlines()) == 1:  # the sampler never says what it does
         return
@@ -318,9 +335,10 @@ def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:
     if run.complete and not (run.path / name).exists():
         say(f"{run.path / name} is not there; made again")
     progress.stage("trajectories")
-    ids, guess = range(min(trajectory.IDS, plan.sampling.num)), start_guess(plan)
-    again = functools.partial(make_chunk, plan, guess, ids)
-    found = trajectory.record(
-        lambda watch: again(watch=watch), plan.dataset, plan.sampling.steps, plan.seed
-    )
-    run.write_sealed(name, found)
+    ids, setup = range(min(trajectory.IDS, plan.sampling.num)), plan.setup()
+
+    def again(watch: Callable[[Step], None]) -> None:
+        generation.generate(setup, ids, watch=watch)
+
+    recorded = trajectory.record(again, plan.dataset, plan.sampling.steps, plan.seed)
+    run.write_sealed(name, recorded)

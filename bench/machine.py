@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -29,10 +29,11 @@ DECIDING = (*TORCH, "scipy", "numpy", "scikit-learn", "pillow")
 GIT_SECONDS = 10  # that an answer of git's may take
 
 
-def in_memory(batch_size: int, work: Callable[[], Any]) -> Any:
-    """`work()`, with every kind of exhausted memory turned into a MemoryError that names the flag."""
+@contextmanager
+def fitting(batch_size: int) -> Iterator[None]:
+    """Inside, every kind of exhausted memory is a MemoryError that names the flag."""
     try:
-        return work()
+        yield
     except (MemoryError, RuntimeError) as error:
         if not memory.exhausted(error):
             raise

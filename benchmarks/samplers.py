@@ -11,7 +11,7 @@ import torch
 import denoisers
 from bench import machine
 from bench.data import datasets
-from bench.sampling.generation import generate
+from bench.sampling.generation import Setup, generate
 from bench.sampling.samplers import SAMPLERS
 from bench.scoring import extractors, fid_kid
 from bench.scoring.reference import Reference
@@ -35,12 +35,10 @@ def main(steps: int, num: int) -> None:
             "seed": 0,
             "shape": dataset.shape,
             "pad": dataset.pad,
-            "member": member,
-            "clip": True,
+            "batch_size": 128,
+            "dtype": dtype,
         }
-        images = generate(
-            denoiser, range(num), make(steps), batch_size=128, dtype=dtype, **options
-        ).images
+        images = generate(Setup(denoiser, make(steps), member, **options), range(num)).images
         found = extractor.features(images)
         kid = fid_kid.kid(reference.kid, found)
         fid = fid_kid.fid(reference.moments, found)

@@ -10,7 +10,7 @@ import torch
 
 import denoisers
 from bench.noise import noise
-from bench.sampling.generation import generate
+from bench.sampling.generation import Setup, generate
 from bench.sampling.samplers import SAMPLERS
 from denoisers import schedule
 
@@ -50,18 +50,13 @@ def network() -> None:
 def run() -> None:
     """Images x steps per second of the whole sampler, and how much of its time is not the network's."""
     denoiser = denoisers.load("unet").to(memory_format=torch.channels_last)
-    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "member": SAMPLERS["ddpm"], "clip": True}
+    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "batch_size": BATCH}
+    grid = schedule.ddpm_grid(STEPS)
     for dtype in (torch.float32, torch.bfloat16):
         for _ in range(2):  # the first one warms up
-            chunk = generate(
-                denoiser,
-                range(2 * BATCH),
-                schedule.ddpm_grid(STEPS),
-                batch_size=BATCH,
-                dtype=dtype,
-                **options,
-            )
-        seconds, inside = chunk.cost
+            setup = Setup(denoiser, grid, SAMPLERS["ddpm"], dtype=dtype, **options)
+            chunk = generate(setup, range(2 * BATCH))
+        seconds, inside, _ = chunk.cost
         name = str(dtype).removeprefix("torch.")
         rate = 2 * BATCH * STEPS / seconds
         print(

@@ -55,16 +55,16 @@ def generated(plan, say=lambda line: None):
     plan.run.sweep()
     shape = (NUM, *plan.dataset.train.shape[1:])
     if plan.run.read_samples(shape, say) is None:
-        plan.run.begin(plan.facts)
+        plan.run.begin(plan.facts.to_json())
         experiment.generate_missing(plan, say, SILENT)
     return (plan.run.path / "samples.npz").read_bytes()
 
 
 def interrupted(plan):
     """The run with all its chunks, and no samples.npz."""
-    plan.run.begin(plan.facts)
+    plan.run.begin(plan.facts.to_json())
     for ids in generation.chunks(NUM, plan.batch_size, STEPS):
-        plan.run.write_chunk(ids, experiment.make_chunk(plan, None, ids))
+        plan.run.write_chunk(ids, generation.generate(plan.setup(), ids)._asdict())
     return plan.run
 
 
@@ -121,9 +121,9 @@ def test_a_chunk_that_does_not_fit_is_made_again_and_said(plan, whole, change, r
 def test_a_chunk_of_another_run_does_not_fit(plan, whole, tmp_path):
     run, said = interrupted(plan), []
     other = Run(tmp_path / "gaussian" / "another")
-    other.begin(plan.facts)
+    other.begin(plan.facts.to_json())
     first = next(iter(generation.chunks(NUM, plan.batch_size, STEPS)))
-    other.write_chunk(first, experiment.make_chunk(plan, None, first))
+    other.write_chunk(first, generation.generate(plan.setup(), first)._asdict())
     shutil.copy(other.chunk_path(first), run.chunk_path(first))
     assert generated(plan, said.append) == whole
     assert "another name" in said[0]
@@ -213,9 +213,9 @@ class Made:
         monkeypatch.setattr(control_scores, "measured", lambda *arguments: {})
         monkeypatch.setattr(record, "circumstances", dict)
 
-    def some(self, denoiser, ids, *arguments, **options):
+    def some(self, setup, ids, *arguments, **options):
         self.images += ids
-        return self.generate(denoiser, ids, *arguments, **options)
+        return self.generate(setup, ids, *arguments, **options)
 
     def score(self, *arguments):
         self.scores += 1
@@ -328,7 +328,7 @@ def test_the_files_of_another_count_do_not_fit(finished, tmp_path):
     plan, made, content = finished
     setting = SamplingPlan(num=8, steps=STEPS)
     other = dataclasses.replace(plan, sampling=setting, run=Run(tmp_path / "other"))
-    other.run.begin(other.facts)
+    other.run.begin(other.facts.to_json())
     experiment.generate_missing(other, pytest.fail, SILENT)
     for path in other.run.path.iterdir():
         shutil.copy(path, plan.run.path)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import denoisers
-from bench.sampling.generation import SHARES, WORK, chunks, generate, missing
+from bench.sampling.generation import SHARES, WORK, Setup, chunks, generate, missing
 from bench.sampling.samplers import SAMPLERS
 from denoisers import schedule
 
@@ -13,8 +13,9 @@ SIGMAS = schedule.ddpm_grid(8)
 
 
 def images_of(denoiser, ids, batch_size, **changes):
-    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "member": SAMPLERS["ddpm"], "clip": True}
-    return generate(denoiser, ids, SIGMAS, batch_size=batch_size, **(options | changes))
+    watching = {key: changes.pop(key) for key in ("advance", "watch") if key in changes}
+    options = {"seed": 0, "shape": (1, 32, 32), "pad": 2, "batch_size": batch_size} | changes
+    return generate(Setup(denoiser, SIGMAS, SAMPLERS["ddpm"], **options), ids, **watching)
 
 
 @pytest.fixture(scope="module", params=["unet", "gaussian", "ideal"])

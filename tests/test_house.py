@@ -11,6 +11,7 @@ WINGS = ("data", "sampling", "scoring", "probes", "studies", "report", "cli")
 GROUND = (
     "arrays",
     "bounds",
+    "facts",
     "files",
     "folders",
     "images",
@@ -27,6 +28,7 @@ COMMON = (
     "bounds",
     "checkpoints",
     "errors",
+    "facts",
     "files",
     "layouts",
     "memory",

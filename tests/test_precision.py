@@ -28,16 +28,16 @@ NAMES += ("splice:unet,gaussian@0.4",)
 
 def images_of(denoiser, device, digits, sampler="ddpm", **changes):
     sigmas = schedule.ddpm_grid(3)
+    watching = {key: changes.pop(key) for key in ("advance", "watch") if key in changes}
     options = {
         "seed": 5,
         "shape": digits.shape,
         "pad": digits.pad,
-        "member": SAMPLERS[sampler],
-        "clip": True,
+        "batch_size": 3,
+        "device": device,
     }
-    return generation.generate(
-        denoiser, range(4), sigmas, batch_size=3, device=device, **(options | changes)
-    )
+    setup = generation.Setup(denoiser, sigmas, SAMPLERS[sampler], **(options | changes))
+    return generation.generate(setup, range(4), **watching)
 
 
 def same(found, expected):

@@ -20,18 +20,10 @@ def images(digits, train):
     """images(sampler)(watch) generates 20 images with the ideal denoiser, 6 at a time."""
 
     def bound(name):
-        return lambda watch, num=20: generation.generate(
-            closed_form.ideal(train=train),
-            range(num),
-            ddpm_grid(STEPS),
-            seed=3,
-            shape=digits.shape,
-            pad=digits.pad,
-            member=SAMPLERS[name],
-            clip=True,
-            batch_size=8,
-            watch=watch,
-        )
+        options = {"seed": 3, "shape": digits.shape, "pad": digits.pad, "batch_size": 8}
+        ideal = closed_form.ideal(train=train)
+        setup = generation.Setup(ideal, ddpm_grid(STEPS), SAMPLERS[name], **options)
+        return lambda watch, num=20: generation.generate(setup, range(num), watch=watch)
 
     return bound
 

@@ -173,8 +173,8 @@ def run(
         worker_count=workers,
         out=out,
     )
-    warn_out_of_band(plan.facts)
-    known = plan.facts["warnings"]
+    warn_out_of_band(plan.facts.to_json())
+    known = plan.facts.warnings
     warn(known)
     with plan.run.alone(say):
         with resumable():

@@ -1,6 +1,7 @@
 """From ids to uint8 images, one chunk at a time, with the per-step trace."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -12,10 +13,10 @@ from torch import Tensor
 
 from bench.files import Layout
 from bench.images import noise_std, to_uint8
+from bench.machine import fitting
 from bench.noise import START, noise
 from bench.sampling.samplers import Sampler, Step, start
 from bench.sampling.starts import Guess
-from denoisers.base import Denoiser
 from denoisers.errors import UsageError, foreign
 from denoisers.precision import able
 
@@ -87,122 +88,165 @@ def missing(wanted: list[range], there: Iterable[range]) -> list[range]:
     return [part for part in parts if part]
 
 
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """All that decides an image besides its id, and how many are made at once.
+
+    sigmas      float64 (steps + 1,), falling to 0
+    shape       (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at
+                the end
+    member      sampler and settings, one of `samplers.SAMPLERS` or a variation
+    dtype       of the network's arithmetic (autocast); the state between steps stays float32
+    guess       x0 to begin from, under noise; None for pure noise
+    """
+
+    denoiser: Callable[[Tensor, Tensor], Tensor]
+    sigmas: Tensor
+    member: Sampler
+    seed: int
+    shape: tuple[int, int, int]
+    pad: int
+    batch_size: int
+    clip: bool = True
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    guess: Guess | None = None
+
+
+class Metered:
+    """A denoiser in the arithmetic of a run, whose calls and seconds are counted."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.denoiser, self.device, self.dtype = setup.denoiser, setup.device, setup.dtype
+        self.calls, self.seconds = 0, 0.0
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """D(x; sigma) in the dtype of x. Raises ForeignError if the denoiser fails."""
+        began = time.perf_counter()
+        with foreign("the denoiser"), self.arithmetic():
+            denoised = self.denoiser(x, sigma)
+            if isinstance(denoised, Tensor):
+                denoised = denoised.to(x.dtype)
+        synchronize(self.device)
+        self.calls += len(x)
+        self.seconds += time.perf_counter() - began
+        return denoised
+
+    def arithmetic(self) -> contextlib.AbstractContextManager:
+        """Inside, networks compute in the dtype of the run."""
+        if self.dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self.device).type, self.dtype)
+
+
+class Trace:
+    """What is measured at every step, summed over images: `rows` as in `Chunk`, and `unconverged`."""
+
+    def __init__(self, steps: int) -> None:
+        self.rows, self.unconverged = np.zeros((steps, 7)), 0
+
+    def add(self, step: Step) -> None:
+        """What the sampler says of one step of a batch."""
+        residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
+        beside = residual[..., 1:] * residual[..., :-1]
+        measured = (residual.square(), beside, step.x, step.x.square(), clipped)
+        means = [step.level, *(able(part).mean(dtype=torch.float64).item() for part in measured)]
+        self.rows[step.index] += len(step.x) * np.array([1.0, *means])
+        self.unconverged += step.unconverged
+
+
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def generate(
-    denoiser: Denoiser,
+    setup: Setup,
     ids: range,
-    sigmas: Tensor,
-    *,
-    seed: int,
-    shape: tuple[int, int, int],
-    pad: int,
-    member: Sampler,
-    clip: bool,
-    batch_size: int,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    guess: Guess | None = None,
     advance: Callable[[int], None] = lambda images: None,
     watch: Callable[[Step], None] = lambda step: None,
 ) -> Chunk:
-    """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of the network's kernels.
+    """The images called `ids`: image i depends on (seed, i) alone, up to the rounding of kernels.
 
-    shape    (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at
-             the end
-    member   sampler and settings, one of `sampler.SAMPLERS` or a variation
-    guess    x0 to begin from, under noise; None for pure noise
-    dtype    of the network's arithmetic (autocast); the state between steps stays float32
     advance  called after every step with the number of images that made it
     watch    called at every step with what the sampler says of it
+
+    Raises MemoryError, naming the flag, if a batch is too large; FloatingPointError, ForeignError or
+    UsageError if the denoiser or the sampler fails.
     """
-    images, left, inside, calls, late, began = [], [], 0.0, 0, 0, time.perf_counter()
-    trace = np.zeros((len(sigmas) - 1, 7))
-    for batch in (ids[i : i + batch_size] for i in range(0, len(ids), batch_size)):
-        index = torch.tensor(batch, device=device)
-
-        def call(x: Tensor, sigma: Tensor) -> Tensor:
-            nonlocal inside, calls
-            calls += len(x)
-            entered = time.perf_counter()
-            lower = dtype is not torch.float32
-            cast = (
-                torch.autocast(torch.device(device).type, dtype)
-                if lower
-                else contextlib.nullcontext()
-            )
-            with foreign("the denoiser"), cast:
-                denoised = denoiser(x, sigma)
-                denoised = denoised.to(x.dtype) if isinstance(denoised, Tensor) else denoised
-            synchronize(device)
-            inside += time.perf_counter() - entered
-            return denoised
-
-        def record(step: Step, n: int = len(batch)) -> None:
-            nonlocal late
-            late += step.unconverged
-            residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
-            beside = residual[..., 1:] * residual[..., :-1]
-            seen = (residual.square(), beside, step.x, step.x.square(), clipped)
-            means = [step.level, *(able(value).mean(dtype=torch.float64).item() for value in seen)]
-            trace[step.index] += len(step.x) * np.array([1.0, *means])
-            advance(n)
-            watch(step)
+    began = time.perf_counter()
+    denoiser, trace = Metered(setup), Trace(len(setup.sigmas) - 1)
+    images, noise_left = [], []
+    for first in range(0, len(ids), setup.batch_size):
+        batch = ids[first : first + setup.batch_size]
+        index = torch.tensor(batch, device=setup.device)
 
         def fresh(step: int, index: Tensor = index) -> Tensor:
-            return noise(seed, index, step + 1, shape)
+            return noise(setup.seed, index, step + 1, setup.shape)
 
-        z, first = noise(seed, index, START, shape), sigmas[0].item()
-        x = start(z, first) if guess is None else guess(index) + first * z
-        x = solved(member, call, x, sigmas, fresh, clip, record)
-        images.append(to_uint8(x, pad))
-        left.append(noise_std(x).cpu().numpy())
-    cost = np.array([time.perf_counter() - began, inside, calls])
+        def record(step: Step, size: int = len(batch)) -> None:
+            trace.add(step)
+            advance(size)
+            watch(step)
+
+        with fitting(setup.batch_size):
+            x = initial(setup, index)
+            with foreign("the sampler"):
+                x = setup.member.solve(
+                    denoiser,
+                    x,
+                    setup.sigmas,
+                    fresh,
+                    **setup.member.settings,
+                    clip=setup.clip,
+                    callback=record,
+                )
+            check_images(x, (len(batch), *setup.shape))
+            images.append(to_uint8(x, setup.pad))
+            noise_left.append(noise_std(x).cpu().numpy())
+    cost = np.array([time.perf_counter() - began, denoiser.seconds, denoiser.calls])
     return Chunk(
-        np.array(ids), np.concatenate(images), np.concatenate(left), trace, cost, np.array(late)
+        np.array(ids),
+        np.concatenate(images),
+        np.concatenate(noise_left),
+        trace.rows,
+        cost,
+        np.array(trace.unconverged),
     )
 
 
-def solved(
-    member: Sampler,
-    denoiser: Callable[[Tensor, Tensor], Tensor],
-    x: Tensor,
-    sigmas: Tensor,
-    fresh: Callable[[int], Tensor],
-    clip: bool,
-    callback: Callable[[Step], None],
-) -> Tensor:
-    """The images that a sampler makes of x.
+def initial(setup: Setup, index: Tensor) -> Tensor:
+    """The state at the first level of the images with these ids."""
+    z, sigma = noise(setup.seed, index, START, setup.shape), setup.sigmas[0].item()
+    return start(z, sigma) if setup.guess is None else setup.guess(index) + sigma * z
 
-    Raises UsageError if they are none, ForeignError if its code fails.
-    """
-    shape = x.shape
-    with foreign("the sampler"):
-        x = member.solve(
-            denoiser, x, sigmas, fresh, **member.settings, clip=clip, callback=callback
-        )
+
+def check_images(x: object, shape: tuple[int, ...]) -> None:
+    """Raise UsageError if what a sampler returned is no batch of images of that shape."""
     if not isinstance(x, Tensor) or x.shape != shape:
-        found = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        what = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise UsageError(
-            f"the sampler returned {found}, expected images of shape {tuple(shape)}", "--sampler"
+            f"the sampler returned {what}, expected images of shape {tuple(shape)}", "--sampler"
         )
-    return x
 
 
 def rehearse(member: Sampler, sigmas: Tensor, shape: tuple[int, int, int], clip: bool) -> None:
-    """Run a sampler on one image with a denoiser that returns black: whether it samples, known before images are made.
+    """Run a sampler on one image with a denoiser that returns black: whether it samples at all.
 
-    Raises as `solved` does.
+    Raises UsageError if it returns no images, ForeignError if its code fails.
     """
+
+    def black(x: Tensor, sigma: Tensor) -> Tensor:
+        return torch.full_like(x, -1)
+
     x = torch.zeros(1, *shape)
-    solved(
-        member,
-        lambda x, sigma: torch.full_like(x, -1),
-        x,
-        sigmas,
-        lambda step: x,
-        clip,
-        lambda step: None,
-    )
+    with foreign("the sampler"):
+        x = member.solve(
+            black,
+            x,
+            sigmas,
+            lambda step: x,
+            **member.settings,
+            clip=clip,
+            callback=lambda step: None,
+        )
+    check_images(x, (1, *shape))
 
 
 def trace_table(trace: np.ndarray) -> pd.DataFrame:

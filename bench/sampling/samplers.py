@@ -87,16 +87,21 @@ def extrapolated(denoised: Tensor, last: Tensor, levels: list[float]) -> Tensor:
     return denoised + h / (2 * h_last) * (denoised - last)
 
 
-def asked(denoiser: Denoise, x: Tensor, sigma: float | Tensor, step: int, steps: int) -> Tensor:
-    """D(x; sigma).
+def told(sigma: float | Tensor, x: Tensor) -> Tensor:
+    """A noise level as denoisers are told it: in the dtype of x, and on its device."""
+    return torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+
+
+def checked(denoised: Tensor, x: Tensor, sigma: float | Tensor, step: int, steps: int) -> Tensor:
+    """`denoised`, if it can be D(x; sigma).
 
     Raises FloatingPointError, naming the step, if it is not finite, UsageError if it is no image.
     """
-    denoised = denoiser(x, torch.as_tensor(sigma, dtype=x.dtype, device=x.device))
     if not isinstance(denoised, Tensor) or denoised.shape != x.shape:
-        found = tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
+        what = tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
         raise UsageError(
-            f"the denoiser returned {found}, expected images of shape {tuple(x.shape)}; see `bench check`",
+            f"the denoiser returned {what}, expected images of shape {tuple(x.shape)}; "
+            "see `bench check`",
             "--denoiser",
         )
     if not torch.isfinite(denoised).all():
@@ -131,7 +136,7 @@ def sample(
     """
     levels, before = sigmas.tolist(), None
     for i, (sigma, sigma_next) in enumerate(itertools.pairwise(levels)):
-        denoised = asked(denoiser, x, sigma, i, len(levels) - 1)
+        denoised = checked(denoiser(x, told(sigma, x)), x, sigma, i, len(levels) - 1)
         callback(Step(i, sigma, x, denoised))
         denoised = denoised.clamp(-1, 1) if clip else denoised
         sigma_down, sigma_up = split(sigma, sigma_next, eta, variance)
@@ -169,12 +174,13 @@ def heun(
         sigma = level * (1 + extra)
         if extra:
             x = x + math.sqrt(sigma**2 - level**2) * noise(i)
-        denoised = asked(denoiser, x, sigma, i, steps)
+        denoised = checked(denoiser(x, told(sigma, x)), x, sigma, i, steps)
         callback(Step(i, sigma, x, denoised))
         slope = (x - (denoised.clamp(-1, 1) if clip else denoised)) / sigma
         ahead = x + (sigma_next - sigma) * slope
         if sigma_next > 0:
-            denoised = asked(denoiser, ahead, sigma_next, i, steps)
+            denoised = denoiser(ahead, told(sigma_next, x))
+            denoised = checked(denoised, ahead, sigma_next, i, steps)
             slope = (
                 slope + (ahead - (denoised.clamp(-1, 1) if clip else denoised)) / sigma_next
             ) / 2
@@ -210,9 +216,9 @@ def ks(
     """
     steps, out = len(sigmas) - 1, torch.empty_like(x)
     going = torch.arange(len(x), device=x.device)
-    told = sigmas[0].to(x).expand(len(x))
+    level = sigmas[0].to(x).expand(len(x))
     for i in range(steps):
-        denoised = asked(denoiser, x, told, i, steps)
+        denoised = checked(denoiser(x, level), x, level, i, steps)
         residual = x - (denoised.clamp(-1, 1) if clip else denoised)
         sigma = residual.square().mean(dim=(1, 2, 3)).sqrt()
         left = sigma > sigmas[-2].to(sigma)
@@ -228,7 +234,7 @@ def ks(
         x = x - h * residual
         if gamma:
             x = x + gamma * sigma.reshape(-1, 1, 1, 1) * noise(i)[going]
-        told = (1 - beta * h) * sigma
+        level = (1 - beta * h) * sigma
     return out
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bench.bounds import BOUNDS
+from bench.bounds import BOUNDS, is_number
 from bench.scoring import catalogue
 from bench.scoring.uncertainty import Estimate, Rate
 from denoisers.errors import UsageError
@@ -154,9 +154,3 @@ def check_name(name: str) -> None:
     """Raise UsageError for what no score is called."""
     if not NAME.fullmatch(name) or name in TAKEN:
         raise UsageError(f"a score called {name[:40]!r}, which none is")
-
-
-def is_number(value: Any, kind: type = float) -> bool:
-    """Whether a value is a number and not negative; true and false are none."""
-    kinds = int | float if kind is float else kind
-    return isinstance(value, kinds) and not isinstance(value, bool) and value >= 0

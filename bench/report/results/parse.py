@@ -3,13 +3,15 @@
 import re
 from typing import Any
 
+from bench.bounds import is_number
+from bench.facts import check, check_types
 from bench.names import describe
 from bench.report.results.entries import Entry
 from bench.report.results.kept import Kept
 from bench.report.results.rows import LARGEST
 from bench.runs import SCHEMA_VERSION, Run
 from bench.scoring.rules import ScoringRules
-from bench.scoring.schema import ScoreSet, is_number, objects, scores_from_json
+from bench.scoring.schema import ScoreSet, objects, scores_from_json
 from bench.text import one_line
 from denoisers.errors import UsageError
 
@@ -17,26 +19,8 @@ DEEPEST = 16  # levels of lists and objects; ours have 7
 VALUES = 50_000  # in a file; ours have 2 000
 LONGEST = 10_000  # letters of a text, 2 000 of a name
 NAME = 2_000
-TYPES: dict[str, Any] = dict.fromkeys(
-    ("options", "sampler", "spec", "card", "cost", "versions"), dict
-)
-TYPES |= dict.fromkeys(
-    ("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged"), float
-)
-TYPES |= dict.fromkeys(("argv", "warnings"), list) | {"seed": int, "denoiser": str, "name": str}
-SAMPLER = {
-    "num": int,
-    "steps": int,
-    "sampler": str,
-    "grid": str,
-    "start": str,
-    "sigma_max": float,
-    "clip": bool,
-}
-SPEC = {"sigma_min": float, "sigma_max": float}
-# See scoring.finish.
+# See record.finish.
 SCORED = {"preprocessing": str, "versions": dict, "commit": str, "argv": list, "scored": str}
-CALLED = {int: "a whole number, not negative", float: "a number, not negative"}
 
 
 def plain(content: dict[str, Any], file: str) -> dict[str, Any]:
@@ -85,43 +69,6 @@ def check_version(content: dict[str, Any], name: str) -> None:
         )
 
 
-def check_types(facts: dict[str, Any], types: dict[str, Any], file: str) -> None:
-    """Raise UsageError if a field is not of its type; it may be missing or null.
-
-    Numbers are not negative: int for counts, float for any.
-    """
-    for name, kind in types.items():
-        value = facts.get(name)
-        if value is None:
-            continue
-        fits = is_number(value, kind) if kind in CALLED else isinstance(value, kind)
-        if not fits:
-            found = value if isinstance(value, int | float) else type(value).__name__
-            raise UsageError(
-                f"{file} has {found} for {name}, expected {CALLED.get(kind, kind.__name__)}"
-            )
-
-
-def check_run(facts: dict[str, Any]) -> None:
-    """`check_types` of run.json, and of what is in it."""
-    check_types(facts, TYPES, "run.json")
-    if facts.get("denoiser") is None and ("denoiser" in facts or facts.get("name") is None):
-        raise UsageError("run.json names no denoiser, and no images")
-    check_types(facts.get("cost") or {}, dict.fromkeys(facts.get("cost") or {}, float), "run.json")
-    sampler, spec = facts.get("sampler"), facts.get("spec") or {}
-    check_types(spec, SPEC, "run.json")
-    low, high = spec.get("sigma_min") or 0, spec.get("sigma_max")
-    if high is not None and not low <= high:
-        raise UsageError(f"run.json has trained noise levels from {low} to {high}")
-    if "sampler" in facts:
-        check_types(sampler or {}, SAMPLER, "run.json")
-        for name in ("num", "steps", "sampler", "grid"):
-            if (sampler or {}).get(name) is None:
-                raise UsageError(f"run.json does not say the {name} of its sampler")
-        if "sigma_max" in sampler and sampler["sigma_max"] is None:
-            raise UsageError("run.json has no number for sigma_max")
-
-
 def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry, dict[str, Any]]:
     """A run, or image set, under one scoring protocol, without the `Kept` files; and the scores as JSON.
 
@@ -132,7 +79,7 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry,
     """
     content = plain(run.read_json(name), name)
     check_version(content, name)
-    check_run(facts)
+    check(facts)
     check_types(content, SCORED, name)
     rules = ScoringRules.from_json(content, name)
     called = describe(facts)

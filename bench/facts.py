@@ -1,0 +1,139 @@
+"""What `run.json` says of a run: as code has it, as JSON, and the checks of what is read back."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from bench import files
+from bench.bounds import is_number
+from bench.runs import fingerprint
+from denoisers.errors import UsageError
+
+SAMPLER = {
+    "num": int,
+    "steps": int,
+    "sampler": str,
+    "grid": str,
+    "start": str,
+    "sigma_max": float,
+    "clip": bool,
+}
+SPEC = {"sigma_min": float, "sigma_max": float}
+OBJECTS = ("options", "sampler", "spec", "card", "cost", "versions")
+NUMBERS = ("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged")
+FIELDS: dict[str, Any] = {
+    **dict.fromkeys(OBJECTS, dict),
+    **dict.fromkeys(NUMBERS, float),
+    **dict.fromkeys(("argv", "warnings"), list),
+    "seed": int,
+    "denoiser": str,
+    "name": str,
+}
+NAMED = {int: "a whole number, not negative", float: "a number, not negative"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """Whatever changes the images: the id of a run, and what may be resumed, depend on it.
+
+    weights    of the denoiser, as card@digest
+    sampler    `SamplingPlan.to_json`
+    dataset    name@digest
+    source     digests of code that is not ours; empty for a built-in denoiser
+    arguments  of such code: of files the digest of their content
+    """
+
+    denoiser: str
+    weights: str
+    options: Mapping[str, str]
+    sampler: Mapping[str, Any]
+    seed: int
+    dataset: str
+    dtype: str
+    noise_version: int
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        """What the folder of the run is called."""
+        plan = self.sampler
+        name = f"{files.slug(plan['sampler'])}-{plan['grid']}-{plan['steps']}steps-n{plan['num']}"
+        return f"{name}-seed{self.seed}-{fingerprint(self.to_json())}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As `run.json` says it; source and arguments belong together."""
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if not self.source:
+            del content["source"], content["arguments"]
+        return content
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """`run.json` as a run begins; what it has cost is added when the images are there.
+
+    spec, card   of the denoiser, as JSON
+    out_of_band  share of the steps at noise levels that the network was not trained on
+    nfe          calls of the denoiser per image
+    """
+
+    identity: Identity
+    spec: Mapping[str, Any]
+    card: Mapping[str, Any]
+    warnings: list[str]
+    out_of_band: float
+    nfe: float
+    parameters: int
+    device: str
+    versions: Mapping[str, str]
+    commit: str | None
+    argv: list[str]
+    started: str
+
+    def to_json(self) -> dict[str, Any]:
+        """In one level, the identity first."""
+        names = [field.name for field in dataclasses.fields(self)[1:]]
+        return self.identity.to_json() | {name: getattr(self, name) for name in names}
+
+
+def check(content: Mapping[str, Any]) -> None:
+    """Raise UsageError if `run.json`, a run's or that of images made elsewhere, is not as we write it."""
+    check_types(content, FIELDS, "run.json")
+    if content.get("denoiser") is None and ("denoiser" in content or content.get("name") is None):
+        raise UsageError("run.json names no denoiser, and no images")
+    cost, spec = content.get("cost") or {}, content.get("spec") or {}
+    check_types(cost, dict.fromkeys(cost, float), "run.json")
+    check_types(spec, SPEC, "run.json")
+    low, high = spec.get("sigma_min") or 0, spec.get("sigma_max")
+    if high is not None and not low <= high:
+        raise UsageError(f"run.json has trained noise levels from {low} to {high}")
+    if "sampler" in content:
+        check_sampler(content["sampler"] or {})
+
+
+def check_sampler(sampler: Mapping[str, Any]) -> None:
+    """Raise UsageError if the sampler of a run is not said as `SamplingPlan.to_json` does."""
+    check_types(sampler, SAMPLER, "run.json")
+    for name in ("num", "steps", "sampler", "grid"):
+        if sampler.get(name) is None:
+            raise UsageError(f"run.json does not say the {name} of its sampler")
+    if "sigma_max" in sampler and sampler["sigma_max"] is None:
+        raise UsageError("run.json has no number for sigma_max")
+
+
+def check_types(content: Mapping[str, Any], types: Mapping[str, Any], file: str) -> None:
+    """Raise UsageError if a field is not of its type; it may be missing or null.
+
+    Numbers are not negative: int for counts, float for any.
+    """
+    for name, kind in types.items():
+        value = content.get(name)
+        if value is None:
+            continue
+        fits = is_number(value, kind) if kind in NAMED else isinstance(value, kind)
+        if not fits:
+            what = value if isinstance(value, int | float) else type(value).__name__
+            raise UsageError(
+                f"{file} has {what} for {name}, expected {NAMED.get(kind, kind.__name__)}"
+            )
