@@ -3,9 +3,13 @@
 Skipped where no Chromium is installed; Debian's package is `chromium`.
 """
 
+import io
 import shutil
 
+import numpy as np
 import pytest
+import synthetic
+from PIL import Image
 
 from bench import report
 from bench.report import exports
@@ -25,17 +29,17 @@ def browser():
         running.close()
 
 
-@pytest.fixture
-def results(make_run, tmp_path):
-    """Three runs, one of them with a name that is markup."""
-    make_run("unet", scores={"kid": 0.002})
-    make_run("worse", scores={"kid": 2.0}, facts={"seed": 1})
-    make_run(
-        "evil",
-        scores={"kid": 0.05},
-        facts={"denoiser": "<script>document.title = 'evil'</script><img src=x onerror=1>"},
-    )
-    folder = tmp_path / "results"
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Three runs, one of them with a name that is markup; and their report."""
+    folder, draw = tmp_path_factory.mktemp("browser") / "results", np.random.default_rng(0)
+    evil = "<script>document.title = 'evil'</script><img src=x onerror=1>"
+    for name, kid, facts in (
+        ("unet", 0.002, {}),
+        ("worse", 2.0, {"seed": 1}),
+        ("evil", 0.05, {"denoiser": evil}),
+    ):
+        synthetic.write_run(folder, draw, name, scores={"kid": kid}, facts=facts)
     exports.write(folder, *report.collect(folder))
     return folder
 
@@ -68,7 +72,7 @@ def test_sorting_by_mouse_and_by_keyboard(open_page):
     before = names(page)
     heading = page.locator("th", has_text="KID").first
     assert heading.get_attribute("aria-sort") == "ascending"
-    heading.get_by_role("button").click()
+    heading.locator("button.sort").click()
     assert heading.get_attribute("aria-sort") == "descending"
     assert names(page) == before[::-1]
     button = page.get_by_role("button", name="denoiser", exact=True)
@@ -76,10 +80,85 @@ def test_sorting_by_mouse_and_by_keyboard(open_page):
     page.keyboard.press("Enter")
     assert names(page) == sorted(names(page), key=str.lower)
     assert heading.get_attribute("aria-sort") is None
-    page.get_by_role("button", name="NFE").click()
-    page.get_by_role("button", name="NFE").click()
+    page.locator("button.sort", has_text="NFE").click()
+    page.locator("button.sort", has_text="NFE").click()
     # No NFE: last either way.
     assert {"held-out digits control", "Gaussian model control"} == set(names(page)[-2:])
+
+
+def inside(page, locator, width):
+    """Whether all of an element lies between the left edge of the page and `width`."""
+    box = locator.bounding_box()
+    return box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+def test_on_a_phone_the_number_that_ranks_comes_first(open_page):
+    """KID with its interval, and the strip of it; that the table goes on is said until its end is seen."""
+    page = open_page(390)
+    cells = page.locator("table.board tbody tr", has_text="unet card").first.locator("td")
+    texts = cells.all_inner_texts()
+    (place,) = (i for i, text in enumerate(texts) if text.strip() == "2.0 ±1.0")
+    assert inside(page, cells.nth(place), 390)
+    assert inside(page, cells.nth(place).locator("svg.strip"), 390)
+    assert place == 0
+    assert not inside(page, cells.last, 390)
+    cue = page.locator(".cue", has_text="Scroll sideways").first
+    assert cue.is_visible()
+    assert inside(page, cue, 390)
+    page.locator(".scroll").first.evaluate("part => { part.scrollLeft = part.scrollWidth }")
+    cue.wait_for(state="hidden", timeout=2000)
+
+
+def test_where_a_table_fits_nothing_says_that_it_goes_on(open_page):
+    assert not open_page(1900).locator(".cue").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_explanations_open_by_tap_and_by_keyboard(open_page, width):
+    page = open_page(width)
+    assert page.locator("[title]").count() == 0  # which nobody sees without a mouse
+    words = page.locator("#help-kid")
+    assert not words.is_visible()
+    button = page.get_by_role("button", name="What is KID × 10³?")
+    before = names(page)
+    button.click()
+    assert words.is_visible()
+    assert inside(page, words, width)
+    assert "kernel distance" in words.inner_text()
+    assert names(page) == before  # it does not sort
+    page.keyboard.press("Escape")
+    assert not words.is_visible()
+    button.focus()
+    page.keyboard.press("Enter")
+    assert words.is_visible()
+    page.mouse.click(2, 2)
+    assert not words.is_visible()
+    verdict = page.locator("details", has_text="How a verdict is reached")
+    verdict.locator("summary").click()
+    assert "Residual noise" in verdict.inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1600])
+def test_eight_thumbnails_stand_beside_each_verdict_and_row(open_page, width):
+    page = open_page(width)
+    for place in (".verdicts li", "table.board tr.run"):
+        assert page.locator(place).count() == 3
+        for line in page.locator(place).all():
+            small = line.locator("svg.thumbs")
+            assert inside(page, small, width)
+            box = small.bounding_box()
+            assert box["width"] / box["height"] == pytest.approx(231 / 28, rel=0.1)
+            picture = page.locator(f"image{small.locator('use').get_attribute('href')}")
+            assert picture.get_attribute("href").startswith("data:image/png;base64,")
+    assert page.get_by_role("img", name="The first samples of unet card", exact=True).count() == 1
+    pictures = [image.get_attribute("href") for image in page.locator("image").all()]
+    assert len(pictures) == 3
+    assert max(map(len, pictures)) < 6000
+    # They are drawn: white strokes on black.
+    shown = Image.open(io.BytesIO(page.locator("svg.thumbs").first.screenshot())).convert("L")
+    assert shown.getextrema() == (0, 255)
+    pixels = np.asarray(shown.resize((231, 28)))
+    assert all((pixels[:, 29 * place : 29 * place + 28] > 128).any() for place in range(8))
 
 
 def test_panels_open_and_hold_what_they_say(open_page):

@@ -14,7 +14,7 @@ from synthetic import FACTS, entry, metrics
 
 from bench import report, sheets
 from bench.report import table
-from bench.report.page import drawings, leaderboard
+from bench.report.page import drawings, html, leaderboard
 from bench.report.results import diagnosis, pictures
 from bench.runs import Run
 from bench.scoring.schema import Score
@@ -154,25 +154,55 @@ def test_a_row_alone_has_no_details(make_run, tmp_path):
     assert [entry.name for entry in group.entries] == ["unet card"]
 
 
-def test_the_answer_tells_the_tables_apart(make_run, bench, tmp_path):
+APART = {  # what a second run of a denoiser differs in, and what is said of both then
+    "sampler": (
+        {"sampler": FACTS["sampler"] | {"sampler": "ddim", "eta": 0.0}},
+        {},
+        ("20 images, 4 steps, ddpm, eta 1", "20 images, 4 steps, ddim, eta 0"),
+    ),
+    "grid": (
+        {"sampler": FACTS["sampler"] | {"grid": "karras"}},
+        {},
+        ("20 images, 4 steps, ddpm grid", "20 images, 4 steps, karras grid"),
+    ),
+    "steps": (
+        {"sampler": FACTS["sampler"] | {"steps": 9}},
+        {},
+        ("20 images, 4 steps", "20 images, 9 steps"),
+    ),
+    "features": (
+        {},
+        {"scoring": {"dataset": "mnist@d3", "features": "lenet-b@ef"}},
+        ("20 images, 4 steps, features lenet-a", "20 images, 4 steps, features lenet-b"),
+    ),
+    "what no line has a word for": (
+        {},
+        {"scoring": {"dataset": "mnist@d4", "features": "lenet-a@ef"}},
+        ("20 images, 4 steps, protocol aaaaaaaa", "20 images, 4 steps, protocol cccccccc"),
+    ),
+}
+
+
+@pytest.mark.parametrize("apart", APART)
+def test_the_answer_tells_the_tables_apart(make_run, tmp_path, apart):
+    facts, scoring, (first, second) = APART[apart]
     make_run("unet")
-    for fingerprint, change in (
-        ("cccccccc", {"sampler": "ddim", "eta": 0.0}),
-        ("dddddddd", {"steps": 9}),
-    ):
-        make_run(
-            f"unet{fingerprint}",
-            fingerprint=fingerprint,
-            facts={"denoiser": "unet", "sampler": FACTS["sampler"] | change},
-        )
+    make_run("again", fingerprint="cccccccc", facts={"denoiser": "unet"} | facts, **scoring)
+    entries, _ = report.collect(tmp_path / "results")
+    said = dict(
+        zip([entry.fingerprint for entry in entries], html.conditions(entries), strict=True)
+    )
+    assert said == {"aaaaaaaa": first, "cccccccc": second}
+
+
+def test_the_answer_says_under_what_conditions(make_run, bench, tmp_path):
+    make_run("unet")
+    nine = FACTS["sampler"] | {"steps": 9}
+    make_run("again", fingerprint="cccccccc", facts={"denoiser": "unet", "sampler": nine})
     assert bench("report", "results")[0] == 0
     text = " ".join(page(tmp_path / "results").text.split())
-    for conditions in (
-        "20 images, 4 steps, ddpm, eta 1",
-        "20 images, 4 steps, ddim, eta 0",
-        "20 images, 9 steps, ddpm",
-    ):
-        assert f"unet card {conditions}" in text
+    assert "unet card 20 images, 4 steps fine" in text
+    assert "unet card 20 images, 9 steps fine" in text
 
 
 def write(text):

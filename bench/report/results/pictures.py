@@ -17,6 +17,9 @@ ARRAY = "arr_0"  # of samples.npz
 LOOKED_AT = 256  # images; as many as grid.png shows
 WIDEST = 512  # pixels of an image
 PIXELS = 2**24  # of a sheet; the largest of ours have a twentieth of it
+THUMBNAILS = 8
+SMALL = 28  # pixels of a thumbnail
+GREYS = 16  # levels of what is seen at a glance, or is mostly noise, which does not compress
 
 
 class Look(NamedTuple):
@@ -29,6 +32,14 @@ class Look(NamedTuple):
     contrast: float
     white: float
     n: int
+
+
+class Thumbnails(NamedTuple):
+    """A few images side by side in one small picture: its data URI and its size in pixels."""
+
+    picture: str
+    width: int
+    height: int
 
 
 def stored(path: Path) -> np.ndarray:
@@ -86,13 +97,27 @@ def look(images: np.ndarray) -> Look:
 
 
 def sheet(images: np.ndarray, columns: int, gap: int = 1, levels: int = 256) -> str:
-    """uint8 images (n, H, W) side by side, one screen pixel each, as a data URI; between them is transparent.
+    """uint8 images (n, H, W) side by side, one screen pixel each, as a data URI.
 
     levels  grey levels kept: 16 halve the size of what is noise anyway
     """
-    page = sheets.tiled(images, columns, gap)
-    drawn = Image.fromarray(page[: page.shape[0] - gap, : page.shape[1] - gap])
+    drawn = tiled(images, columns, gap)
     return data_uri(drawn.quantize(levels) if levels < 256 else drawn)
+
+
+def tiled(images: np.ndarray, columns: int, gap: int = 1) -> Image.Image:
+    """uint8 images (n, H, W) side by side, with `gap` black pixels between them."""
+    page = sheets.tiled(images, columns, gap)
+    return Image.fromarray(page[: page.shape[0] - gap, : page.shape[1] - gap])
+
+
+def thumbnails(images: np.ndarray) -> Thumbnails:
+    """The first of uint8 images (n, H, W) in a row, none larger than SMALL."""
+    shown = [Image.fromarray(image) for image in images[:THUMBNAILS]]
+    for image in shown:
+        image.thumbnail((SMALL, SMALL))
+    row = tiled(np.stack([np.asarray(image) for image in shown]), THUMBNAILS)
+    return Thumbnails(data_uri(row.quantize(GREYS)), *row.size)
 
 
 def data_uri(image: Image.Image) -> str:

@@ -1,6 +1,6 @@
 "use strict";
 // Sort a table by the heading that was pressed: numbers as numbers, what is missing always last.
-for (const button of document.querySelectorAll("table.board th button")) {
+for (const button of document.querySelectorAll("table.board th button.sort")) {
   button.addEventListener("click", () => {
     const heading = button.closest("th");
     const body = heading.closest("table").tBodies[0];
@@ -16,6 +16,16 @@ for (const button of document.querySelectorAll("table.board th button")) {
     };
     body.append(...[...body.rows].sort(compare));
   });
+}
+// Say where a table goes on beyond the edge.
+for (const part of document.querySelectorAll(".sideways")) {
+  const table = part.querySelector(".scroll");
+  const look = () => {
+    part.classList.toggle("wider", table.scrollWidth > table.clientWidth + 1);
+    part.classList.toggle("more", table.scrollLeft + table.clientWidth < table.scrollWidth - 1);
+  };
+  table.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(table);
 }
 // Paper cannot be pressed: what is folded is printed open.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
