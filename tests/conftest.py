@@ -18,7 +18,7 @@ from torch import nn
 from bench import cli, machine
 from bench.data import datasets
 from bench.images import to_float
-from bench.scoring import extractors, nearest
+from bench.scoring import control_sets, extractors, nearest
 from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
@@ -189,6 +189,16 @@ def checkpoints(tmp_path_factory):
 def make_run(tmp_path, rng):
     """make_run(name, scores={...}, facts={...}) writes a finished run into results/: see synthetic.py."""
     return functools.partial(synthetic.write_run, tmp_path / "results", rng)
+
+
+@pytest.fixture
+def few_control_sets(monkeypatch):
+    """Three of the control sets, of which each costs seconds; test_measure.py has all of them."""
+    monkeypatch.setattr(
+        control_sets,
+        "CONTROLS",
+        {name: control_sets.CONTROLS[name] for name in ("held_out", "copies", "gaussian")},
+    )
 
 
 @pytest.fixture

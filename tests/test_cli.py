@@ -126,16 +126,6 @@ def test_the_trace_of_ideal_is_calibrated(finished):
         assert abs(float(row["autocorrelation"])) < 0.1  # what it removes is white
 
 
-@pytest.fixture
-def few_control_sets(monkeypatch):
-    """Three of the control sets, of which each costs seconds; test_measure.py has all of them."""
-    monkeypatch.setattr(
-        control_sets,
-        "CONTROLS",
-        {name: control_sets.CONTROLS[name] for name in ("held_out", "copies", "gaussian")},
-    )
-
-
 @pytest.mark.usefixtures("few_control_sets")
 def test_report(finished, bench, tmp_path):
     results = shutil.copytree(finished, tmp_path / "results")

@@ -26,9 +26,9 @@ RUN = [
     "median",
     *SMALL,
     "--num",
-    "24",
+    "40",
     "--steps",
-    "3",
+    "4",
     "--batch-size",
     "8",
     "--workers",
@@ -67,10 +67,10 @@ def digits_at_hand(digits):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, digits_at_hand):
+def place(tmp_path, monkeypatch, digits_at_hand, few_control_sets):
     """An empty folder with images to score."""
     monkeypatch.chdir(tmp_path)
-    np.savez("images.npz", arr_0=digits_at_hand.held_out[:24, ..., None])
+    np.savez("images.npz", arr_0=digits_at_hand.held_out[:40, ..., None])
     return tmp_path
 
 

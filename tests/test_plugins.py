@@ -74,8 +74,8 @@ residual, neighbours = Residual, Neighbours
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    """`bench ...` in an environment into which the distribution was installed; gives (status, stdout, stderr)."""
+def installed(tmp_path_factory):
+    """The Python of an environment into which the distribution was installed, and the folder of its packages."""
     folder = tmp_path_factory.mktemp("plugin")
     sources = {
         "pyproject.toml": PYPROJECT,
@@ -106,13 +106,23 @@ def bench(tmp_path_factory):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    environment = os.environ | {"BENCH_HOME": str(tmp_path_factory.getbasetemp() / "home")}
+    return python, library
+
+
+@pytest.fixture
+def there(installed, home, tmp_path):
+    """`bench ...` in that environment; gives (status, stdout, stderr)."""
+    environment = os.environ | {"BENCH_HOME": str(home)}
     environment.pop("PYTHONPATH", None)
 
     def call(*arguments):
-        command = [str(python), "-m", "bench", *arguments]
         done = subprocess.run(
-            command, cwd=folder, env=environment, check=False, capture_output=True, text=True
+            [str(installed[0]), "-m", "bench", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
         )
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout, done.stderr
@@ -120,8 +130,15 @@ def bench(tmp_path_factory):
     return call
 
 
-def test_it_is_listed_with_warnings_that_name_its_distribution(bench):
-    status, out, err = bench("list")
+@pytest.fixture
+def here(installed, bench, monkeypatch):
+    """The same in this process, which finds what is installed there."""
+    monkeypatch.syspath_prepend(installed[1])
+    return bench
+
+
+def test_it_is_listed_with_warnings_that_name_its_distribution(there):
+    status, out, err = there("list")
     assert status == 0
     assert {"mine", "raises", "gone", "unet"} <= {line.split()[0] for line in out.splitlines()}
     assert (
@@ -134,14 +151,18 @@ def test_it_is_listed_with_warnings_that_name_its_distribution(bench):
     assert "mine:load" not in err.replace("bench-mine", "")
 
 
-def test_it_runs_and_conforms(bench):
-    assert bench("check", "mine")[0] == 0
-    status, out, _ = bench(
-        "run", "--denoiser", "mine", "--dataset", "mnist5k", "--num", "6", "--steps", "3"
-    )
-    assert status == 0
+def test_it_runs_where_it_is_installed(there, tmp_path):
+    size = ["--dataset", "mnist5k", "--num", "40", "--steps", "4"]
+    status, out, err = there("run", "--denoiser", "mine", *size)
+    assert status == 0, err
     assert "\nmine " in out
-    assert '"distribution": "bench-mine 0.3"' in bench("info", "mine")[1]
+    facts = (tmp_path / out.strip().splitlines()[-1] / "run.json").read_text()
+    assert '"distribution": "bench-mine 0.3"' in facts
+
+
+def test_it_conforms(here):
+    assert here("check", "mine")[0] == 0
+    assert '"distribution": "bench-mine 0.3"' in here("info", "mine")[1]
 
 
 FAULTS = {
@@ -153,15 +174,15 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_its_faults_are_named(bench, name):
-    status, out, _ = bench("check", name)
+def test_its_faults_are_named(here, name):
+    status, out, _ = here("check", name)
     assert status == 1
     assert FAULTS[name] in out
 
 
-def test_a_module_that_raises_is_named_with_its_distribution(bench):
+def test_a_module_that_raises_is_named_with_its_distribution(here):
     for command in (["check", "raises"], ["run", "--denoiser", "raises"], ["info", "raises"]):
-        status, _, err = bench(*command)
+        status, _, err = here(*command)
         assert status == 1
         assert (
             "plug-in 'raises' of bench-mine 0.3 raises:load does not import: KeyError: 'weights'"
