@@ -1,6 +1,8 @@
 """The report of synthetic result folders, written as `bench run` and `bench score` write them."""
 
 import csv
+import io
+import itertools
 import json
 import re
 import shutil
@@ -13,7 +15,9 @@ import pytest
 from synthetic import FACTS, entry, metrics
 
 from bench import report, sheets
-from bench.report import table
+from bench.progress import Bar
+from bench.report import exports, table
+from bench.report.figures import plots
 from bench.report.page import drawings, html, leaderboard
 from bench.report.results import diagnosis, pictures
 from bench.runs import Run
@@ -405,6 +409,28 @@ def test_the_terminal_has_80_columns(make_run, tmp_path):
     assert max(map(len, text.splitlines())) <= 80
     assert "coupling=normalised" in text
     assert "splice:unet,kbnet@0.3921" in text
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_the_bar_moves_while_the_page_is_written(make_run, tmp_path, monkeypatch):
+    """With each figure and each file, and not past its end."""
+    make_run("unet")
+    seconds = itertools.count()
+    monkeypatch.setenv("TERM", "xterm")
+    bar = Bar(Screen(), clock=lambda: next(seconds))
+    prepared = exports.prepare(tmp_path / "results", *report.collect(tmp_path / "results"))
+    exports.save(prepared, ("html", "md", "csv"), bar)
+    lines = [line for line in bar.stream.getvalue().split("\x1b[K") if "writing [" in line]
+    shown = [int(re.search(r"(\d+)%", line)[1]) for line in lines]
+    assert shown == sorted(shown)
+    assert len(set(shown)) >= len(plots.PLOTS)
+    assert (bar.done, bar.name) == (bar.total, "writing")
 
 
 def test_arguments(make_run, bench):

@@ -246,8 +246,7 @@ def report(
     # Before anything is written.
     terminal.result(report.tables(prepared.entries, prepared.absent, prepared.groups))
     machine.check_writable(target)
-    terminal.bar.stage("writing")
-    for path in exports.save(prepared, chosen):
+    for path in exports.save(prepared, chosen, terminal.bar):
         terminal.result(path)
     say(report.summary(prepared.entries, prepared.absent))
     if open_:

@@ -11,9 +11,10 @@ from urllib.parse import quote
 import pandas as pd
 
 from bench import files
+from bench.progress import SILENT, Advance, Progress
 from bench.report import detection, table
 from bench.report.figures import plots
-from bench.report.figures.plots import Curve
+from bench.report.figures.plots import Curve, Drawn
 from bench.report.page import html, studies
 from bench.report.page.glossary import GLOSSARY
 from bench.report.page.studies import Study
@@ -35,6 +36,7 @@ class Report(NamedTuple):
     findings  key of an entry -> its diagnosis
     studies   below the folder of the runs
     curves    of denoisers that were gauged, below the folder of the runs
+    figures   of the page, which `save` draws
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Report(NamedTuple):
     findings: dict[str, list[Finding]]
     studies: list[Study]
     curves: list[Curve]
+    figures: list[Drawn]
 
 
 def prepare(
@@ -69,6 +72,7 @@ def prepare(
         findings,
         found,
         curves,
+        figures=[],
     )
 
 
@@ -88,29 +92,49 @@ def write(
     return save(prepare(folder, entries, absent), formats)
 
 
-def save(report: Report, formats: tuple[str, ...]) -> list[Path]:
+def save(report: Report, formats: tuple[str, ...], progress: Progress = SILENT) -> list[Path]:
     """`report.<format>` into its target, each of `formats`; html brings `figures/` with it.
 
     Their paths.
 
     Raises OSError if they cannot be written.
     """
+    drawing = plots.WORK if "html" in formats else 0
+    advance = progress.stage("writing", drawing + len(formats))
+    if drawing:
+        report = illustrated(report, advance)
     written = []
     for name in formats:
         path, text = report.target / f"report.{name}", printable(FORMATS[name](report))
         files.write(path, lambda file, text=text: file.write(text.encode()))
         written.append(path)
+        advance(1)
     return written
 
 
-def page(report: Report) -> str:
-    """The HTML page; its figures go into `figures` as PNG and SVG."""
+def illustrated(report: Report, advance: Advance) -> Report:
+    """With figures, which are written as PNG and SVG too; `advance` takes `plots.WORK` in all."""
     absent = list(report.absent)
-    drawn = plots.draw(
-        report.folder, report.groups, report.target, curves=report.curves, absent=absent
+    figures = plots.draw(
+        report.folder,
+        report.groups,
+        report.target,
+        curves=report.curves,
+        absent=absent,
+        advance=advance,
     )
+    return report._replace(figures=figures, absent=absent)
+
+
+def page(report: Report) -> str:
+    """The HTML page."""
     return html.render(
-        report.folder, report.groups, absent, report.findings, figures=drawn, studies=report.studies
+        report.folder,
+        report.groups,
+        list(report.absent),
+        report.findings,
+        figures=report.figures,
+        studies=report.studies,
     )
 
 

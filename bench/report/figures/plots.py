@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bench import files, folders, names
+from bench.progress import Advance
 from bench.report.figures import held_out
 from bench.report.figures.style import (
     COLOURS,
@@ -72,12 +73,14 @@ class Plot(NamedTuple):
     """A figure: its file's name, its title, what it shows, and what draws it; that returns False to leave it out.
 
     draw  draw(axes, source, group, colour by name)
+    work  how long it takes, where none of its points are kept, in halves of a second or so
     """
 
     name: str
     title: str
     text: str
     draw: Callable[[Axes, Source, Group, dict[str, str]], bool]
+    work: int = 1
 
 
 def draw(
@@ -87,12 +90,14 @@ def draw(
     *,
     curves: list[Curve] | None = None,
     absent: list[Absent] | None = None,
+    advance: Advance = lambda steps: None,
 ) -> list[Drawn]:
     """The figures for which there is data, of the largest group; as PNG and SVG too, into `figures` of `target`.
 
     target  the folder of the runs by default
     curves  what is `gauged` below the folder, if that is known
     absent  takes a line for each figure that cannot be drawn
+    advance takes the work of each figure as it is done
 
     Raises OSError, or UsageError, if a file cannot be written.
     """
@@ -122,6 +127,7 @@ def draw(
             if there:
                 svg = export(figure, kept / plot.name)
                 found.append(Drawn(plot.name, plot.title, plot.text, inline(svg, plot.name)))
+            advance(plot.work)
     return found
 
 
@@ -357,6 +363,7 @@ PLOTS = (
         "Distribution of d1 of the generated images; filled: held-out digits, dotted: medians of training "
         "digits, as they are and altered.",
         distances,
+        work=4,
     ),
     Plot(
         "embedding",
@@ -364,5 +371,7 @@ PLOTS = (
         "Generated images among held-out digits: t-SNE of the classifier's features. Near is alike; distances between "
         "groups mean nothing. The numbers stand where the digits of a class are.",
         embedding,
+        work=12,
     ),
 )
+WORK = sum(plot.work for plot in PLOTS)
