@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,7 +12,7 @@ from safetensors.torch import load_file
 
 from bench import recipes
 from bench.data import datasets
-from denoisers import unet
+from denoisers import resuming, unet
 from denoisers.errors import UsageError
 
 
@@ -110,39 +108,28 @@ def test_the_unet_that_is_trained_is_the_one_that_is_loaded(tmp_path):
     assert sum(p.numel() for p in loaded.parameters()) == loaded.card["parameters"]
 
 
-LENET = """
-import dataclasses, sys
-from pathlib import Path
-from bench import recipes
-from bench.data import datasets
-found = datasets.load("mnist5k")
-found = dataclasses.replace(found, train=found.train[:512], train_labels=found.train_labels[:512])
-datasets.load = lambda *arguments: found
-recipes.train("lenet", name="t", epochs=10, seed=1, out=Path(sys.argv[1]), report=lambda p: print(p, flush=True))
-"""
-
-
-def test_a_training_that_is_killed_ends_where_an_uninterrupted_one_does(tmp_path):
+@pytest.mark.usefixtures("few", "one_thread")
+def test_a_training_that_is_killed_ends_where_an_uninterrupted_one_does(tmp_path, monkeypatch):
     """LeNet's dropout draws by itself.
 
-    SIGKILL after the first checkpoint, then the same command again.
+    SIGKILL of a copy of this process after its first checkpoint, then the same training again.
     """
-    command = [sys.executable, "-c", LENET]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen(
-        [*command, tmp_path / "killed"], env=environment, stdout=subprocess.DEVNULL
-    )
-    checkpoint, deadline = tmp_path / "killed" / "t.ckpt", time.monotonic() + 120
+    folders = [tmp_path / name for name in ("killed", "whole")]
+    killed = os.fork()
+    if killed == 0:
+        save = resuming.save
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(resuming, "save", lambda *state: (save(*state), signal.pause()))
+                lenet(folders[0], epochs=4)
+        finally:
+            os._exit(1)
+    checkpoint, deadline = folders[0] / "t.ckpt", time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "killed" / "t.safetensors").exists()
-    for folder in ("killed", "whole"):
-        subprocess.run(
-            [*command, tmp_path / folder], env=environment, check=True, stdout=subprocess.DEVNULL
-        )
-    resumed, whole = (
-        load_file(tmp_path / folder / "t.safetensors") for folder in ("killed", "whole")
-    )
+    os.kill(killed, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(killed, 0)[1]) == -signal.SIGKILL
+    assert not (folders[0] / "t.safetensors").exists()
+    assert torch.load(checkpoint, weights_only=True)["step"] == 1
+    resumed, whole = (load_file(lenet(folder, epochs=4)) for folder in folders)
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
