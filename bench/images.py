@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from denoisers.units import GREY
+
 
 def to_float(images: np.ndarray, pad: int = 0) -> Tensor:
     """uint8 (N, H, W) to float32 (N, 1, H + 2 pad, W + 2 pad) in [-1, 1]; the padding is black."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).float().div_(127.5).sub_(1)[:, None]
+    x = torch.from_numpy(np.ascontiguousarray(images)).float().div_(GREY).sub_(1)[:, None]
     return F.pad(x, (pad,) * 4, value=-1.0)
 
 
@@ -16,7 +18,7 @@ def to_uint8(x: Tensor, pad: int = 0) -> np.ndarray:
     """float (N, 1, H, W) in [-1, 1] to uint8 (N, H - 2 pad, W - 2 pad), rounded to the nearest level, clipped."""
     height, width = x.shape[-2:]
     x = x[:, 0, pad : height - pad, pad : width - pad]
-    return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return ((x.float() + 1) * GREY).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
 def noise_std(x: Tensor) -> Tensor:

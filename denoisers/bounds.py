@@ -4,6 +4,7 @@ import math
 import re
 from typing import NamedTuple
 
+from denoisers import units
 from denoisers.errors import UsageError
 
 
@@ -48,7 +49,7 @@ def number(value: float) -> str:
 
 
 LEVEL = Bound(0, 1e6, fraction=True)  # standard deviation of noise, images in [-1, 1]
-GREY = Bound(0, 127.5e6, fraction=True)  # the same in grey levels
+GREY = Bound(0, units.GREY * LEVEL.high, fraction=True)  # the same in grey levels
 SIDE = Bound(1, 4096)  # pixels of an image
 WHOLE = Bound(-(2**63) + 1, 2**63 - 1)  # of what nothing more is known
 FINITE = Bound(-1e300, 1e300, fraction=True)

@@ -16,6 +16,7 @@ from denoisers.base import Denoiser, Spec, expand_as
 from denoisers.bounds import Bound, option
 from denoisers.errors import UsageError
 from denoisers.precision import Doubles, double
+from denoisers.units import GREY
 
 
 class Ideal(Denoiser):
@@ -120,7 +121,7 @@ class Histogram(Denoiser):
         super().__init__()
         self.spec, self.pixels = Spec("histogram", "sample", blind=False), pixels
         self.register_buffer("log_counts", counts.float().log())
-        self.register_buffer("levels", torch.arange(256) / 127.5 - 1)
+        self.register_buffer("levels", torch.arange(256) / GREY - 1)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         query, levels = flat(x, self.spec.name, self.pixels), self.levels.to(x.dtype)
@@ -140,7 +141,7 @@ class Histogram(Denoiser):
 
 def grey_levels(images: Tensor) -> Tensor:
     """int64 (N, CHW) in 0..255 of images in [-1, 1]."""
-    return ((images.flatten(1) + 1) * 127.5).round().long().clamp(0, 255)
+    return ((images.flatten(1) + 1) * GREY).round().long().clamp(0, 255)
 
 
 class Constant(Denoiser):

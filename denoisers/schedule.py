@@ -71,6 +71,18 @@ def sigma_to_t(sigma: Tensor, sigmas: Tensor) -> Tensor:
     return (low + fraction.clamp(0, 1)).to(sigma)
 
 
+def abar_at(t: Tensor, log_snr: Tensor) -> Tensor:
+    """abar at positions `t` of a chain, 0-based, between its members too: the inverse of `sigma_to_t`.
+
+    log_snr  log(abar / (1 - abar)) = -2 log sigma of the chain's members, float64
+
+    Returns float64 (B,).
+    """
+    t = double(t)
+    log_snr, low = log_snr.to(t.device), t.floor().clamp(0, len(log_snr) - 2)
+    return torch.lerp(log_snr[low.long()], log_snr[low.long() + 1], t - low).sigmoid()
+
+
 def respaced(sigmas: Tensor, steps: int, sigma_max: float | None = None) -> Tensor:
     """A falling grid of `steps` levels out of a rising chain, both ends kept, and the final 0.
 

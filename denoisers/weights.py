@@ -14,6 +14,7 @@ from torch import Tensor
 from denoisers import bounds, checkpoints, layouts, reading
 from denoisers.errors import UsageError
 from denoisers.files import home_of, variable, write
+from denoisers.units import from_grey_levels
 
 SIDES = range(bounds.SIDE.low, bounds.SIDE.high + 1)
 # What is used of a card.
@@ -125,7 +126,7 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
         low, high = bounds.grey_levels(sigma_255)
     except UsageError as error:
         raise UsageError(f"sigma_255 {error.message}") from None
-    return low / 127.5, high / 127.5
+    return from_grey_levels(low), from_grey_levels(high)
 
 
 def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:

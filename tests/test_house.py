@@ -35,6 +35,7 @@ COMMON = (
     "pickled",
     "precision",
     "reading",
+    "units",
     "weights",
 )
 

@@ -120,3 +120,14 @@ def test_a_karras_grid_falls_at_the_ends_of_what_is_taken(sigma_max, rho):
     assert levels.isfinite().all()
     assert (levels.diff() < 0).all()
     assert levels[0].item() == pytest.approx(sigma_max)
+
+
+def test_a_level_between_those_of_a_chain_comes_back_from_its_position():
+    """sigma -> t -> abar -> sigma, in and between the members of the chain."""
+    abar = schedule.alphas_cumprod(schedule.linear_betas())
+    chain = schedule.sigmas_of(abar)
+    sigma = torch.logspace(-1.9, 2.1, 500, dtype=torch.float64)
+    t = schedule.sigma_to_t(sigma, chain)
+    assert (t % 1 != 0).any()
+    back = schedule.sigmas_of(schedule.abar_at(t, (abar / (1 - abar)).log()))
+    assert torch.allclose(back, sigma, rtol=1e-9)

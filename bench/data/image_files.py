@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bench import folders
 from denoisers import reading
 from denoisers.errors import UsageError, listed, said
+from denoisers.units import GREY
 
 # Whatever a file is called, nothing else is tried on it.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
@@ -251,7 +252,7 @@ def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarra
             )
         return lambda part: ((part.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if low < -0.5 and low >= -1 - LEVEL and high <= 1 + LEVEL:
-        scale, shift = 127.5, 127.5
+        scale, shift = GREY, GREY
     elif low >= -LEVEL and high <= 1 + LEVEL:
         scale, shift = 255.0, 0.0
     elif low >= -0.5 and BRIGHT < high <= 255.5:

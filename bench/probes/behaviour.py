@@ -25,6 +25,7 @@ from denoisers import framing
 from denoisers.base import Denoiser
 from denoisers.framing import by, declare
 from denoisers.schedule import vp_scale
+from denoisers.units import GREY, from_grey_levels, grey_levels
 from denoisers.wrappers import from_size, sized, to_size
 
 Call = Callable[[Tensor, Tensor], Tensor]
@@ -117,16 +118,16 @@ def guesses(subject: Subject) -> dict[str, Call]:
             2 * d((x + 1) / 2, s / 2) - 1
         ),
         "it behaves as if it expected images in [0, 255]: value_range=(0, 255)": lambda x, s: (
-            d((x + 1) * 127.5, s * 127.5) / 127.5 - 1
+            d((x + 1) * GREY, grey_levels(s)) / GREY - 1
         ),
         "it behaves as if it expected images in [-1, 1]: value_range=(-1, 1)": lambda x, s: (
             (d(2 * x - 1, 2 * s) + 1) / 2
         ),
         "it behaves as if it expected sigma in grey levels: hand it 127.5 sigma": lambda x, s: d(
-            x, 127.5 * s
+            x, grey_levels(s)
         ),
         "it behaves as if it expected sigma on [-1, 1], and is told grey levels": lambda x, s: d(
-            x, s / 127.5
+            x, from_grey_levels(s)
         ),
         "it behaves as if it expected sigma on [0, 1]: hand it sigma / 2": lambda x, s: d(x, s / 2),
         "it behaves as if it expected sigma on [-1, 1], and is told half of it": lambda x, s: d(

@@ -26,6 +26,7 @@ from denoisers import framing
 from denoisers.base import Denoiser, Spec
 from denoisers.errors import said
 from denoisers.framing import by
+from denoisers.units import GREY
 
 
 def facts(subject: Subject) -> Found:
@@ -43,7 +44,7 @@ def facts(subject: Subject) -> Found:
 def in_both_units(spec: Spec) -> str:
     """The noise band, for images in [-1, 1] and in grey levels."""
     ends = sorted({spec.sigma_min, spec.sigma_max})  # one, if it was trained at one level
-    levels, grey = (" to ".join(f"{unit * end:.4g}" for end in ends) for unit in (1, 127.5))
+    levels, grey = (" to ".join(f"{unit * end:.4g}" for end in ends) for unit in (1, GREY))
     return f"sigma {levels} ({grey} grey levels)"
 
 

@@ -18,6 +18,7 @@ from bench.probes.contract import in_both_units
 from denoisers import closed_form
 from denoisers.base import Denoiser, Spec
 from denoisers.splice import SpliceSpec
+from denoisers.units import from_grey_levels
 from denoisers.wrappers import pad
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 80.0)
@@ -123,7 +124,9 @@ def restore(denoiser: Denoiser, image: np.ndarray, level: float) -> tuple[np.nda
     """
     noisy = image / 255 + np.random.RandomState(0).normal(0, level / 255, image.shape)
     x = pad(torch.from_numpy(2 * noisy - 1).float()[None, None], 8)
-    denoised = denoiser(x, torch.tensor(level / 127.5))[0, 0, : image.shape[0], : image.shape[1]]
+    denoised = denoiser(x, torch.tensor(from_grey_levels(level)))[
+        0, 0, : image.shape[0], : image.shape[1]
+    ]
     return noisy, (denoised.double().numpy() + 1) / 2
 
 
@@ -138,7 +141,7 @@ def restoration(
     """
     rows = []
     for level in levels:
-        outside = not denoiser.spec.in_band(level / 127.5)
+        outside = not denoiser.spec.in_band(from_grey_levels(level))
         for name, image in images.items():
             psnr, ssim = fidelity(
                 np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round(), image

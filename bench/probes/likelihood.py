@@ -21,6 +21,7 @@ from bench.images import to_float
 from bench.noise import noise
 from denoisers.base import Denoiser
 from denoisers.precision import double
+from denoisers.units import GREY, from_grey_levels, grey_levels
 
 EDGES = (255.0, 50.0, 10.0)  # grey levels, between the bands
 # Grey levels: above, nothing is known of x; below, rounding gives it back.
@@ -36,7 +37,7 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
     parts = [
         np.geomspace(*pair, n + 1)[:-1] for pair, n in zip(pairs, PER_BAND.values(), strict=True)
     ]
-    levels = np.concatenate([*parts, [LOWEST]]) / 127.5
+    levels = from_grey_levels(np.concatenate([*parts, [LOWEST]]))
     return levels, np.repeat(np.arange(len(PER_BAND)), list(PER_BAND.values()))
 
 
@@ -50,11 +51,11 @@ def estimates(denoiser: Denoiser, x: Tensor, sigma: float) -> list[Tensor]:
         raise FloatingPointError(
             f"the denoiser returned NaN at sigma {sigma:.4g}; see `bench check`"
         )
-    if sigma * 127.5 > ROUNDED:
+    if grey_levels(sigma) > ROUNDED:
         return [denoised]
     return [
         denoised,
-        *(((image + 1) * 127.5).round() / 127.5 - 1 for image in (denoised, x.clamp(-1, 1))),
+        *(((image + 1) * GREY).round() / GREY - 1 for image in (denoised, x.clamp(-1, 1))),
     ]
 
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from denoisers.precision import double, where
-from denoisers.schedule import TIMESTEPS, alphas_cumprod, linear_betas
+from denoisers.precision import where
+from denoisers.schedule import abar_at, alphas_cumprod, linear_betas
 
 
 def time_embedding(t: Tensor, width: int) -> Tensor:
@@ -138,7 +138,7 @@ class UNet(nn.Module):
         self.log_snr = (abar / (1 - abar)).log()
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        abar = self.abar_at(t)[:, None, None, None]
+        abar = abar_at(t, self.log_snr)[:, None, None, None]
         noise, image = (part.sqrt().float().to(x.device) for part in (1 - abar, abar))
         return noise * x + image * self.trunk(x, t).float()
 
@@ -147,12 +147,6 @@ class UNet(nn.Module):
         super()._apply(*args, **kwargs)
         self.log_snr = self.log_snr.to(where(self.conv_in.weight.device))
         return self
-
-    def abar_at(self, t: Tensor) -> Tensor:
-        """abar at fractional steps, interpolated linearly in log sigma as `schedule.sigma_to_t` does, float64 (B,)."""
-        t = double(t)
-        log_snr, low = self.log_snr.to(t.device), t.floor().clamp(0, TIMESTEPS - 2)
-        return torch.lerp(log_snr[low.long()], log_snr[low.long() + 1], t - low).sigmoid()
 
     def trunk(self, x: Tensor, t: Tensor) -> Tensor:
         """v(x_t, t), computed in the dtype of the weights."""
