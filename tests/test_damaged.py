@@ -551,26 +551,32 @@ def test_a_fault_of_ours_costs_one_run_and_is_seen(template, monkeypatch, capsys
 
 def test_a_study_is_read_with_the_same_care(tmp_path):
     """Its page may be a pipe or lead out of the tree, its pictures may be damaged; none of it ends the report."""
+    picture = {"kind": "picture", "content": {"file": "no.png", "alt": "a"}}
+    strange = [{"kind": "table", "content": []}, picture, {"kind": "list", "content": ["\ud800"]}]
     pages = {
         "pipe": None,
         "leads-out": None,
-        "rules": "# x\n\n| --- |\n\n![a](no.png)\n\n- \ud800",
-        "good": "# y\n\nz",
+        "deep": '{"blocks":' + "[" * 100_000,
+        "strange": json.dumps({"schema_version": 1, "title": "x", "blocks": strange}),
+        "good": json.dumps({"schema_version": 1, "title": "y", "blocks": []}),
     }
-    (tmp_path / "secret.md").write_text("# secret")
+    secret = {"schema_version": 1, "title": "secret", "blocks": []}
+    (tmp_path / "secret.json").write_text(json.dumps(secret))
     for name, text in pages.items():
         place = tmp_path / "results" / name
         place.mkdir(parents=True)
         (place / "study.json").write_text("{}")
         if text is not None:
-            (place / f"{name}.md").write_bytes(text.encode("utf-8", "surrogatepass"))
-    os.mkfifo(tmp_path / "results" / "pipe" / "pipe.md")
-    (tmp_path / "results" / "leads-out" / "leads-out.md").symlink_to(tmp_path / "secret.md")
+            (place / "page.json").write_text(text)
+    os.mkfifo(tmp_path / "results" / "pipe" / "page.json")
+    (tmp_path / "results" / "leads-out" / "page.json").symlink_to(tmp_path / "secret.json")
     prepared = exports.prepare(tmp_path / "results", *report.collect(tmp_path / "results"))
     assert [study.name for study in prepared.studies] == ["y", "x"]
-    assert {item.path for item in prepared.absent} == {"pipe", "leads-out", "rules"}
+    said = [item.path for item in prepared.absent]
+    assert sorted(said) == ["deep", "leads-out", "pipe", "strange", "strange"]
     texts = outputs(prepared)
     assert "secret" not in texts["html"]
+    assert "\\ud800" in texts["html"]
 
 
 # Escapes: what names, protocols, weights, samplers and options may hold

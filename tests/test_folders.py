@@ -1,9 +1,11 @@
 """Files below a folder: a person's, each once, wherever links lead."""
 
+import json
+
 import pytest
 
 from bench import folders, report, runs
-from bench.report.page import studies
+from bench.report.page import blocks, studies
 from bench.scoring import selection
 from denoisers.errors import UsageError
 
@@ -105,7 +107,8 @@ def test_a_study_and_its_runs_are_found_through_a_link(make_run, tmp_path):
     (tmp_path / "results" / "ladder").rename(tmp_path / "ladder")
     (tmp_path / "results" / "ladder").symlink_to(tmp_path / "ladder")
     (tmp_path / "ladder" / "study.json").write_text("{}")
-    (tmp_path / "ladder" / "ladder.md").write_text("# The ladder\n\n- one\n")
+    page = blocks.to_json(blocks.Page("The ladder", []))
+    (tmp_path / "ladder" / "page.json").write_text(json.dumps(page))
     assert report.collect(tmp_path / "results") == ([], [])
     (study,), missing = studies.read(tmp_path / "results")
     assert (study.name, missing) == ("The ladder", [])

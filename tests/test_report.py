@@ -18,7 +18,7 @@ from bench import report, sheets
 from bench.progress import Bar
 from bench.report import exports, table
 from bench.report.figures import plots
-from bench.report.page import drawings, html, leaderboard
+from bench.report.page import blocks, drawings, html, leaderboard
 from bench.report.results import diagnosis, pictures
 from bench.runs import Run
 from bench.scoring.schema import Score
@@ -292,7 +292,7 @@ DAMAGE = {  # what is done to a run, what is not shown then, and why
             or (run.path.parents[1] / "study" / "study.json").write_text("{")
         ),
         "study",
-        "the study has no page: no file study/study.md: No such file or directory",
+        "the study has no page: no file study/page.json; the same `bench study` command writes it",
     ),
 }
 
@@ -549,7 +549,7 @@ def test_numbers_are_short():
 
 
 def test_latex_is_escaped():
-    text = table.latex(pd.DataFrame([[r"a_b & 50% \x", "1 ±2"]], columns=["denoiser", "KID"]))
+    text = exports.latex(pd.DataFrame([[r"a_b & 50% \x", "1 ±2"]], columns=["denoiser", "KID"]))
     assert r"a\_b \& 50\% \textbackslash{}x & 1 $\pm$2 \\" in text
 
 
@@ -577,7 +577,9 @@ def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
     for folder in (results, results / "reference"):
         (folder / "ladder").mkdir(exist_ok=True)
         (folder / "ladder" / "study.json").write_text("{}")
-        (folder / "ladder" / "ladder.md").write_text("# The ladder\n\ntext\n")
+        text = blocks.spans("text")
+        ladder = blocks.to_json(blocks.Page("The ladder", [blocks.Block("text", text)]))
+        (folder / "ladder" / "page.json").write_text(json.dumps(ladder))
         (folder / "gauge").mkdir()
     curve = {
         "sigma": [0.1, 1.0],

@@ -1,12 +1,27 @@
-"""The pages of studies inside a report."""
+"""The pages of studies: as data, in Markdown and inside a report."""
+
+import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report.page import studies
+from bench.report.page import blocks, markdown, studies
+from bench.report.page.blocks import Block, Page, Picture, Span, spans
+from denoisers.errors import UsageError
 
-PAGE = """# The ladder
+PAGE = Page(
+    "The ladder",
+    [
+        Block("text", spans("What it ", Span("is", strong=True), ".")),
+        Block("picture", Picture("ladder.png", "strips")),
+        Block("table", [["rung", "KID"], ["A0", "1.0"]]),
+        Block("heading", "What was found"),
+        Block("list", [spans(Span("yes", strong=True), ": <b>1</b>"), spans("no [0.1, -2.5]")]),
+    ],
+)
+MARKDOWN = """# The ladder
 
 What it **is**.
 
@@ -18,9 +33,13 @@ What it **is**.
 
 ## What was found
 
-- **yes**: <b>1</b>
-- no
+- **yes**: &lt;b&gt;1&lt;/b&gt;
+- no [0.1, -2.5]
 """
+
+
+def write(folder, content):
+    (folder / blocks.FILE).write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -28,34 +47,132 @@ def ladder(tmp_path):
     folder = tmp_path / "ladder"
     folder.mkdir()
     (folder / "study.json").write_text("{}")
-    (folder / "ladder.md").write_text(PAGE)
+    write(folder, blocks.to_json(PAGE))
     Image.fromarray(np.eye(20, dtype=np.uint8) * 255).save(folder / "ladder.png")
     return folder
 
 
-def test_blocks_in_their_order(ladder, tmp_path):
+def test_what_is_written_is_read_back(ladder, tmp_path):
     ((study,), absent) = studies.read(tmp_path)
     assert absent == []
-    assert study.name == "The ladder"
-    assert [block.kind for block in study.blocks] == ["text", "picture", "table", "heading", "list"]
-    assert study.blocks[0].content == "What it is."
-    assert study.blocks[1].content[0].startswith("data:image/png;base64,")
-    assert study.blocks[2].content == [["rung", "KID"], ["A0", "1.0"]]
-    assert study.blocks[4].content == ["yes: <b>1</b>", "no"]  # the template escapes it
+    assert (study.name, study.where, study.picture) == ("The ladder", "ladder", "ladder.png")
+    uri, alt = study.blocks[1].content
+    assert uri.startswith("data:image/png;base64,")
+    assert alt == "strips"
+    others = [block for block in study.blocks if block.kind != "picture"]
+    assert others == [block for block in PAGE.blocks if block.kind != "picture"]
+
+
+def test_the_same_as_markdown():
+    assert markdown.study(PAGE) == MARKDOWN
+    hostile = "![x](http://a.b) [1, 2](c) [1, 2]: d *e* `f` <g>"
+    text = markdown.study(Page(hostile, [Block("text", spans(hostile))]))
+    shown = "!\\[x\\](http\\://a.b) \\[1, 2\\](c) \\[1, 2\\]: d \\*e\\* \\`f\\` &lt;g&gt;"
+    assert text == f"# {shown}\n\n{shown}\n"
 
 
 def test_a_study_without_a_page_or_picture(ladder, tmp_path):
     (ladder / "ladder.png").write_bytes(b"no")
-    ((study,), _) = studies.read(tmp_path)
-    assert "picture" not in [block.kind for block in study.blocks]
-    (ladder / "ladder.md").unlink()
-    (found, (absent,)) = studies.read(tmp_path)
-    assert found == []
-    assert absent.path.endswith("ladder")
+    ((study,), (absent,)) = studies.read(tmp_path)
+    assert [block.kind for block in study.blocks] == ["text", "table", "heading", "list"]
+    assert absent.path == "ladder"
+    (ladder / blocks.FILE).unlink()
+    shown, (absent,) = studies.read(tmp_path)
+    assert shown == []
+    assert absent.path == "ladder"
+    assert "the study has no page" in absent.reason
 
 
-def test_pictures_come_from_the_study_alone(ladder, tmp_path):
-    (ladder / "ladder.md").write_text("# x\n\n![a](../secret.png)\n\n![b](/etc/passwd)\n")
+ELSEWHERE = ("../secret.png", "/etc/passwd", "..", "", ".", "a/../../secret.png", "link.png", "no")
+
+
+@pytest.mark.parametrize("file", ELSEWHERE)
+def test_pictures_come_from_the_study_alone(ladder, tmp_path, file):
+    """Not from beside it, nor through a link."""
     Image.fromarray(np.eye(20, dtype=np.uint8)).save(tmp_path / "secret.png")
-    ((study,), _) = studies.read(tmp_path)
-    assert "picture" not in [block.kind for block in study.blocks]
+    (ladder / "link.png").symlink_to(tmp_path / "secret.png")
+    picture = {"kind": "picture", "content": {"file": file, "alt": "x"}}
+    write(ladder, {"schema_version": 1, "title": "x", "blocks": [picture]})
+    ((study,), (absent,)) = studies.read(tmp_path)
+    assert study.blocks == []
+    assert study.picture == ""
+    assert absent.path == "ladder"
+
+
+STRANGE = (
+    None,
+    3,
+    [],
+    {},
+    {"kind": "script", "content": "x"},
+    {"kind": ["text"], "content": "x"},
+    {"kind": "heading", "content": ["x"]},
+    {"kind": "text", "content": [{"strong": 3}]},
+    {"kind": "text", "content": [{"strong": "x", "onclick": "x"}]},
+    {"kind": "text", "content": [["x"]]},
+    {"kind": "list", "content": "x"},
+    {"kind": "list", "content": []},
+    {"kind": "table", "content": [["a", "b"], ["c"]]},
+    {"kind": "table", "content": [[]]},
+    {"kind": "table", "content": [[3]]},
+    {"kind": "table", "content": [["x"]] * 1001},
+    {"kind": "picture", "content": "ladder.png"},
+    {"kind": "picture", "content": {"file": "ladder.png"}},
+    {"kind": "picture", "content": {"file": 3, "alt": "x"}},
+)
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_block_that_is_none_costs_itself(ladder, tmp_path, strange):
+    write(
+        ladder,
+        {"schema_version": 1, "title": "x", "blocks": [strange, {"kind": "text", "content": "y"}]},
+    )
+    ((study,), (absent,)) = studies.read(tmp_path)
+    assert study.blocks == [Block("text", spans("y"))]
+    assert blocks.FILE in absent.reason
+    assert "BENCH_DEBUG" not in absent.reason  # it was expected
+
+
+WHOLE = {"schema_version": 1, "title": "x", "blocks": []}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WHOLE | {"schema_version": 2},
+        WHOLE | {"title": None},
+        WHOLE | {"title": "x" * 301},
+        WHOLE | {"blocks": {}},
+        WHOLE | {"blocks": [{}] * 201},
+        WHOLE | {"blocks": [{"kind": "text", "content": "x" * 10_001}]},
+        WHOLE | {"more": "x" * 2**20},
+        WHOLE | {"more": [0] * 50_001},
+        [WHOLE],
+    ],
+)
+def test_a_page_that_is_none_is_named(ladder, tmp_path, content):
+    write(ladder, content)
+    shown, (absent,) = studies.read(tmp_path)
+    assert shown == []
+    assert "the study has no page" in absent.reason
+    assert "BENCH_DEBUG" not in absent.reason
+
+
+def test_no_more_pictures_than_a_page_has_room_for(ladder, tmp_path):
+    picture = {"kind": "picture", "content": {"file": "ladder.png", "alt": "x"}}
+    write(ladder, WHOLE | {"blocks": [picture] * 10})
+    ((study,), absent) = studies.read(tmp_path)
+    assert len(study.blocks) == blocks.PICTURES
+    assert len(absent) == 10 - blocks.PICTURES
+    Image.new("L", (4096, 1025)).save(ladder / "large.png")
+    with pytest.raises(UsageError, match="4194304 at most"):
+        studies.embedded(ladder / "large.png")
+
+
+def test_a_page_is_not_read_through_a_link(ladder, tmp_path):
+    os.rename(ladder / blocks.FILE, tmp_path / "elsewhere.json")
+    (ladder / blocks.FILE).symlink_to(tmp_path / "elsewhere.json")
+    shown, (absent,) = studies.read(tmp_path)
+    assert shown == []
+    assert "is a link" in absent.reason

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -15,8 +14,9 @@ from bench.progress import SILENT, Advance, Progress
 from bench.report import detection, table
 from bench.report.figures import plots
 from bench.report.figures.plots import Curve, Drawn
-from bench.report.page import html, studies
+from bench.report.page import html, markdown, studies
 from bench.report.page.glossary import GLOSSARY
+from bench.report.page.markdown import Markdown
 from bench.report.page.studies import Study
 from bench.report.results import damage, diagnosis, ranking
 from bench.report.results.damage import Absent
@@ -61,7 +61,7 @@ def prepare(
     groups = ranking.grouped(entries)
     named = {entry.key: entry for group in groups for entry in group.entries}
     shown = [named[entry.key] for entry in entries]
-    found, missing = studies.read(folder)
+    read, missing = studies.read(folder)
     curves = plots.gauged(folder, missing)
     return Report(
         folder,
@@ -70,7 +70,7 @@ def prepare(
         groups,
         absent + missing + imageless(entries),
         findings,
-        found,
+        read,
         curves,
         figures=[],
     )
@@ -145,23 +145,23 @@ def frame(report: Report) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=["fingerprint", "rank", "kind"])
     joined = pd.concat(frames, ignore_index=True)
-    words = {key: found[0].kind for key, found in report.findings.items()}
+    words = {key: findings[0].kind for key, findings in report.findings.items()}
     joined.insert(4, "diagnosis", joined["key"].map(words))
     return joined.drop(columns="key")
 
 
 def csv(report: Report) -> str:
     """One row per control, run and image set."""
-    found = frame(report)
+    whole = frame(report)
     cells = {
-        cell(name): pd.Series([cell(value) for value in found[name]], dtype=object)
-        for name in found
+        cell(name): pd.Series([cell(value) for value in whole[name]], dtype=object)
+        for name in whole
     }
     return pd.DataFrame(cells).to_csv(index=False)
 
 
 def cell(value: Any) -> Any:
-    """What may stand in a CSV file: text that a spreadsheet would take for a formula begins with an apostrophe.
+    """What may stand in a CSV file: an apostrophe goes before what a spreadsheet would calculate.
 
     Numbers, negative ones too, stay numbers.
     """
@@ -173,7 +173,7 @@ def tex(report: Report) -> str:
     parts = []
     for group in report.groups:
         said = one_line(f"% {group.protocol} ({group.fingerprint})")
-        parts.append(f"{said}\n{table.latex(table.printed(table.frame(group)))}")
+        parts.append(f"{said}\n{latex(table.printed(table.frame(group)))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -205,65 +205,73 @@ def as_json(report: Report) -> str:
 
 def md(report: Report) -> str:
     """The tables, each entry with its diagnosis and sheets, and the glossary, as Markdown."""
-    pages = ["# Report"]
-    for group in report.groups:
-        shown = table.markdown(table.printed(table.frame(group)).map(escaped))
-        pages.append(
-            f"## Protocol {escaped(group.fingerprint)}\n\n{escaped(group.protocol)}\n\n{shown}"
-        )
-        pages += [escaped(note) for note in group.notes]
-        if len(found := detection.caught(group.controls)):
-            pages.append(
-                f"{detection.TITLE}:\n\n{table.markdown(found.map(escaped).rename(columns=escaped))}"
-            )
-    if not report.groups:
-        pages.append("No finished runs.")
-    pages += [section(report, entry) for entry in report.entries]
-    for study in report.studies:
-        where, path = escaped(study.where), report.folder / study.where
-        page, picture = (link(report, path / f"{path.name}.{kind}") for kind in ("md", "png"))
-        pages.append(f"## Study: [{where}](<{page}>)\n\n![{where}](<{picture}>)")
-    if report.absent:
-        lines = [f"- {escaped(f'{item.path}: {item.reason}')}" for item in report.absent]
-        pages.append("## Not shown\n\n" + "\n".join(lines))
-    pages.append(
-        "## Words\n\n" + "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items())
+    boards = [
+        {
+            "group": group,
+            "printed": table.printed(table.frame(group)),
+            "caught": detection.caught(group.controls),
+        }
+        for group in report.groups
+    ]
+    sections = [
+        {"entry": entry, "findings": report.findings[entry.key], "sheets": sheets(report, entry)}
+        for entry in report.entries
+    ]
+    return markdown.render(
+        "report.md",
+        boards=boards,
+        caught_title=detection.TITLE,
+        sections=sections,
+        studies=[study_links(report, study) for study in report.studies],
+        absent=report.absent,
+        glossary=GLOSSARY,
     )
-    return "\n\n".join(pages) + "\n"
 
 
-def link(report: Report, path: Path) -> str:
-    """A place, as the files of the report lead to it: a relative URL, whatever folders are called."""
-    return quote(os.fsencode(Path(os.path.relpath(path, report.target)).as_posix()), safe="/=@,+~")
+def sheets(report: Report, entry: Entry) -> dict[str, Markdown]:
+    """Name -> address of each sheet that an entry has."""
+    there = {"grid": entry.kept.sheet, "nearest": entry.kept.pairs is not None}
+    return {
+        name: link(report, entry.run.path / f"{name}.png") for name, has in there.items() if has
+    }
 
 
-def section(report: Report, entry: Entry) -> str:
-    """One entry in Markdown."""
-    said = "\n".join(
-        f"- **{finding.kind}**: {escaped(finding.because)}"
-        for finding in report.findings[entry.key]
-    )
-    there = {"grid.png": entry.kept.sheet, "nearest.png": entry.kept.pairs is not None}
-    shown = " ".join(
-        f"![{name.removesuffix('.png')}](<{link(report, entry.run.path / name)}>)"
-        for name, it in there.items()
-        if it
-    )
-    return f"## {escaped(entry.name)} (protocol {escaped(entry.fingerprint)})\n\n{said}\n\n{shown}".rstrip()
+def study_links(report: Report, study: Study) -> dict[str, str]:
+    """Folder of a study, and the addresses of its page in Markdown and of its first picture."""
+    path = report.folder / study.where
+    picture = link(report, path / study.picture) if study.picture else ""
+    return {
+        "where": study.where,
+        "page": link(report, path / f"{path.name}.md"),
+        "picture": picture,
+    }
 
 
-# What Markdown reads as more than a letter: inside words '_' is one, and a link needs no brackets.
-MARKUP = re.compile(
-    r"(?i)[\\`*\[\]~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|(?<=www)\.|^[#+-](?=\s)"
+def link(report: Report, path: Path) -> Markdown:
+    """A place, as the files of the report lead to it: a relative URL."""
+    return markdown.address(Path(os.path.relpath(path, report.target)).as_posix())
+
+
+def latex(text: pd.DataFrame) -> str:
+    """A table of text in booktabs; of every cell each letter is itself, and no command."""
+    shown = text.map(typeset).rename(columns=typeset)
+    columns = "".join("l" if column in ("", "denoiser") else "r" for column in text.columns)
+    return shown.to_latex(index=False, escape=False, column_format=columns).rstrip("\n")
+
+
+def typeset(text: str) -> str:
+    """Text in one line that LaTeX sets as it is."""
+    return one_line(str(text)).translate(SPECIAL)
+
+
+# pandas escapes the first ten of these alone; what follows a row's end may begin with the others.
+SPECIAL = str.maketrans(
+    {letter: f"\\{letter}" for letter in "%_&#${}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"[": "{[}", "*": "{*}", "±": r"$\pm$"}
 )
-ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# A cell that begins so is a formula to a spreadsheet.
 FORMULA = re.compile("[=+@\uff0b\uff0d\uff1d\uff20-]|\\s")
-
-
-def escaped(text: str) -> str:
-    """Text that Markdown shows as it is, in one line, markup included."""
-    marked = MARKUP.sub(r"\\\g<0>", one_line(text))
-    return re.sub("[&<>]", lambda found: ENTITIES[found[0]], marked)
 
 
 FORMATS: dict[str, Callable[[Report], str]] = {

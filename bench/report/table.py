@@ -214,36 +214,6 @@ def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
     return "\n".join(text)
 
 
-def latex(table: pd.DataFrame) -> str:
-    """A booktabs table; of every cell each letter is itself, and no command."""
-    names = {
-        "[": "{[}",
-        "*": "{*}",
-        "±": r"$\pm$",
-        "%": r"\%",
-        "_": r"\_",
-        "&": r"\&",
-        "#": r"\#",
-        "$": r"\$",
-        "{": r"\{",
-        "}": r"\}",
-    }
-    special = str.maketrans(
-        names | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    )
-    lines = [
-        [one_line(str(cell)).translate(special) for cell in line]
-        for line in [table.columns, *table.to_numpy().tolist()]
-    ]
-    body = [" & ".join(line) + r" \\" for line in lines]
-    columns = "".join("l" if column in ("", "denoiser") else "r" for column in table.columns)
-    head, foot = (
-        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"],
-        [r"\bottomrule", r"\end{tabular}"],
-    )
-    return "\n".join([*head, body[0], r"\midrule", *body[1:], *foot])
-
-
 def tables(entries: list[Entry], absent: list[Absent], groups: list[Group] | None = None) -> str:
     """What `bench report` prints: a table per protocol, then what is not shown; `groups` of the entries, if known."""
     parts = []

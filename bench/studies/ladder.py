@@ -17,6 +17,7 @@ from bench import experiment, sheets
 from bench.data import datasets
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
+from bench.report.page import blocks, markdown
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import extractors, fid_kid
@@ -173,8 +174,9 @@ def ladder(
     frame = table(outcomes, failures, kid_change)
     study.write("ladder.csv", lambda file: frame.to_csv(file, index=False))
     study.write("ladder.png", lambda file: sheets.strips(strips(outcomes), file))
-    text = findings.page(frame, findings.findings(outcomes, kid_change))
-    study.write("ladder.md", lambda file: file.write(text.encode()))
+    page = findings.page(frame, findings.findings(outcomes, kid_change))
+    study.write_json(blocks.FILE, blocks.to_json(page))
+    study.write("ladder.md", lambda file: file.write(markdown.study(page).encode()))
     return out / "ladder.md"
 
 

@@ -80,13 +80,13 @@ def tiles(path: Path, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return found
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A picture that a run or a study left, uint8 (H, W). Raises UsageError."""
+def read_picture(path: Path, most: int = PIXELS) -> np.ndarray:
+    """A picture that a run or a study left, uint8 (H, W), of no more pixels. Raises UsageError."""
     height, width = image_files.size(path)
-    if height * width > PIXELS:
-        raise UsageError(f"{path} has {width} x {height} pixels, expected {PIXELS} at most")
-    (found,) = image_files.read({path.name: path}, str(path), colour=True).values()
-    return found
+    if height * width > most:
+        raise UsageError(f"{path} has {width} x {height} pixels, expected {most} at most")
+    (picture,) = image_files.read({path.name: path}, str(path), colour=True).values()
+    return picture
 
 
 def look(images: np.ndarray) -> Look:
