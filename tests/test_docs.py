@@ -273,7 +273,7 @@ def test_the_readme_is_short_and_its_picture_small():
     assert (DOCS / "report.png").stat().st_size < 200_000
 
 
-def test_the_python_of_the_readme(tmp_path, monkeypatch, capsys):
+def test_the_python_of_the_readme(tmp_path, monkeypatch, capsys, one_thread):
     monkeypatch.chdir(tmp_path)
     first, _ = python_blocks((ROOT / "README.md").read_text())
     assert len([line for line in first.splitlines() if line and "import" not in line]) <= 10
@@ -404,7 +404,7 @@ def test_the_tutorial_has_what_the_tests_run():
 @pytest.mark.parametrize(
     "words", [words for words in COMMANDS if words[0] == "bench"], ids=" ".join
 )
-def test_its_commands(words, bench, folder, checkpoints):
+def test_its_commands(words, bench, folder, checkpoints, one_thread):
     weights = checkpoints["spandrel"]["weights"]
     words = [weights if word == "dncnn_25.pth" else word for word in words[1:]]
     status, out, err = bench(*words, *SHORT[words[0]])
