@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from denoisers import kbnet
-from denoisers.kbnet.net import KBNet, kernel_basis_attention
+from denoisers.kbnet.layers import kernel_basis_attention
+from denoisers.kbnet.net import KBNet
 from denoisers.kbnet.train import augmented, restoration, sample_sigma
 from denoisers.training import Draws
 
@@ -23,8 +24,8 @@ def awake(net, generator):
 @pytest.mark.parametrize(("group", "gradient"), [(4, False), (4, True), (2, False)])
 def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, group, gradient):
     # Several tiles of lines and images, the last ones smaller.
-    monkeypatch.setattr(kbnet.net, "TILE", 5000)
-    monkeypatch.setattr(kbnet.net, "RUN", 18)
+    monkeypatch.setattr(kbnet.layers, "TILE", 5000)
+    monkeypatch.setattr(kbnet.layers, "RUN", 18)
     x, attention = (
         torch.randn(3, n, 13, 9, generator=generator, dtype=torch.float64) for n in (16, 8)
     )
@@ -44,7 +45,7 @@ def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, 
 @pytest.mark.parametrize("height", [16, 35])
 def test_without_gradient_the_same_by_other_ways(generator, monkeypatch, height):
     for name, value in {"PART": 3000, "BLOCK": 8, "WIDE": 16, "FEW": 2, "TILE": 5000}.items():
-        monkeypatch.setattr(kbnet.net, name, value)
+        monkeypatch.setattr(kbnet.layers, name, value)
     net = awake(
         KBNet(width=16, encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1), bases=8), generator
     ).double()
