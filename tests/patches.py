@@ -33,7 +33,7 @@ class Patches(nn.Module):
         return self.out(hidden)
 
 
-def train(images: Tensor, steps: int = 300, batch: int = 64, rate: float = 3e-3) -> Patches:
+def train(images: Tensor, steps: int = 300, batch: int = 32, rate: float = 3e-3) -> Patches:
     """The network, trained to restore `images` (N, 1, H, W) under noise of all levels around 1."""
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():

@@ -1,5 +1,6 @@
 """Extractors are deterministic functions of single images; the cache never lies."""
 
+import functools
 import sys
 import urllib.error
 import urllib.request
@@ -61,6 +62,12 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
+@pytest.fixture(scope="session")
+def loaded(networks):
+    """loaded(name): each of the extractors with those files, made once."""
+    return functools.cache(lambda name: extractors.load(name, weights_of(name, networks)))
+
+
 def weights_of(name, networks):
     if name.startswith("timm:"):
         return networks / "resnet.pth"
@@ -68,8 +75,8 @@ def weights_of(name, networks):
 
 
 @pytest.mark.parametrize("name", [*extractors.SHIPPED, *PHOTOGRAPHIC])
-def test_features_do_not_depend_on_the_batch(name, digits, networks):
-    extractor = extractors.load(name, weights_of(name, networks))
+def test_features_do_not_depend_on_the_batch(name, digits, loaded):
+    extractor = loaded(name)
     images = digits.held_out[: 3 if name.startswith("inception") else 40]
     whole = extractor.features(images)
     assert whole.shape[0] == len(images)
@@ -81,20 +88,20 @@ def test_features_do_not_depend_on_the_batch(name, digits, networks):
     assert np.allclose(whole, parts, atol=1e-4 * np.abs(whole).max())
 
 
-def test_more_images_than_a_batch(digits, networks):
-    extractor = extractors.load("timm:test_resnet", networks / "resnet.pth")
+def test_more_images_than_a_batch(digits, loaded):
+    extractor = loaded("timm:test_resnet")
     whole = extractor.features(digits.held_out[:70])
     assert np.allclose(whole[40:], extractor.features(digits.held_out[40:70]), atol=1e-4)
 
 
-def test_inception_is_that_of_torch_fidelity_and_torchmetrics(digits, networks):
+def test_inception_is_that_of_torch_fidelity_and_torchmetrics(digits, networks, loaded):
     images, path = digits.held_out[:2], networks / "inception.pth"
     rgb = torch.from_numpy(images)[:, None].expand(-1, 3, -1, -1)
     theirs = FeatureExtractorInceptionV3("theirs", ["2048"], path)(rgb)[0].numpy()
-    ours = extractors.load("inception", path).features(images)
+    ours = loaded("inception").features(images)
     assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     theirs = NoTrainInceptionV3("theirs", ["2048"], str(path), antialias=True)(rgb).numpy()
-    half_pixel = extractors.load("inception:half-pixel", path).features(images)
+    half_pixel = loaded("inception:half-pixel").features(images)
     assert np.allclose(half_pixel, theirs, rtol=1e-5, atol=1e-6)
     assert not np.allclose(half_pixel, ours, rtol=1e-2)
 
@@ -115,12 +122,11 @@ def test_resizes_are_those_of_pillow(resize, of_pillow, digits):
 @pytest.mark.parametrize(
     ("name", "file"), [("timm:test_resnet", "resnet.pth"), ("inception", "inception.pth")]
 )
-def test_a_prefix_before_all_names_makes_no_difference(name, file, networks, tmp_path):
+def test_a_prefix_before_all_names_makes_no_difference(name, file, networks, loaded, tmp_path):
     state = torch.load(networks / file, weights_only=True)
     wrapped = {"state_dict": {f"net.{key}": value for key, value in state.items()}, "epoch": 3}
     torch.save(wrapped, tmp_path / "lightning.ckpt")
-    digest = extractors.load(name, networks / file).digest
-    assert extractors.load(name, tmp_path / "lightning.ckpt").digest == digest
+    assert extractors.load(name, tmp_path / "lightning.ckpt").digest == loaded(name).digest
 
 
 @pytest.mark.parametrize("file", ["resnet.pth", "headless.pth"])
@@ -145,18 +151,15 @@ def test_a_model_of_timm_is_what_it_is_by_hand(file, digits, networks):
     assert "160" in extractor.preprocessing
 
 
-def test_the_digest_is_of_tensors_and_preprocessing(networks, tmp_path):
+def test_the_digest_is_of_tensors_and_preprocessing(networks, loaded, tmp_path):
     state = torch.load(networks / "resnet.pth", weights_only=True)
     save_file(state, tmp_path / "same.safetensors")
     next(iter(state.values()))[0] += 1e-3
     torch.save(state, tmp_path / "other.pth")
-    first = extractors.load("timm:test_resnet", networks / "resnet.pth").digest
+    first = loaded("timm:test_resnet").digest
     assert extractors.load("timm:test_resnet", tmp_path / "same.safetensors").digest == first
     assert extractors.load("timm:test_resnet", tmp_path / "other.pth").digest != first
-    resizes = {
-        extractors.load(name, networks / "inception.pth").digest for name in PHOTOGRAPHIC[1:]
-    }
-    assert len(resizes) == 3
+    assert len({loaded(name).digest for name in PHOTOGRAPHIC[1:]}) == 3
 
 
 def test_weights_of_another_network(networks, tmp_path):
@@ -192,7 +195,9 @@ def test_missing_weights_without_a_network(offline, home):
         extractors.load("timm:resnet18")
 
 
-def test_a_file_with_the_official_name_must_be_the_official_one(networks, tmp_path, monkeypatch):
+def test_a_file_with_the_official_name_must_be_the_official_one(
+    networks, loaded, tmp_path, monkeypatch
+):
     name = pretrained.INCEPTION_FILES[0]
     (tmp_path / name).symlink_to(networks / "inception.pth")
     with pytest.raises(ValueError, match=f"expected sha256 {pretrained.INCEPTION_SHA256}, found"):
@@ -201,10 +206,7 @@ def test_a_file_with_the_official_name_must_be_the_official_one(networks, tmp_pa
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / name).symlink_to(networks / "inception.pth")
-    assert (
-        extractors.load("inception").digest
-        == extractors.load("inception", networks / "inception.pth").digest
-    )
+    assert extractors.load("inception").digest == loaded("inception").digest
 
 
 def test_unknown_features():
@@ -230,7 +232,7 @@ def test_unknown_features():
         extractors.load("inception:lanczos")
 
 
-def test_the_flags_of_a_run(networks, digits, tmp_path, monkeypatch, capsys):
+def test_the_flags_of_a_run(networks, loaded, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = str(networks / "resnet.pth")
     plans = []
@@ -249,7 +251,7 @@ def test_the_flags_of_a_run(networks, digits, tmp_path, monkeypatch, capsys):
             assert stopped.value.code == 2
             assert "does not fit the Inception of FID" in capsys.readouterr().err
     (plan,) = plans
-    extractor = extractors.load("timm:test_resnet", networks / "resnet.pth")
+    extractor = loaded("timm:test_resnet")
     assert plan.rules.scoring["features"] == f"timm:test_resnet@{extractor.digest}"
     assert plan.rules.preprocessing == extractor.preprocessing
     assert not list(tmp_path.rglob("run.json"))

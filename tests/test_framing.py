@@ -157,7 +157,7 @@ def test_a_run_is_that_of_a_plug_in_that_cuts_by_hand(bench, plugin):
             "mnist5k",
             *more,
         )
-        status, out, err = bench(*command, "--num", 6, "--steps", 5, "--workers", 1)
+        status, out, err = bench(*command, "--num", 40, "--steps", 4, "--workers", 1)
         assert status == 0, err
         folder = file.parent / out.strip().splitlines()[-1]
         facts = json.loads((folder / "run.json").read_text())

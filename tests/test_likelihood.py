@@ -24,14 +24,14 @@ def bits(digits, images):
         "identity": closed_form.identity(),
     }
     return {
-        name: likelihood.likelihood(denoiser, digits, 60).set_index("grey levels")
+        name: likelihood.likelihood(denoiser, digits, 20).set_index("grey levels")
         for name, denoiser in made.items()
     }
 
 
 def test_independent_pixels_cost_what_they_cost(digits, images, bits):
     """The integral of the errors is the cross-entropy of the histogram, exactly: Guo, Shamai & Verdu 2005."""
-    held_out = to_float(digits.held_out[:60], digits.pad)
+    held_out = to_float(digits.held_out[:20], digits.pad)
     exact = closed_form.histogram(train=images).code_length(held_out)[..., 2:30, 2:30].mean().item()
     assert bits["histogram"].loc["all", "bits"] == pytest.approx(exact, rel=0.01)
 
