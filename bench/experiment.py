@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import denoisers
-from bench import files, machine
+from bench import files, machine, samples
 from bench.bounds import BOUNDS
 from bench.data import datasets
 from bench.data.datasets import Dataset
@@ -222,23 +222,29 @@ def execute(
             run.remove()
         run.sweep()
         mending = files.Told(say)
-        samples = run.read_samples((plan.sampling.num, *plan.dataset.train.shape[1:]), mending)
-        made = samples is None
-        if samples is None:
-            run.begin(plan.facts.to_json())
-            progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
-            try:
-                samples = generate_missing(plan, say, progress)
-            except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
-                run.update(status="failed", error=str(error))
-                raise
+        shape = (plan.sampling.num, *plan.dataset.train.shape[1:])
+        images = samples.read(run, shape, mending)
+        made = images is None
+        if images is None:
+            images = generated(plan, say, progress)
         write_trajectory(plan, mending, progress)
         made |= record.finish(
-            run, samples, plan.dataset, plan.extractor, plan.rules, mending, progress
+            run, images, plan.dataset, plan.extractor, plan.rules, mending, progress
         )
         if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run
+
+
+def generated(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
+    """`generate_missing` in a run that begins; one that fails says so in `run.json`."""
+    plan.run.begin(plan.facts.to_json())
+    progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
+    try:
+        return generate_missing(plan, say, progress)
+    except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
+        plan.run.update(status="failed", error=str(error))
+        raise
 
 
 def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
@@ -277,7 +283,7 @@ def join(plan: Plan, chunks: list[dict[str, np.ndarray]], count: int) -> dict[st
     """
     run, num = plan.run, plan.sampling.num
     images = np.concatenate([chunk["images"] for chunk in chunks])
-    noise_std = np.concatenate([chunk["noise_std"] for chunk in chunks])
+    noise_left = np.concatenate([chunk["noise_std"] for chunk in chunks])
     trace = sum(chunk["trace"] for chunk in chunks)
     trace = trace[trace[:, 0] > 0]  # a sampler may stop early
     seconds, in_denoiser, calls = sum(chunk["cost"] for chunk in chunks)
@@ -292,34 +298,16 @@ def join(plan: Plan, chunks: list[dict[str, np.ndarray]], count: int) -> dict[st
         },
         "peak_memory_bytes": machine.peak_memory(),  # before scores add theirs
         "unconverged": late,
-        "warnings": [*plan.facts.warnings, *unconverged(late, num, plan.sampling)],
+        "warnings": [*plan.facts.warnings, *plan.sampling.unconverged(late)],
     }
     if len(trace):  # a sampler that never calls back leaves the share of the grid, as the run began
-        facts["out_of_band"] = out_of_band(plan.denoiser, trace)
+        facts["out_of_band"] = generation.out_of_band(plan.denoiser.spec.in_band, trace)
     run.update(**facts)
     table = generation.trace_table(trace)
     text = table.to_csv(index_label="step", float_format="%.6g", lineterminator="\n")
-    samples = run.write_samples(images, noise_std, text)
+    stored = samples.write(run, images, noise_left, text)
     run.clear_chunks()
-    return samples
-
-
-def out_of_band(denoiser: Denoiser, trace: np.ndarray) -> float:
-    """Share of the images' steps at levels that the network was not trained on; `trace` as in `Chunk`."""
-    levels = trace[:, 1] / trace[:, 0]
-    outside = [not denoiser.spec.in_band(sigma) for sigma in levels.tolist()]
-    return float(np.average(outside, weights=trace[:, 0]))
-
-
-def unconverged(count: int, num: int, sampling: SamplingPlan) -> list[str]:
-    """A sentence if a sampler that stops by itself ran out of steps."""
-    if not count:
-        return []
-    level = sampling.sigmas[-2].item()
-    return [
-        f"{count} of {num} images had not come down to sigma {level:.3g} when the "
-        f"{sampling.steps} steps of {sampling.sampler} were over; choose more --steps"
-    ]
+    return stored
 
 
 def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:

@@ -1,8 +1,7 @@
-"""A run on disk: created, resumed, finished, read back, and put right where it is not as it was written.
+"""A run on disk: its folder and its files, created, kept from others while one works on it, and removed.
 
-What made the images is known twice: `generation.json` holds all of `run.json` and `trace.csv`, each
-of which restores the other. Images have their digest there, arrays and scores a seal, sheets and
-tables their digest in the scores.
+Arrays and scores have a seal of their content, their name and their run; sheets and tables have
+their digest in the scores. What is done about images is in samples.py.
 """
 
 import contextlib
@@ -19,14 +18,10 @@ import numpy as np
 from bench import files, folders
 from bench.files import Layout, Say
 from denoisers import reading
-from denoisers.errors import UsageError
 
 SCHEMA_VERSION = 2
 CHUNK = re.compile(r"(\d{6,18})-(\d{6,18})\.npz", re.ASCII)
 GENERATION = "generation.json"
-CHANGING = ("status", "error")  # fields of run.json that say what has become of the run since
-
-Read = Callable[[Path], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,99 +170,6 @@ class Run:
         with contextlib.suppress(OSError):  # something else is in it, or it is not there
             folder.rmdir()
 
-    def write_samples(
-        self, images: np.ndarray, noise_std: np.ndarray, trace: str
-    ) -> dict[str, np.ndarray]:
-        """`samples.npz`, last, after all that must be known to believe it and to restore the others.
-
-        images     uint8 (N, H, W)
-        noise_std  (N,), the noise left in each
-        trace      the text of `trace.csv`
-        """
-        samples = stored(images, noise_std)
-        facts = self.update(
-            samples=files.digest(samples), trace=hashlib.sha256(trace.encode()).hexdigest()
-        )
-        self.keep(facts, trace)
-        self.write("trace.csv", lambda file: file.write(trace.encode()))
-        self.write_npz("samples.npz", **samples)
-        return samples
-
-    def read_samples(self, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarray] | None:
-        """What `write_samples` wrote, images of this shape (N, H, W); None if they must be made, or made again.
-
-        `run.json`, `trace.csv` and `generation.json` are put right. A line says what is not used,
-        or is written again.
-        """
-        facts = self.mended(say)
-        if facts is None:
-            return None
-        return self.read_images(shape, facts.get("samples"), say)
-
-    def read_images(
-        self, shape: tuple[int, int, int], digest: str | None, say: Say
-    ) -> dict[str, np.ndarray] | None:
-        """`samples.npz`, if it holds images of this shape (N, H, W) and has that digest; else None, and said.
-
-        digest  of `stored`; None if it is not known, as of runs of earlier versions
-        """
-        layout = {
-            "arr_0": ("uint8", (*shape, 1)),
-            "ids": np.arange(shape[0]),
-            "noise_std": ("float32", shape[:1]),
-        }
-        samples = files.read_back(self.path / "samples.npz", say, layout=layout)
-        if samples is not None and digest not in (None, files.digest(samples)):
-            say(
-                f"{self.path / 'samples.npz'} does not fit (not the images that run.json says); made again"
-            )
-            return None
-        return samples
-
-    def mended(self, say: Say) -> dict[str, Any] | None:
-        """`run.json`, as it was when the images were done; None if that is not known, or they were not."""
-        kept, lost = attempt(self.path / GENERATION, lambda path: self.read_sealed_json(path.name))
-        facts, why = attempt(self.path / "run.json", reading.json_object)
-        if not why and facts.get("id", self.id) != self.id:
-            facts, why = {}, f"of the run {facts['id']}"
-        if lost and why:
-            if (self.path / "run.json").exists():
-                say(f"{self.path / 'run.json'} does not fit ({why}); the run is made again")
-            return None
-        if lost:
-            return facts if self.adopted(facts, lost, say) else None
-        if why or lasting(facts) != lasting(kept["facts"]):
-            say(
-                f"{self.path / 'run.json'} does not fit ({why or 'not as it was written'}); written again"
-            )
-            self.write_json("run.json", kept["facts"])
-        if self.trace() != kept["trace"]:
-            say(f"{self.path / 'trace.csv'} does not fit (not as it was written); written again")
-            self.write("trace.csv", lambda file: file.write(kept["trace"].encode()))
-        return kept["facts"]
-
-    def adopted(self, facts: dict[str, Any], lost: str, say: Say) -> bool:
-        """Write `generation.json` out of `run.json` and `trace.csv`; whether that can be, or need not be yet."""
-        if "samples" not in facts:  # the images were not done
-            return True
-        trace = self.trace()
-        digest = None if trace is None else hashlib.sha256(trace.encode()).hexdigest()
-        if digest is None or digest != facts.get("trace", digest):  # earlier versions did not say
-            say(
-                f"{self.path / 'trace.csv'} does not fit, nor {GENERATION} ({lost}); the run is made again"
-            )
-            return False
-        say(f"{self.path / GENERATION} does not fit ({lost}); written again")
-        self.keep(facts, trace)
-        return True
-
-    def keep(self, facts: dict[str, Any], trace: str) -> None:
-        """Write `generation.json`: what `run.json` says once the images are there, and the text of `trace.csv`."""
-        begun = {key: value for key, value in facts.items() if key != "error"} | {
-            "status": "started"
-        }
-        self.write_sealed_json(GENERATION, {"facts": begun, "trace": trace})
-
     def trace(self) -> str | None:
         """The text of `trace.csv`; None if it is not there, or no text."""
         try:
@@ -310,30 +212,10 @@ def fingerprint(facts: Any) -> str:
     ]
 
 
-def stored(images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
-    """What `samples.npz` holds of uint8 images (N, H, W): `arr_0` as evaluators expect it."""
-    return {"arr_0": images[..., None], "ids": np.arange(len(images)), "noise_std": noise_std}
-
-
 def chunk_ids(path: Path) -> range:
     """The images whose chunk is called so; none if it is no name of a chunk."""
     found = CHUNK.fullmatch(path.name)
     return range(int(found[1]), int(found[2])) if found else range(0)
-
-
-def attempt(path: Path, read: Read) -> tuple[dict[str, Any], str]:
-    """What is in a file, and nothing; or nothing, and why, in words that need not name it."""
-    if not path.exists():
-        return {}, "it is not there"
-    try:
-        return read(path), ""
-    except UsageError as error:
-        return {}, files.why(error, path)
-
-
-def lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `run.json` that stay as they are."""
-    return {key: value for key, value in facts.items() if key not in CHANGING}
 
 
 def find(folder: Path) -> list[Run]:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench import experiment
+from bench import experiment, samples
 from bench.progress import SILENT
 from bench.runs import Run
 from bench.sampling import generation, trajectory
@@ -54,7 +54,7 @@ def generated(plan, say=lambda line: None):
     """The run with all its images, not scored."""
     plan.run.sweep()
     shape = (NUM, *plan.dataset.train.shape[1:])
-    if plan.run.read_samples(shape, say) is None:
+    if samples.read(plan.run, shape, say) is None:
         plan.run.begin(plan.facts.to_json())
         experiment.generate_missing(plan, say, SILENT)
     return (plan.run.path / "samples.npz").read_bytes()
@@ -489,11 +489,11 @@ def killed(plan, after):
 
 
 def test_killed_at_random_and_resumed(plan, whole):
-    """Twenty times anywhere in the generation: nobody is left, no file, and the bytes are the same."""
+    """Ten times anywhere in the generation: nobody is left, no file, and the bytes are the same."""
     began = time.monotonic()
     generated(plan)
     took, dice, stages = time.monotonic() - began, random.Random(0), set()
-    for _ in range(20):
+    for _ in range(10):
         plan.run.remove()
         assert killed(plan, dice.uniform(0, 1.5 * took))
         stages.add(

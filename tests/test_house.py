@@ -20,6 +20,7 @@ GROUND = (
     "noise",
     "progress",
     "runs",
+    "samples",
     "sheets",
 )
 GROUND += ("text",)

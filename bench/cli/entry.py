@@ -6,12 +6,7 @@ import sys
 
 import typer
 
-# Each module registers its commands, which --help shows in this order.
-from bench.cli import (
-    asking,
-    making,
-    running,
-)
+from bench.cli import asking, judging, making, running
 from bench.cli.app import Stopped, app, say, shown, stop
 from denoisers import reading
 from denoisers.errors import ForeignError, UsageError
@@ -19,9 +14,9 @@ from denoisers.memory import exhausted, free_memory, limit_memory
 
 COMMANDS = (  # as --help shows them
     running.run,
-    running.report,
-    running.score,
-    running.compare,
+    judging.report,
+    judging.score,
+    judging.compare,
     asking.list_,
     asking.info,
     asking.check,

@@ -249,6 +249,13 @@ def rehearse(member: Sampler, sigmas: Tensor, shape: tuple[int, int, int], clip:
     check_images(x, (1, *shape))
 
 
+def out_of_band(in_band: Callable[[float], bool], trace: np.ndarray) -> float:
+    """Share of the images' steps at levels that are not in band; `trace` as in `Chunk`."""
+    levels = trace[:, 1] / trace[:, 0]
+    outside = [not in_band(sigma) for sigma in levels.tolist()]
+    return float(np.average(outside, weights=trace[:, 0]))
+
+
 def trace_table(trace: np.ndarray) -> pd.DataFrame:
     """Per step: sigma, RMS of the residual and its correlation between neighbours, mean and std of x, share |D| > 1.
 

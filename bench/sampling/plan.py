@@ -93,6 +93,15 @@ class SamplingPlan:
         """The noise levels, float64 (steps + 1,), falling to 0."""
         return GRIDS[self.grid](self.steps, self.sigma_max)
 
+    def unconverged(self, count: int) -> list[str]:
+        """A sentence if a sampler that stops by itself ran out of steps with `count` images."""
+        if not count:
+            return []
+        return [
+            f"{count} of {self.num} images had not come down to sigma {self.sigmas[-2].item():.3g} "
+            f"when the {self.steps} steps of {self.sampler} were over; choose more --steps"
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """All that decides the distribution of the images, besides the denoiser.
 

@@ -17,7 +17,8 @@ from bench.data.datasets import Dataset
 from bench.files import Say
 from bench.images import noise_std, to_float
 from bench.progress import SILENT, Progress
-from bench.runs import SCHEMA_VERSION, Run, attempt, stored
+from bench.runs import SCHEMA_VERSION, Run
+from bench.samples import attempt, read_images, stored
 from bench.scoring import control_scores, durations, extractors, measure
 from bench.scoring.extractors import Extractor
 from bench.scoring.reference import Reference
@@ -271,5 +272,5 @@ def restore(run: Run, facts: dict[str, Any], samples: dict[str, np.ndarray], say
         if (run.path / "run.json").exists():
             say(f"{run.path / 'run.json'} does not fit ({why}); written again")
         run.write_json("run.json", whole)
-    if run.read_images(samples["arr_0"].shape[:3], whole["samples"], say) is None:
+    if read_images(run, samples["arr_0"].shape[:3], whole["samples"], say) is None:
         run.write_npz("samples.npz", **samples)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances_argmin
 
 from bench import files
 from bench.data.datasets import Dataset
@@ -166,7 +167,7 @@ class Reference:
                 index=pixels.index[:, 0],
                 around=pixels.distance.mean(1) / 255,
                 lonely=loneliness(self.pixels, pixels.index[:, 0]) / 255,
-                cells=np.square(flat(images)[:, None] - self.cells).sum(2).argmin(1),
+                cells=pairwise_distances_argmin(flat(images).astype(np.float32), self.cells),
             )
         }
         if shifts:
