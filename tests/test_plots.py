@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench import report
 from bench.report import exports
-from bench.report.figures import plots, style
+from bench.report.figures import curves, plots, style
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,7 +57,7 @@ def test_each_is_a_picture_and_a_drawing(drawn):
 
 
 def test_on_a_page_they_take_its_colour_and_leave_its_ids(drawn):
-    _, figures = drawn
+    folder, figures = drawn
     ids = []
     for figure in figures:
         root = ET.fromstring(figure.svg.replace("xlink:href", "href"))
@@ -65,6 +65,8 @@ def test_on_a_page_they_take_its_colour_and_leave_its_ids(drawn):
         assert root.get("width") is None
         assert "currentColor" in figure.svg
         assert style.INK not in figure.svg
+        assert "fill: #ffffff" not in figure.svg  # no ground of its own, as the file has
+        assert "fill: #ffffff" in (folder / "figures" / f"{figure.name}.svg").read_text()
         for link in (element.get("href") for element in root.iter() if element.get("href")):
             assert link[1:] in ids
     assert len(ids) == len(set(ids)) > 10
@@ -110,7 +112,9 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
     (group,) = report.groups(report.collect(folder)[0])
     colours = {entry.name: f"#{place}{place}{place}" for place, entry in enumerate(group.entries)}
     axes = Figure().subplots()
-    assert plots.error_and_noise(axes, plots.Source(plots.gauged(folder), folder), group, colours)
+    assert curves.error_and_noise(
+        axes, curves.Source(group, colours, curves.gauged(folder), folder)
+    )
     drawn = {line.get_label(): line.get_color() for line in axes.lines}
     assert drawn["unet card"] == colours["unet card (float32)"]  # of two rows: the first
     assert drawn["kbnet mnist (weights 11111111)"] == colours["kbnet mnist (weights 11111111)"]
@@ -128,10 +132,10 @@ def test_the_digits_of_the_uppermost_curves_decide(tmp_path):
             pd.DataFrame(curve | {"denoiser": name, "num": num, "mse": [len(folder)]}).to_csv(
                 path, index=False
             )
-    found = {curve.name: curve.frame["mse"].item() for curve in plots.gauged(tmp_path)}
+    found = {curve.name: curve.frame["mse"].item() for curve in curves.gauged(tmp_path)}
     assert found == {"a": 0, "b": 0, "x": 3}
-    assert len(plots.gauged(tmp_path / "reference")) == 4
-    assert plots.gauged(tmp_path / "nothing") == []
+    assert len(curves.gauged(tmp_path / "reference")) == 4
+    assert curves.gauged(tmp_path / "nothing") == []
 
 
 OTHER = {
@@ -173,7 +177,7 @@ import hashlib, os, sys
 from pathlib import Path
 from bench import sheets
 before = dict(os.environ), os.getcwd()
-from bench.report.figures import plots, style
+from bench.report.figures import curves, plots, style
 assert (dict(os.environ), os.getcwd()) == before
 assert "matplotlib.pyplot" not in sys.modules
 import matplotlib
@@ -183,7 +187,7 @@ with style.ours():
     axes = figure.subplots()
     axes.plot([1, 2], label="$x^{")
     axes.legend()
-    svg = style.export(figure, Path(sys.argv[1]))
+    style.export(figure, Path(sys.argv[1]))
 for path in sorted(Path(sys.argv[1]).parent.iterdir()):
     print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 """

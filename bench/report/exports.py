@@ -12,8 +12,9 @@ import pandas as pd
 from bench import files
 from bench.progress import SILENT, Advance, Progress
 from bench.report import detection, table
-from bench.report.figures import plots
-from bench.report.figures.plots import Curve, Drawn
+from bench.report.figures import curves, plots
+from bench.report.figures.curves import Curve
+from bench.report.figures.plots import Drawn
 from bench.report.page import html, markdown, studies
 from bench.report.page.glossary import GLOSSARY
 from bench.report.page.markdown import Markdown
@@ -62,7 +63,7 @@ def prepare(
     named = {entry.key: entry for group in groups for entry in group.entries}
     shown = [named[entry.key] for entry in entries]
     read, missing = studies.read(folder)
-    curves = plots.gauged(folder, missing)
+    gauged = curves.gauged(folder, missing)
     return Report(
         folder,
         target or folder,
@@ -71,7 +72,7 @@ def prepare(
         absent + missing + imageless(entries),
         findings,
         read,
-        curves,
+        gauged,
         figures=[],
     )
 
