@@ -1,4 +1,4 @@
-"""A distribution with entry points, built, installed in an environment of its own, and what is said of its faults."""
+"""Code of others: from files, from modules, and from a distribution that is built and installed; what is said of it."""
 
 import os
 import subprocess
@@ -7,6 +7,9 @@ import venv
 from pathlib import Path
 
 import pytest
+
+from denoisers import registry
+from denoisers.errors import ForeignError, UsageError
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = """
@@ -188,3 +191,35 @@ def test_a_module_that_raises_is_named_with_its_distribution(here):
             "plug-in 'raises' of bench-mine 0.3 raises:load does not import: KeyError: 'weights'"
             in err
         )
+
+
+def test_a_file_is_executed_once_for_each_content(tmp_path):
+    path = tmp_path / "counted.py"
+    path.write_text(
+        "import denoisers.closed_form as c\nc.count = getattr(c, 'count', 0) + 1\nx = c.Identity()\n"
+    )
+    for _ in range(3):
+        registry.load(f"{path}:x")
+    from denoisers import closed_form
+
+    assert closed_form.count == 1
+    del closed_form.count
+    path.write_text("1 / 0")
+    for _ in range(2):
+        with pytest.raises(ForeignError, match="ZeroDivisionError"):
+            registry.load(f"{path}:x")
+
+
+def test_a_module_that_is_nowhere_is_asked_for(tmp_path):
+    (tmp_path / "mine.py").write_text("from net7 import A")
+    said = "No module named 'net7'; it is neither installed nor beside the file; PYTHONPATH=FOLDER finds it elsewhere"
+    with pytest.raises(ForeignError, match=said):
+        registry.load(f"{tmp_path / 'mine.py'}:load")
+
+
+def test_a_few_names_are_offered():
+    with pytest.raises(
+        UsageError, match=r"torch\.nn has no 'Linar'; it has (\w+, ){1,5}\w+ and \d+ more"
+    ) as said:
+        registry.find("torch.nn:Linar")
+    assert "Linear" in str(said.value)
