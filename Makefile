@@ -32,8 +32,9 @@ report: setup
 reference: setup
 	$(BIN)/bench report results/reference --format html,md,csv,tex,json
 
+# Two processes of one thread each, of which one that has nothing left takes over from the other.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
 
 wheel: setup
 	$(BIN)/python tests/wheel.py
