@@ -131,18 +131,18 @@ def declared(path: Path) -> dict[str, arrays_.Declared]:
         return {name: look() for name, look in found.items() if name != SEAL}
 
 
-def misfit(found: Mapping[str, Any], layout: Layout) -> str:
+def misfit(held: Mapping[str, Any], layout: Layout) -> str:
     """Which names, dtypes or shapes are not as expected, in words; nothing if all are."""
-    if found.keys() != layout.keys():
-        return f"it holds {', '.join(sorted(found)) or 'nothing'}, expected {', '.join(sorted(layout))}"
+    if held.keys() != layout.keys():
+        return (
+            f"it holds {', '.join(sorted(held)) or 'nothing'}, expected {', '.join(sorted(layout))}"
+        )
     for key, expected in layout.items():
         dtype, shape = (
             (expected.dtype, expected.shape) if isinstance(expected, np.ndarray) else expected
         )
-        if (found[key].dtype, found[key].shape) != (np.dtype(dtype), shape):
-            return (
-                f"{key} {found[key].dtype} {found[key].shape}, expected {np.dtype(dtype)} {shape}"
-            )
+        if (held[key].dtype, held[key].shape) != (np.dtype(dtype), shape):
+            return f"{key} {held[key].dtype} {held[key].shape}, expected {np.dtype(dtype)} {shape}"
     return ""
 
 
@@ -160,12 +160,12 @@ def unexpected(arrays: Mapping[str, np.ndarray], layout: Layout, *, finite: bool
 
 def digest(arrays: Mapping[str, np.ndarray], name: str = "") -> str:
     """Of what arrays are and hold: sha256 of `name`, and of the name, dtype, shape and bytes of each."""
-    found = hashlib.sha256(name.encode())
+    sha = hashlib.sha256(name.encode())
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key])
-        found.update(f"\n{key} {array.dtype.str} {array.shape}\n".encode())
-        found.update(array.data)
-    return found.hexdigest()
+        sha.update(f"\n{key} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(array.data)
+    return sha.hexdigest()
 
 
 def broken(seal: np.ndarray | None, expected: str) -> str:

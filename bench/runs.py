@@ -214,8 +214,8 @@ def fingerprint(facts: Any) -> str:
 
 def chunk_ids(path: Path) -> range:
     """The images whose chunk is called so; none if it is no name of a chunk."""
-    found = CHUNK.fullmatch(path.name)
-    return range(int(found[1]), int(found[2])) if found else range(0)
+    name = CHUNK.fullmatch(path.name)
+    return range(int(name[1]), int(name[2])) if name else range(0)
 
 
 def find(folder: Path) -> list[Run]:
@@ -226,5 +226,5 @@ def find(folder: Path) -> list[Run]:
     """
     below = folders.files(folder)
     studies = {path.parent for path in below if path.name == "study.json"} - {folder}
-    found = (path.parent for path in below if path.name == "run.json")
-    return [Run(path) for path in found if studies.isdisjoint(path.parents)]
+    folders_of_runs = (path.parent for path in below if path.name == "run.json")
+    return [Run(path) for path in folders_of_runs if studies.isdisjoint(path.parents)]

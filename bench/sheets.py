@@ -1,4 +1,4 @@
-"""Sheets of images: the samples, and each sample beside its nearest training image; and matplotlib, for plots."""
+"""Sheets of images: samples, and each beside its nearest training image; matplotlib for plots."""
 
 import contextlib
 import importlib
@@ -21,7 +21,7 @@ BACKGROUND = 96
 
 
 def matplotlib() -> ModuleType:
-    """matplotlib with its figures, also where MPLBACKEND or a matplotlibrc says what it cannot be imported with.
+    """matplotlib with its figures, whatever MPLBACKEND or a matplotlibrc says.
 
     All else that a user has set for it stays, for the user's own figures. Raises ImportError.
     """
@@ -37,7 +37,10 @@ def matplotlib() -> ModuleType:
 
 @contextlib.contextmanager
 def unset() -> Iterator[None]:
-    """Inside, matplotlib is told no backend, and finds its own matplotlibrc, first looked for in the current folder."""
+    """Inside, matplotlib is told no backend, and finds its own matplotlibrc.
+
+    It looks for one in the current folder first.
+    """
     shipped = Path(importlib.util.find_spec("matplotlib").origin).with_name("mpl-data")
     before = {
         name: os.environ.pop(name) for name in ("MPLBACKEND", "MPLCONFIGDIR") if name in os.environ
@@ -63,7 +66,7 @@ def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
 
 
 def tiled(images: np.ndarray, columns: int, gap: int, background: int = 0) -> np.ndarray:
-    """uint8 images (N, H, W) in rows of `columns`, each with `gap` pixels of background below and beside it."""
+    """uint8 images (N, H, W) in rows of `columns`, with `gap` pixels below and beside each."""
     columns = max(1, min(columns, len(images)))
     empty = -len(images) % columns
     framed = np.pad(images, ((0, empty), (0, gap), (0, gap)), constant_values=background)
@@ -71,7 +74,7 @@ def tiled(images: np.ndarray, columns: int, gap: int, background: int = 0) -> np
 
 
 def images_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
-    """The images of a `grid` of images `side` pixels wide, uint8 (n, side, side); empty places are left out.
+    """The images of a `grid` sheet, uint8 (n, side, side); empty places are left out.
 
     Raises ValueError for a sheet of another size.
     """
@@ -79,35 +82,35 @@ def images_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
 
 
 def pairs_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
-    """The pairs of a `nearest` sheet without their captions, uint8 (n, 2, side, side), by rising d1/d2.
+    """The pairs of a `nearest` sheet, uint8 (n, 2, side, side), by rising d1/d2.
 
     Raises ValueError for a sheet of another size.
     """
     wide = 2 * side * SCALE + 1
-    found = tiles(sheet, (side * SCALE, wide), (side * SCALE + CAPTION + GAP, wide - 1 + 3 * GAP))
+    cells = tiles(sheet, (side * SCALE, wide), (side * SCALE + CAPTION + GAP, wide - 1 + 3 * GAP))
     # One pixel of frame is between the two: after every second was taken, column `side`.
     return (
-        found if not len(found) else np.stack([found[:, :, :side], found[:, :, side + 1 :]], axis=1)
+        cells if not len(cells) else np.stack([cells[:, :, :side], cells[:, :, side + 1 :]], axis=1)
     )
 
 
 def tiles(sheet: np.ndarray, size: tuple[int, int], pitch: tuple[int, int]) -> np.ndarray:
-    """Every SCALE-th pixel of the tiles of a sheet, uint8 (n, H, W), up to the first that was left empty."""
+    """Every SCALE-th pixel of the tiles of a sheet, uint8 (n, H, W), but of empty ones."""
     rows, columns = (
         (length - GAP) // step for length, step in zip(sheet.shape, pitch, strict=True)
     )
     if rows < 1 or columns < 1 or sheet.shape != (rows * pitch[0] + GAP, columns * pitch[1] + GAP):
         raise ValueError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} pixels is none of ours")
     tile = "(rows h) (columns w) -> (rows columns) h w"
-    found = rearrange(sheet[GAP:, GAP:], tile, h=pitch[0], w=pitch[1])[:, : size[0], : size[1]]
-    drawn = (found != BACKGROUND).any(axis=(1, 2))
-    return found[drawn, ::SCALE, ::SCALE]
+    cut = rearrange(sheet[GAP:, GAP:], tile, h=pitch[0], w=pitch[1])[:, : size[0], : size[1]]
+    drawn = (cut != BACKGROUND).any(axis=(1, 2))
+    return cut[drawn, ::SCALE, ::SCALE]
 
 
 def nearest(
     images: np.ndarray, neighbours: np.ndarray, ratio: np.ndarray, file: BinaryIO, columns: int = 8
 ) -> None:
-    """Pairs sample | nearest training image, by rising d1/d2: what looks most like a copy comes first. PNG.
+    """Pairs sample | nearest training image, what looks most like a copy first. PNG.
 
     images, neighbours  uint8 (N, H, W); ratio (N,). The first 64 pairs are drawn, each above its
                         ratio.
@@ -128,7 +131,10 @@ def nearest(
 
 
 def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: int = 1) -> None:
-    """Rows noisy | denoised of float images (H, W) in [0, 1], clipped; each pixel drawn scale x scale. PNG."""
+    """Rows noisy | denoised of float images (H, W) in [0, 1], clipped. PNG.
+
+    scale  screen pixels per image pixel
+    """
     height = sum(noisy.shape[0] * scale + GAP for noisy, _ in pairs) + GAP
     width = 2 * max(noisy.shape[1] * scale + GAP for noisy, _ in pairs) + GAP
     sheet, top = Image.new("L", (width, height), BACKGROUND), GAP

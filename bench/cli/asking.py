@@ -63,11 +63,11 @@ def info(
     facts |= {"code": registry.source(name) or "built in"}
     if weights is not None or not binding.needs(load, "weights"):
         with concerning("NAME"):
-            found = conformance.load(name, weights, **parse_options(option or []))
+            denoiser = conformance.load(name, weights, **parse_options(option or []))
         facts |= {
-            "spec": found.spec.to_json(),
-            "band": contract.in_both_units(found.spec),
-            "card": found.card,
+            "spec": denoiser.spec.to_json(),
+            "band": contract.in_both_units(denoiser.spec),
+            "card": denoiser.card,
         }
     terminal.result(json.dumps(facts, indent=2))
 
@@ -84,9 +84,9 @@ def check(
 
     complain(name)
     with concerning("NAME"):
-        found = conformance.load(name, weights, **parse_options(option or []))
-    warn(weights_.warnings(found.card))
-    rows = conformance.conformance(found)
+        denoiser = conformance.load(name, weights, **parse_options(option or []))
+    warn(weights_.warnings(denoiser.card))
+    rows = conformance.conformance(denoiser)
     table = pd.DataFrame(rows).rename(columns={"check": name})
     failed = [row for row in rows if row.verdict == conformance.FAIL]
     terminal.result(report.markdown(table.drop(columns="remedy")))

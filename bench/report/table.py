@@ -32,18 +32,18 @@ def frame(group: Group) -> pd.DataFrame:
     """
     rows = [control_row(name, measured) for name, measured in group.controls.items()]
     rows += [entry_row(entry) for entry in group.entries]
-    found = pd.DataFrame(
+    wide = pd.DataFrame(
         {name: column([row.get(name) for row in rows]) for name in dict.fromkeys(chain(*rows))}
     )
-    found.insert(
+    wide.insert(
         0,
         "rank",
         [""] * len(group.controls) + [group.ranks.get(entry.key, "") for entry in group.entries],
     )
-    found.insert(0, "fingerprint", group.fingerprint)
-    if "kid" in found:
-        found = found.sort_values("kid", kind="stable", na_position="last")
-    return found.reset_index(drop=True)
+    wide.insert(0, "fingerprint", group.fingerprint)
+    if "kid" in wide:
+        wide = wide.sort_values("kid", kind="stable", na_position="last")
+    return wide.reset_index(drop=True)
 
 
 def column(values: list[Any]) -> pd.Series:
@@ -167,9 +167,9 @@ def cells(row: pd.Series) -> list[str]:
     ]
 
 
-def printed(found: pd.DataFrame) -> pd.DataFrame:
+def printed(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame as the text that tables show, of the controls the first; a column without anything is left out."""
-    shown = found[(found["kind"] != "control") | (found["name"] == CONTROLS["held_out"])]
+    shown = frame[(frame["kind"] != "control") | (frame["name"] == CONTROLS["held_out"])]
     text = pd.DataFrame([cells(row) for _, row in shown.iterrows()], columns=COLUMNS)
     return text[[column for column in text if text[column].any()]]
 

@@ -70,9 +70,9 @@ class SamplingPlan:
         """The sampler named, or the function at module:attr or path/to/file.py:attr, as it comes; read once."""
         if ":" in self.sampler:
             with concerning("--sampler"):
-                found = plugins.imported(self.sampler, "the sampler")
-                check_signature(self.sampler, found)
-            return Sampler(found, {})
+                function = plugins.imported(self.sampler, "the sampler")
+                check_signature(self.sampler, function)
+            return Sampler(function, {})
         if self.sampler not in SAMPLERS:
             raise UsageError(
                 f"unknown sampler {self.sampler!r}; available: {', '.join(SAMPLERS)}; or file.py:attr",
@@ -83,9 +83,9 @@ class SamplingPlan:
     @property
     def member(self) -> Sampler:
         """The sampler with these settings."""
-        found = self.named
-        return found.set(
-            **{name: getattr(self, name) for name in SETTINGS if name in found.settings}
+        sampler = self.named
+        return sampler.set(
+            **{name: getattr(self, name) for name in SETTINGS if name in sampler.settings}
         )
 
     @property
@@ -142,12 +142,12 @@ def check_signature(name: str, sampler: Any) -> None:
         ) from None
 
 
-def describe(found: Any) -> str:
+def describe(thing: Any) -> str:
     """What was found where a function was expected, with its parameters where it says them."""
     try:
-        return f"{type(found).__name__} {inspect.signature(found)}"
+        return f"{type(thing).__name__} {inspect.signature(thing)}"
     except (TypeError, ValueError):
-        return type(found).__name__
+        return type(thing).__name__
 
 
 PRESETS = {

@@ -69,15 +69,15 @@ def side_by_side(
                 running[receiver] = task, process
             for receiver in wait(running):
                 task, process = running[receiver]
-                found = receive(receiver, process)
-                if isinstance(found, int):
-                    advance(found)
+                message = receive(receiver, process)
+                if isinstance(message, int):
+                    advance(message)
                     continue
                 stop(receiver, process)
                 del running[receiver]
-                if isinstance(found, BaseException):
-                    raise found
-                yield task, found
+                if isinstance(message, BaseException):
+                    raise message
+                yield task, message
     finally:
         for _, process in running.values():
             process.kill()  # it writes nothing, and may be deaf to anything milder

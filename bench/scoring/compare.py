@@ -77,24 +77,24 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
     """
     facts = run.read_json("run.json")
     files = run.metrics if mark is None else [f"metrics-{mark}.json"]
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_extractor: dict[str, list[dict[str, Any]]] = {}
     for metrics in map(run.read_json, files):
-        found.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
-    if not found:
+        by_extractor.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
+    if not by_extractor:
         raise UsageError(
             f"{run.path} has no scores; the same `bench run` or `bench score` command writes them"
         )
-    name = features or (next(iter(found)) if len(found) == 1 else "lenet-a")
-    if name not in found:
+    name = features or (next(iter(by_extractor)) if len(by_extractor) == 1 else "lenet-a")
+    if name not in by_extractor:
         raise UsageError(
-            f"{run.path} is not scored with {name!r}; found {', '.join(found)}", "--features"
+            f"{run.path} is not scored with {name!r}; found {', '.join(by_extractor)}", "--features"
         )
-    if len(found[name]) > 1:
-        marks = ", ".join(metrics["fingerprint"] for metrics in found[name])
+    if len(by_extractor[name]) > 1:
+        marks = ", ".join(metrics["fingerprint"] for metrics in by_extractor[name])
         raise UsageError(
             f"{run.path} is scored with {name} under several protocols ({marks}); remove the older files"
         )
-    return complete(run, facts, found[name][0])
+    return complete(run, facts, by_extractor[name][0])
 
 
 def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored:

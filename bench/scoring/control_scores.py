@@ -39,12 +39,12 @@ def measured(
     progress: Progress = SILENT,
 ) -> dict[str, dict[str, Any]]:
     """Scores of control sets of n images by name, each measured unless it has been."""
-    absent, found = missing(against, n, names), {}
+    absent, scores = missing(against, n, names), {}
     advance: Advance = progress.stage("control sets", len(absent)) if absent else SILENT.stage("")
     for name in names:
-        found[name] = one(against, n, name, say)
+        scores[name] = one(against, n, name, say)
         advance(name in absent)
-    return found
+    return scores
 
 
 def missing(against: Reference, n: int, names: Iterable[str]) -> list[str]:
@@ -67,8 +67,8 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
         else:
             usual = one(against, n, HELD_OUT, say)["scores"]["cosine_distance"]["value"]
             options = {"typical": usual, "searched": measure.SEARCHED, "bootstrap": False}
-        found = measure.measure(images, left, against, **options).to_json()
-        return {"json": np.frombuffer(json.dumps(found).encode(), np.uint8)}
+        scores = measure.measure(images, left, against, **options).to_json()
+        return {"json": np.frombuffer(json.dumps(scores).encode(), np.uint8)}
 
     kept = reference.cached(key(against.key, extractors.judge(), n, name), compute, say)
     return json.loads(kept["json"].tobytes())
@@ -108,10 +108,10 @@ def dataset_of(wanted: str, data_dir: Path | None) -> Dataset:
 
     Raises UsageError if it is not.
     """
-    found = datasets.at_hand(wanted, data_dir)
-    if found is None:
+    dataset = datasets.at_hand(wanted, data_dir)
+    if dataset is None:
         raise UsageError(f"{wanted} is not on this machine; say where it is", "--data-dir")
-    return found
+    return dataset
 
 
 def extractor_of(wanted: str) -> extractors.Extractor:
@@ -120,8 +120,8 @@ def extractor_of(wanted: str) -> extractors.Extractor:
     Raises UsageError if it is not.
     """
     name = wanted.partition("@")[0]
-    if name not in extractors.SHIPPED or (found := extractors.load(name)).id != wanted:
+    if name not in extractors.SHIPPED or (extractor := extractors.load(name)).id != wanted:
         raise UsageError(
             f"the extractor {wanted} is not at hand; `bench run` or `bench score` with it measures more"
         )
-    return found
+    return extractor

@@ -52,8 +52,8 @@ def fid(reference: Moments, generated: np.ndarray) -> float:
 
     generated  raw features (N, d). Raises ValueError for fewer than two rows.
     """
-    found = Moments.of(generated.astype(np.float64))
-    return frechet(reference, found.mean, found.cov)
+    moments = Moments.of(generated.astype(np.float64))
+    return frechet(reference, moments.mean, moments.cov)
 
 
 def frechet(reference: Moments, mean: np.ndarray, cov: np.ndarray) -> float:

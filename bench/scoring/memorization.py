@@ -74,7 +74,7 @@ def guarded(images: np.ndarray) -> np.ndarray:
     return median_filter(images, size=(1, 3, 3), mode="constant")
 
 
-def auc(found: Distances, null: Distances) -> Estimate | None:
+def auc(distances: Distances, null: Distances) -> Estimate | None:
     """P(d1 of an image < d1 of a held-out one of its class), weighted by the held-out classes; 0.5 if they are alike.
 
     Above 0.5: nearer to the training set than held-out images are. Ties count half. Standard error:
@@ -82,7 +82,7 @@ def auc(found: Distances, null: Distances) -> Estimate | None:
     """
     weights, values, variances = [], [], []
     for group in np.unique(null.groups):
-        ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
+        ours, theirs = distances.d1[distances.groups == group], null.d1[null.groups == group]
         if min(len(ours), len(theirs)) < LEAST:
             continue
         # Per image: share of held-out ones that are farther.
@@ -109,7 +109,7 @@ def midranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
     ) / 2
 
 
-def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
+def excess(distances: Distances, null: Distances, share: float) -> Estimate | None:
     """Share of images with d1 below the `share`-quantile of held-out ones of their class, less `share`.
 
     0 if they are alike. The error joins that of the share with that of the quantile, whose true
@@ -118,8 +118,8 @@ def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
     """
     hits = n = 0
     level = 0.0
-    for group in np.unique(found.groups):
-        ours, theirs = found.d1[found.groups == group], null.d1[null.groups == group]
+    for group in np.unique(distances.groups):
+        ours, theirs = distances.d1[distances.groups == group], null.d1[null.groups == group]
         if (len(theirs) + 1) * share < 1:
             continue
         # Below which a new image falls with probability `share`.
@@ -133,7 +133,7 @@ def excess(found: Distances, null: Distances, share: float) -> Estimate | None:
     return Estimate(part.value - share, float(np.hypot(own, np.sqrt(level) / n)))
 
 
-def ct(found: Distances, null: Distances) -> float | None:
+def ct(distances: Distances, null: Distances) -> float | None:
     """C_T of Meehan et al. 2020 (arXiv 2004.05675): far below 0 if images copy, far above if they underfit.
 
     Per cell the Z-score of the Mann-Whitney U of d1 against held-out d1, averaged over cells with
@@ -142,7 +142,7 @@ def ct(found: Distances, null: Distances) -> float | None:
     """
     weights, scores = [], []
     for cell in np.unique(null.cells):
-        ours, theirs = found.d1[found.cells == cell], null.d1[null.cells == cell]
+        ours, theirs = distances.d1[distances.cells == cell], null.d1[null.cells == cell]
         if len(ours) < CELL_SHARE or len(theirs) < CELL_SHARE:
             continue
         n, m = len(ours), len(theirs)
@@ -153,7 +153,7 @@ def ct(found: Distances, null: Distances) -> float | None:
 
 
 def statistics(
-    found: Distances, null: Distances | None
+    distances: Distances, null: Distances | None
 ) -> dict[str, Rate | Estimate | float | None]:
     """Every statistic that these distances allow, by name; those against held-out images only if there are any.
 
@@ -165,25 +165,30 @@ def statistics(
     excess_1, _5   see `excess`; auc, see `auc`; ct, see `ct`
     d1_median      median distance to the training set
     """
-    n = len(found.d1)
+    n = len(distances.d1)
     values: dict[str, Rate | Estimate | float | None] = {
-        "copy_rate": rate(int(found.copies.sum()), n)
+        "copy_rate": rate(int(distances.copies.sum()), n)
     }
-    if found.around is not None:
-        values["relative"] = rate(int((found.d1 < RELATIVE * found.around).sum()), n)
-    if found.lonely is not None:
-        values["authpct"] = rate(int((found.lonely < found.d1).sum()), n)
+    if distances.around is not None:
+        values["relative"] = rate(int((distances.d1 < RELATIVE * distances.around).sum()), n)
+    if distances.lonely is not None:
+        values["authpct"] = rate(int((distances.lonely < distances.d1).sum()), n)
     if null is not None:
-        if found.lonely is not None:
-            own, honest = (Statistic.mean(part.lonely < part.d1).estimate for part in (found, null))
+        if distances.lonely is not None:
+            own, honest = (
+                Statistic.mean(part.lonely < part.d1).estimate for part in (distances, null)
+            )
             values["authpct_excess"] = Estimate(
                 own.value - honest.value, float(np.hypot(own.stderr, honest.stderr))
             )
-        values |= {"excess_1": excess(found, null, 0.01), "excess_5": excess(found, null, 0.05)}
-        values["auc"] = auc(found, null)
-        if found.cells is not None:
-            values["ct"] = ct(found, null)
-    values["d1_median"] = float(np.median(found.d1))
+        values |= {
+            "excess_1": excess(distances, null, 0.01),
+            "excess_5": excess(distances, null, 0.05),
+        }
+        values["auc"] = auc(distances, null)
+        if distances.cells is not None:
+            values["ct"] = ct(distances, null)
+    values["d1_median"] = float(np.median(distances.d1))
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -154,9 +154,11 @@ def projected(x: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([coordinates, rest], 1), squared / 2
 
 
-def without(found: Neighbours, own: np.ndarray) -> Neighbours:
+def without(neighbours: Neighbours, own: np.ndarray) -> Neighbours:
     """Each row without `own` (N,); without its last, where so many others are as near that `own` is not among them."""
-    keep = found.index != own[:, None]
+    keep = neighbours.index != own[:, None]
     keep[keep.all(1), -1] = False
     shape = len(own), -1
-    return Neighbours(found.index[keep].reshape(shape), found.distance[keep].reshape(shape))
+    return Neighbours(
+        neighbours.index[keep].reshape(shape), neighbours.distance[keep].reshape(shape)
+    )

@@ -92,11 +92,11 @@ def features(net: nn.Module, prepare: Preprocessing, device: str, images: np.nda
 
 def digest(net: nn.Module, prepare: Preprocessing) -> str:
     """Sixteen digits of the sha256 of the preprocessing and of all tensors, whatever file they came in."""
-    found = hashlib.sha256(repr(prepare).encode())
+    sha = hashlib.sha256(repr(prepare).encode())
     for name, tensor in net.state_dict().items():
-        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(tensor.numpy().tobytes())
-    return found.hexdigest()[:16]
+        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        sha.update(tensor.numpy().tobytes())
+    return sha.hexdigest()[:16]
 
 
 def inception(resize: str, weights: Path | None = None) -> Network:
@@ -161,11 +161,11 @@ def official_inception() -> Path:
 def damage(path: Path, expected: str) -> str:
     """Why a file is not the one with that sha256, in words; nothing if it is."""
     try:
-        found = sha256(path)
+        actual = sha256(path)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}"
-    return f"{path} is not the file its name says: expected sha256 {expected}, found {found}" * (
-        found != expected
+    return f"{path} is not the file its name says: expected sha256 {expected}, found {actual}" * (
+        actual != expected
     )
 
 

@@ -264,9 +264,9 @@ def restore(run: Run, facts: dict[str, Any], samples: dict[str, np.ndarray], say
     The same images may have come from another file: where from stays as it was written first.
     """
     whole = run.begun(facts) | {"samples": files.digest(samples)}
-    found, why = attempt(run.path / "run.json", reading.json_object)
+    on_disk, why = attempt(run.path / "run.json", reading.json_object)
     fixed = whole.keys() - {"status", "source", "warnings"}
-    if not why and any(found.get(key) != whole[key] for key in fixed):
+    if not why and any(on_disk.get(key) != whole[key] for key in fixed):
         why = "it is not as it was written"
     if why:
         if (run.path / "run.json").exists():

@@ -182,9 +182,9 @@ class Reference:
         )
         return spaces
 
-    def cosine(self, found: np.ndarray) -> np.ndarray:
+    def cosine(self, features: np.ndarray) -> np.ndarray:
         """The smallest cosine distance of features (N, d) to those of a training image, (N,): for MiFID."""
-        return np.square(self.directions.nearest(unit(found), 1).distance[:, 0]) / 2
+        return np.square(self.directions.nearest(unit(features), 1).distance[:, 0]) / 2
 
 
 def loneliness(index: Index, own: np.ndarray) -> np.ndarray:

@@ -47,13 +47,13 @@ def load(
 
 def is_results(word: Path) -> bool:
     """Whether a folder holds runs, but neither is one nor has any directly in it, as that of a denoiser has."""
-    found = runs.find(word) if word.is_dir() else []
-    return bool(found) and not direct(word, found)
+    below = runs.find(word) if word.is_dir() else []
+    return bool(below) and not direct(word, below)
 
 
-def direct(folder: Path, found: Iterable[Run]) -> list[Run]:
+def direct(folder: Path, below: Iterable[Run]) -> list[Run]:
     """Of the runs found below a folder the one that it is itself, or those directly in it."""
-    return [run for run in found if folder in (run.path, run.path.parent)]
+    return [run for run in below if folder in (run.path, run.path.parent)]
 
 
 def candidates(word: Path, place: Path) -> list[Run]:
@@ -61,12 +61,12 @@ def candidates(word: Path, place: Path) -> list[Run]:
 
     Raises UsageError.
     """
-    if word.is_dir() and (found := runs.find(word)):
-        return direct(word, found) or found
+    if word.is_dir() and (matching := runs.find(word)):
+        return direct(word, matching) or matching
     below = runs.find(place) if place.is_dir() else []
     named = {run: titles(run) for run in below}
-    if found := [run for run, known in named.items() if str(word) in known]:
-        return found
+    if matching := [run for run, known in named.items() if str(word) in known]:
+        return matching
     if word.is_dir():
         raise UsageError(f"no run in {word}: expected run.json in it, or in folders below it")
     known = list(dict.fromkeys(title for titles in named.values() for title in titles[:2]))
@@ -112,10 +112,10 @@ def scored(meant: list[list[Run]], features: str | None, everything: bool) -> li
     Raises UsageError about what has none.
     """
     whole = []
-    for found in meant:
+    for same_word in meant:
         once = {
             run.id: run
-            for run in sorted(found, key=lambda run: (-len(run.path.parts), str(run.path)))
+            for run in sorted(same_word, key=lambda run: (-len(run.path.parts), str(run.path)))
         }
         parts, errors = [], []
         for run in once.values():
@@ -162,7 +162,7 @@ def best(choices: list[list[list[Scored]]]) -> list[list[Scored]]:
     """The choice in which most words have something; of these the one of most images, then the latest."""
 
     def worth(choice: list[list[Scored]]) -> tuple[int, int, str]:
-        parts = [part for found in choice for part in found]
+        parts = [part for of_word in choice for part in of_word]
         return (
             sum(map(bool, choice)),
             parts[0].num,

@@ -21,18 +21,18 @@ def completed(
 
     absent  takes a line for each entry for which they cannot be measured
     """
-    found: dict[str, dict[str, ScoreSet]] = {}
+    measured: dict[str, dict[str, ScoreSet]] = {}
     whole = []
     for entry in entries:
         whole.append(entry)
         with damage.noted(
             [] if absent is None else absent, f"{entry.where}, control sets", entry.run.path
         ):
-            whole[-1] = complete(entry, measure, found)
+            whole[-1] = complete(entry, measure, measured)
     return whole
 
 
-def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, ScoreSet]]) -> Entry:
+def complete(entry: Entry, measure: Measure, measured: dict[str, dict[str, ScoreSet]]) -> Entry:
     """One entry with all control sets.
 
     found  what has been measured before, by scoring rules and number of images
@@ -41,9 +41,9 @@ def complete(entry: Entry, measure: Measure, found: dict[str, dict[str, ScoreSet
     if CONTROLS.keys() <= entry.controls.keys() or kid is None or kid.n is None:
         return entry
     alike = json.dumps([entry.scoring, kid.n], sort_keys=True)
-    if alike not in found:
-        found[alike] = {
+    if alike not in measured:
+        measured[alike] = {
             name: ScoreSet.from_json(scores)
             for name, scores in measure(entry.scoring, kid.n).items()
         }
-    return dataclasses.replace(entry, controls=found[alike] | entry.controls)
+    return dataclasses.replace(entry, controls=measured[alike] | entry.controls)

@@ -95,21 +95,21 @@ class Group(NamedTuple):
 
 def groups(entries: list[Entry]) -> list[Group]:
     """Entries by protocol, the largest group first; image sets join every protocol that scores as they were scored."""
-    found: dict[str, list[Entry]] = {}
+    by_protocol: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.is_run:
-            found.setdefault(entry.fingerprint, []).append(entry)
+            by_protocol.setdefault(entry.fingerprint, []).append(entry)
     for entry in entries:
         if not entry.is_run:
             hosts = [
                 group
-                for group in found.values()
+                for group in by_protocol.values()
                 if group[0].is_run and group[0].table == entry.table
             ]
-            for group in hosts or [found.setdefault(f"images {entry.table}", [])]:
+            for group in hosts or [by_protocol.setdefault(f"images {entry.table}", [])]:
                 group.append(entry)
     ranked = sorted(
-        found.values(),
+        by_protocol.values(),
         key=lambda group: (-len(group), -((group[0].score("kid") or Score(0)).n or 0)),
     )
     return [
@@ -120,19 +120,19 @@ def groups(entries: list[Entry]) -> list[Group]:
 
 def controls_of(entries: list[Entry]) -> dict[str, ScoreSet]:
     """The controls of one table: those that any of its entries has, as all were measured with as many images."""
-    found = {
+    known = {
         name: measured for entry in reversed(entries) for name, measured in entry.controls.items()
     }
-    return {name: found.pop(name) for name in CONTROLS if name in found} | found
+    return {name: known.pop(name) for name in CONTROLS if name in known} | known
 
 
 def named(entries: list[Entry]) -> list[Entry]:
     """The entries of one table, under names that tell them apart, from the controls too."""
     controls = [{"kind": "control", "name": name} for name in CONTROLS.values()]
     rows, folders = [entry.facts for entry in entries], [entry.where for entry in entries]
-    found = names.distinct(rows + controls, folders + [""] * len(controls))
+    called = names.distinct(rows + controls, folders + [""] * len(controls))
     return [
-        dataclasses.replace(entry, name=name) for entry, name in zip(entries, found, strict=False)
+        dataclasses.replace(entry, name=name) for entry, name in zip(entries, called, strict=False)
     ]
 
 

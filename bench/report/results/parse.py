@@ -112,24 +112,24 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry,
 
 def verdict(content: dict[str, Any]) -> dict[str, str]:
     """Memorization in words; empty where nothing was said. Raises UsageError."""
-    found = content.get("verdict")
-    if not found:
+    said = content.get("verdict")
+    if not said:
         return {}
     words = ("memorization", "because")
-    if not isinstance(found, dict) or not all(isinstance(found.get(word), str) for word in words):
+    if not isinstance(said, dict) or not all(isinstance(said.get(word), str) for word in words):
         raise UsageError("a verdict without memorization and because")
-    return {word: found[word] for word in words}
+    return {word: said[word] for word in words}
 
 
 def second(content: dict[str, Any]) -> dict[str, Any]:
     """Scores in a second feature space, and its name. Raises UsageError."""
-    found = content.get("second")
-    if not found:
+    scores = content.get("second")
+    if not scores:
         return {}
-    if not isinstance(found, dict) or not isinstance(found.get("features"), str):
+    if not isinstance(scores, dict) or not isinstance(scores.get("features"), str):
         raise UsageError("second scores without the name of their features")
-    return {"features": found["features"]} | scores_from_json(
-        {key: v for key, v in found.items() if key != "features"}
+    return {"features": scores["features"]} | scores_from_json(
+        {key: v for key, v in scores.items() if key != "features"}
     )
 
 

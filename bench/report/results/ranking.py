@@ -25,7 +25,7 @@ def grouped(entries: list[Entry]) -> list[Group]:
 
     A ranking that cannot be made is said in a note.
     """
-    found = []
+    ranked = []
     for group in groups(entries):
         said: list[Absent] = []
         ranks: dict[str, str] = {}
@@ -35,10 +35,10 @@ def grouped(entries: list[Entry]) -> list[Group]:
             ranks = places(runs)
             notes = in_words(group.entries, runs)
         notes += [f"Not all can be ranked: {item.reason}." for item in said]
-        if found and (fields := unlike(found[0].entries[0], group.entries[0])):
+        if ranked and (fields := unlike(ranked[0].entries[0], group.entries[0])):
             notes.append(f"Not ranked with the first table: {fields}.")
-        found.append(group._replace(ranks=ranks, notes=notes))
-    return found
+        ranked.append(group._replace(ranks=ranks, notes=notes))
+    return ranked
 
 
 def places(runs: dict[str, Scored]) -> dict[str, str]:
@@ -60,8 +60,8 @@ def agreement(entries: Sequence[Entry], runs: dict[str, Scored]) -> tuple[str, f
 def in_words(entries: Sequence[Entry], runs: dict[str, Scored]) -> list[str]:
     """Sentences below a table: the second extractor, and runs that several seeds were made of."""
     said = []
-    if found := agreement(entries, runs):
-        name, tau = found
+    if agreed := agreement(entries, runs):
+        name, tau = agreed
         text = f"Kendall's tau between this ranking by KID and the one in the features of {name} is {tau:.2f}"
         weak = " - below 0.8: the ranking depends on the extractor, do not rely on it."
         said.append(text + (weak if tau < compare.CONCORDANT else "."))

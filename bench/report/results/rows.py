@@ -41,21 +41,21 @@ def read(
         kinds = dict.fromkeys(texts, str)
         # Of rows that are too long.
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            found = pd.read_csv(io.BytesIO(data), dtype=kinds, index_col=False, low_memory=False)
-        found = found[[name for name in found if name in names]]
-        found = found.astype({name: float for name in (*numbers, *some_numbers) if name in found})
-        for name in texts & {*found}:
-            found[name] = [
-                one_line(text, WORD) if isinstance(text, str) else "" for text in found[name]
+            frame = pd.read_csv(io.BytesIO(data), dtype=kinds, index_col=False, low_memory=False)
+        frame = frame[[name for name in frame if name in names]]
+        frame = frame.astype({name: float for name in (*numbers, *some_numbers) if name in frame})
+        for name in texts & {*frame}:
+            frame[name] = [
+                one_line(text, WORD) if isinstance(text, str) else "" for text in frame[name]
             ]
     except Exception as error:  # damaged files provoke whatever a parser can raise
         raise UsageError(f"{path} is no table: {' '.join(said(error).split())[:200]}") from None
-    if missing := {*numbers, *words} - {*found}:
+    if missing := {*numbers, *words} - {*frame}:
         raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-    if not len(found):
+    if not len(frame):
         raise UsageError(f"{path} holds no rows")
-    for name in {*numbers, *some_numbers} & {*found}:
-        values = found[name].to_numpy()
+    for name in {*numbers, *some_numbers} & {*frame}:
+        values = frame[name].to_numpy()
         beyond = ~(np.abs(values) <= LARGEST)  # NaN is nowhere
         if name in some_numbers:
             beyond &= ~np.isnan(values)
@@ -63,4 +63,4 @@ def read(
             raise UsageError(
                 f"{path} has {values[beyond][0]} for {name}, expected numbers that are finite"
             )
-    return found
+    return frame
