@@ -4,7 +4,7 @@ import functools
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from bench.bounds import DIGITS
 from bench.cli import choices
@@ -26,6 +26,14 @@ from bench.cli.flags import (
     switch,
 )
 from denoisers.errors import UsageError, concerning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from bench.data import datasets
+    from denoisers import base
 
 
 def list_(
@@ -118,7 +126,7 @@ def gauge(
             help="To draw noisy | denoised into; with --images.",
         ),
     ] = None,
-    likelihood: Annotated[
+    likelihood_: Annotated[
         bool, switch("--likelihood", help="Bits per pixel instead of errors.")
     ] = False,
     num: Annotated[int, number(DIGITS, "Held-out digits.", "--num")] = 1000,
@@ -136,14 +144,43 @@ def gauge(
     level. With --likelihood: the bits that a held-out digit costs under the denoiser, by band of
     noise, from its errors at 97 levels.
     """
-    import denoisers
-    from bench import machine, report
+    from bench import report
     from bench.data import datasets, photographs
-    from bench.probes import denoising as gauge_
-    from bench.probes import likelihood as likelihood_
-    from denoisers import framing
-    from denoisers import weights as weights_
+    from bench.probes import denoising, likelihood
 
+    check_gauge(likelihood_, num, images, figure, out)
+    complain(denoiser)
+    check_places(denoiser, figure, out)
+    with concerning("--images"):
+        photos = photographs.read(images) if images is not None else None
+    digits = functools.cache(lambda: datasets.load(dataset, data_dir))
+    if photos is None:
+        digits().first(num)  # or there are fewer, which is said
+    options = parse_options(option or [])
+    gauged = load_framed(denoiser, weights, options, digits, photos)
+    advance = terminal.bar.stage("gauging", len(likelihood.grid()[0]) if likelihood_ else 0)
+    if likelihood_:
+        frame = likelihood.likelihood(gauged, digits(), num, advance=advance)
+    elif photos is None:
+        frame = denoising.gauge(gauged, digits(), num)
+    else:
+        frame = denoising.summary(gauged, photos, images)
+    terminal.result(report.markdown(denoising.marked(frame)))
+    if note := denoising.note(frame, gauged.spec):
+        terminal.result(note)
+    if out is not None:
+        facts = {"denoiser": denoiser, "weights": gauged.spec.weights, "options": options}
+        terminal.result(denoising.keep(frame, facts, digits(), num, out))
+        denoising.bounds(digits(), num, out, say)
+    if figure is not None:
+        denoising.draw(gauged, photos, figure)
+        terminal.result(figure)
+
+
+def check_gauge(
+    likelihood: bool, num: int, images: Path | None, figure: Path | None, out: Path | None
+) -> None:
+    """Raise UsageError for flags of `bench gauge` that do not go together."""
     if likelihood and images is not None:
         raise UsageError("is of digits; leave out --images", "--likelihood")
     if likelihood and num < 2:
@@ -156,53 +193,42 @@ def gauge(
         raise UsageError(
             "keeps squared errors on digits; leave out --likelihood and --images", "--out"
         )
-    complain(denoiser)
+
+
+def check_places(denoiser: str, figure: Path | None, out: Path | None) -> None:
+    """Raise UsageError, before anything is measured, for what cannot be written or is not there."""
+    from bench import machine
+    from denoisers import registry
+
     if out is not None:
         machine.check_writable(out)
     if figure is not None:
         machine.check_target(figure, "--figure")
     with concerning("--denoiser"):
-        denoisers.registry.find(denoiser)
-    with concerning("--images"):
-        photos = photographs.read(images) if images is not None else None
-    digits = functools.cache(lambda: datasets.load(dataset, data_dir))
-    if photos is None:
-        digits().first(num)  # or there are fewer, which is said
+        registry.find(denoiser)
+
+
+def load_framed(
+    name: str,
+    weights: str | None,
+    options: dict[str, str],
+    digits: "Callable[[], datasets.Dataset]",
+    photos: "dict[str, np.ndarray] | None",
+) -> "base.Denoiser":
+    """A denoiser that takes the digits, or the photographs, that it is asked about; doubts of it are said."""
+    import denoisers
+    from bench.data import datasets
+    from denoisers import framing
+    from denoisers import weights as weights_
+
     with concerning("--denoiser"):
-        found = denoisers.load(
-            denoiser, weights, **datasets.ingredients(digits), **parse_options(option or [])
-        )
-        lines = (
-            framing.fit(found, digits().train.shape[1:], digits().pad)
-            if photos is None
-            else framing.against(found.spec, framing.largest(photos.values()))
-        )
-    warn([*weights_.warnings(found.card), *lines])
-    advance = terminal.bar.stage("gauging", len(likelihood_.grid()[0]) if likelihood else 0)
-    if likelihood:
-        frame = likelihood_.likelihood(found, digits(), num, advance=advance)
-    else:
-        frame = (
-            gauge_.gauge(found, digits(), num)
-            if photos is None
-            else gauge_.summary(found, photos, images)
-        )
-    terminal.result(
-        "\n".join(
-            filter(None, [report.markdown(gauge_.marked(frame)), gauge_.note(frame, found.spec)])
-        )
-    )
-    if out is not None:
-        facts = {
-            "denoiser": denoiser,
-            "weights": found.spec.weights,
-            "options": parse_options(option or []),
-        }
-        terminal.result(gauge_.keep(frame, facts, digits(), num, out))
-        gauge_.bounds(digits(), num, out, say)
-    if figure is not None:
-        gauge_.draw(found, photos, figure)
-        terminal.result(figure)
+        denoiser = denoisers.load(name, weights, **datasets.ingredients(digits), **options)
+        if photos is None:
+            doubts = framing.fit(denoiser, digits().train.shape[1:], digits().pad)
+        else:
+            doubts = framing.against(denoiser.spec, framing.largest(photos.values()))
+    warn([*weights_.warnings(denoiser.card), *doubts])
+    return denoiser
 
 
 def listing(kind: str) -> dict[str, str]:

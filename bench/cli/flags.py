@@ -11,7 +11,7 @@ from bench.cli.choices import DATASETS
 from denoisers import reading
 from denoisers.bounds import GREY, LEVEL, Bound, grey_levels
 from denoisers.errors import UsageError
-from denoisers.files import expand
+from denoisers.places import expand
 
 # The words of choices that need no line on each; those that do are in choices.py. test_cli.py holds them to the tables.
 KINDS = ("denoisers", "samplers", "grids", "starts", "features", "datasets", "protocols")

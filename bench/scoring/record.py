@@ -221,15 +221,7 @@ def score_path(
     extractor = extractors.load(extractor_name, extractor_weights, machine.choose_device(device))
     machine.check_writable(out)
     dataset = datasets.load(dataset_name, data_dir)
-    with concerning("PATH"):
-        images = given.read(path, dataset)
-    if num is not None and not LEAST <= num <= len(images):
-        raise UsageError(
-            f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num"
-        )
-    images = images[:num]
-    with concerning("PATH"):
-        doubts = inspection.inspect(images, dataset, str(path))
+    images, doubts = given_images(path, num, dataset)
     for line in doubts:
         say(f"warning: {path}: {line}")
     facts = {
@@ -242,7 +234,7 @@ def score_path(
         "warnings": doubts,
     }
     rules = rules_of(dataset, extractor, len(images), None)
-    # Nearest.png shows images of the dataset.
+    # The dataset counts, as its images are on nearest.png.
     short = runs.fingerprint([facts["digest"], dataset.id])
     run = Run(out / files.slug(facts["name"]) / f"images-n{len(images)}-{short}", out)
     with run.alone(say):
@@ -256,6 +248,18 @@ def score_path(
         if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run, rules.fingerprint
+
+
+def given_images(path: Path, num: int | None, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
+    """The first `num` images at a path, or all; and what is to be doubted of them. Raises UsageError."""
+    with concerning("PATH"):
+        images = given.read(path, dataset)
+    if num is not None and not LEAST <= num <= len(images):
+        raise UsageError(
+            f"must lie in {LEAST}..{len(images)}, the images in {path}; found {num}", "--num"
+        )
+    with concerning("PATH"):
+        return images[:num], inspection.inspect(images[:num], dataset, str(path))
 
 
 def restore(run: Run, facts: dict[str, Any], samples: dict[str, np.ndarray], say: Say) -> None:
