@@ -1,4 +1,4 @@
-"""The page of a report as a person meets it: in a browser, narrow and wide, light and dark, by keyboard, on paper.
+"""The page of a report as a person meets it: narrow and wide, by keyboard, on paper.
 
 Skipped where no Chromium is installed; Debian's package is `chromium`.
 """
@@ -93,7 +93,7 @@ def inside(page, locator, width):
 
 
 def test_on_a_phone_the_number_that_ranks_comes_first(open_page):
-    """KID with its interval, and the strip of it; that the table goes on is said until its end is seen."""
+    """KID with its interval; that the table goes on is said until its end is seen."""
     page = open_page(390)
     cells = page.locator("table.board tbody tr", has_text="unet card").first.locator("td")
     texts = cells.all_inner_texts()

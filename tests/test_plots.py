@@ -123,7 +123,7 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
 
 
 def test_the_digits_of_the_uppermost_curves_decide(tmp_path):
-    """A user's own curves are drawn although more of others', of other digits, lie below; of one kept twice, one."""
+    """A user's own curves are drawn although more of others lie below; of one kept twice, one."""
     curve = {"sigma": [0.1], "mse": [0.01], "mse_mean": 0.07, "dataset": "d"}
     for folder, num, names in (("", 1000, "ab"), ("reference", 200, "bcde"), ("old", 1000, "bx")):
         (tmp_path / folder / "gauge").mkdir(parents=True)
@@ -192,7 +192,10 @@ for path in sorted(Path(sys.argv[1]).parent.iterdir()):
     print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 """
 BROKEN = b"\xff\xfe text.usetex: True\n"
-SET = b"text.usetex: True\nbackend: tkagg\nfigure.dpi: 31\nsavefig.bbox: tight\nnonsense\nlines.marker: 7 8\n"
+SET = (
+    b"text.usetex: True\nbackend: tkagg\nfigure.dpi: 31\nsavefig.bbox: tight\nnonsense\n"
+    b"lines.marker: 7 8\n"
+)
 OUTSIDE = {  # environment, then the matplotlibrc of the current folder and that of the user's own
     "nothing": ({}, None, None),
     "a screen's backend": ({"MPLBACKEND": "qtagg"}, SET, None),
@@ -204,7 +207,7 @@ OUTSIDE = {  # environment, then the matplotlibrc of the current folder and that
 
 @pytest.fixture(scope="module")
 def drawn_outside(tmp_path_factory):
-    """What a process draws that is started in such a place, all of them side by side; and what it says."""
+    """What a process draws and says that is started in such a place; all side by side."""
     started = {}
     for name, (environment, here, home) in OUTSIDE.items():
         folder = tmp_path_factory.mktemp("outside")

@@ -569,7 +569,7 @@ def test_a_folder_is_not_changed_but_for_the_report(make_run, bench, tmp_path):
 
 
 def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
-    """As with results/reference: its runs, gauges, figures and studies are shown above it, and it is not changed."""
+    """As with results/reference: what is in it is shown above it too, and it is not changed."""
     results = tmp_path / "results"
     make_run("reference/unet", facts={"denoiser": "unet"})
     make_run("reference/ladder/runs/kbnet")

@@ -81,7 +81,7 @@ def findings(
 
 
 def kids(outcomes: dict[str, Outcome], names: tuple[str, ...]) -> str:
-    """KID of some rungs side by side: classifiers are sure of textures too, so confidence is half of it."""
+    """KID of some rungs side by side: classifiers are sure of textures too, and do not suffice."""
     shown = [
         f"{name} {1e3 * outcomes[name].scores['kid']['value']:.1f}"
         for name in names

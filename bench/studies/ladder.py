@@ -1,7 +1,7 @@
-"""`bench study ladder`: from the experiment that failed to one that works, one change per rung, the same noise.
+"""`bench study ladder`: from the experiment that failed to one that works, one change per rung.
 
-Every rung is a run like any other, in `runs/` of the study's folder; the study adds what lies
-between two of them.
+Every rung is a run like any other, from the same noise, in `runs/` of the study's folder; the study
+adds what lies between two of them.
 """
 
 import dataclasses
@@ -51,8 +51,9 @@ class Rung:
 
 
 RAW = {"clip": False}
-# Knock-in: from the failed experiment, a network for natural photographs up to 50/255, one repair after the other.
-# Knock-out: from a network of the same architecture that works, one repair after the other taken back.
+# Knock-in: from the failed experiment, a network for natural photographs up to 50/255, one repair
+# after the other. Knock-out: from a network of the same architecture that works, the repairs taken
+# back one by one.
 LADDER = (
     Rung("A0", "the failed experiment: eps := x_t - f(x_t)", coupling="naive", setting=RAW),
     Rung("A1", "residual divided by its own std", against="A0", coupling="normalised", setting=RAW),
@@ -124,36 +125,58 @@ def ladder(
     say: Say = lambda line: None,
     progress: Progress = SILENT,
 ) -> Path:
-    """Run all rungs (those that are done are not run again) and write ladder.md, ladder.csv and ladder.png into `out`.
+    """Run all rungs that are not done, and write what they say into `out`; the path of ladder.md.
 
     num  images of each rung, except those of 1000 steps, which have 64
     """
-    options = {
-        "seed": seed,
-        "dataset_name": dataset,
-        "data_dir": data_dir,
-        "device": device,
-        "dtype_name": dtype,
-    }
-
-    def setting(rung: Rung) -> SamplingPlan:
-        return SamplingPlan(**{"num": num, "steps": 50, **rung.setting})
-
-    def resolve(rung: Rung) -> experiment.Plan:
-        given = {} if rung.coupling is None else {"coupling": rung.coupling}
-        place = {"out": out / "runs", "within": out.parent}
-        return experiment.resolve(
-            rung.denoiser, setting(rung), weights=rung.weights, options=given, **options, **place
-        )
-
-    # What is wrong with the options is said before anything is written; the rung that has most to ask of them asks.
+    resolve = functools.partial(
+        resolved,
+        out=out,
+        num=num,
+        seed=seed,
+        dataset_name=dataset,
+        data_dir=data_dir,
+        device=device,
+        dtype_name=dtype,
+    )
+    # What is wrong with the options is said before anything is written, by the rung that asks most.
     resolve(next(rung for rung in LADDER if rung.setting.get("start") == "held-out"))
     study = Run(out, out.parent)
     study.write_json(
         "study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset}
     )
+    outcomes, failures = climb(resolve, num, say, progress)
+    reference = Reference(datasets.load(dataset, data_dir), extractors.load("lenet-a"))
+    write(study, outcomes, failures, reference)
+    return out / "ladder.md"
+
+
+def setting(rung: Rung, num: int) -> SamplingPlan:
+    """How a rung samples."""
+    return SamplingPlan(**{"num": num, "steps": 50, **rung.setting})
+
+
+def resolved(rung: Rung, *, out: Path, num: int, **options: Any) -> experiment.Plan:
+    """The run of a rung, with the options that all rungs share."""
+    coupling = {} if rung.coupling is None else {"coupling": rung.coupling}
+    return experiment.resolve(
+        rung.denoiser,
+        setting(rung, num),
+        weights=rung.weights,
+        options=coupling,
+        out=out / "runs",
+        within=out.parent,
+        **options,
+    )
+
+
+def climb(
+    resolve: Callable[[Rung], experiment.Plan], num: int, say: Say, progress: Progress
+) -> tuple[dict[str, Outcome], dict[str, str]]:
+    """What each rung gave, and why the others failed, by their names."""
     outcomes, failures = {}, {}
-    work = [OVERHEAD + setting(rung).num * setting(rung).steps for rung in LADDER]
+    plans = [setting(rung, num) for rung in LADDER]
+    work = [OVERHEAD + plan.num * plan.steps for plan in plans]
     for place, rung in enumerate(LADDER):
         say(f"{rung.name}: {rung.change}")
         progress.part(f"rung {place + 1} of {len(LADDER)}", work[place] / sum(work))
@@ -162,7 +185,13 @@ def ladder(
             outcomes[rung.name] = read(experiment.execute(plan, say=say, progress=progress), plan)
         except FloatingPointError as error:  # a finding, not an accident: naive rungs may diverge
             failures[rung.name] = str(error)
-    reference = Reference(datasets.load(dataset, data_dir), extractors.load("lenet-a"))
+    return outcomes, failures
+
+
+def write(
+    study: Run, outcomes: dict[str, Outcome], failures: dict[str, str], reference: Reference
+) -> None:
+    """The table, the picture and the page of a study."""
 
     @functools.cache
     def kid_change(first: str, second: str) -> Estimate:
@@ -172,12 +201,11 @@ def ladder(
         return after.minus(before).estimate
 
     frame = table(outcomes, failures, kid_change)
+    page = findings.page(frame, findings.findings(outcomes, kid_change))
     study.write("ladder.csv", lambda file: frame.to_csv(file, index=False))
     study.write("ladder.png", lambda file: sheets.strips(strips(outcomes), file))
-    page = findings.page(frame, findings.findings(outcomes, kid_change))
     study.write_json(blocks.FILE, blocks.to_json(page))
     study.write("ladder.md", lambda file: file.write(markdown.study(page).encode()))
-    return out / "ladder.md"
 
 
 def read(run: Run, plan: experiment.Plan) -> Outcome:
@@ -195,21 +223,21 @@ def table(
     failures: dict[str, str],
     kid_change: Callable[[str, str], Estimate],
 ) -> pd.DataFrame:
-    """One row per rung: its numbers, and how they differ from those of the rung it is compared with."""
+    """One row per rung: its numbers, and how they differ from those of the rung compared with."""
     rows = []
     for rung in LADDER:
         row = {"rung": rung.name, "change": rung.change, "against": rung.against}
         row |= {"failed": failures.get(rung.name), "kid_change": None}
-        if found := outcomes.get(rung.name):
+        if outcome := outcomes.get(rung.name):
             row |= {
-                "weights": found.facts["weights"].split("@")[0],
-                "n": len(found.rows),
-                "steps": found.facts["nfe"],
-                "out_of_band": found.facts["out_of_band"],
-                "kid": found.scores["kid"]["value"],
-                "kid_stderr": found.scores["kid"]["stderr"],
-                "confidence": found.scores["confidence"]["value"],
-                "noise_std": found.scores["noise_std"]["value"],
+                "weights": outcome.facts["weights"].split("@")[0],
+                "n": len(outcome.rows),
+                "steps": outcome.facts["nfe"],
+                "out_of_band": outcome.facts["out_of_band"],
+                "kid": outcome.scores["kid"]["value"],
+                "kid_stderr": outcome.scores["kid"]["stderr"],
+                "confidence": outcome.scores["confidence"]["value"],
+                "noise_std": outcome.scores["noise_std"]["value"],
             }
             if rung.against in outcomes:
                 kid = kid_change(rung.against, rung.name)

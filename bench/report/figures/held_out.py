@@ -1,4 +1,4 @@
-"""What plots show of the data set itself, where it is on this machine: nothing is downloaded for a report.
+"""What plots show of the data set itself, where it is here: nothing is downloaded for a report.
 
 The points are kept as CSV beside the figures drawn from them, and made again only when a run has
 changed: most reports need neither the data set nor torch, whose imports therefore wait inside the
@@ -25,7 +25,7 @@ POINTS_KEPT = ("distances.csv", "embedding.csv")  # in the folder of figures
 
 
 def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
-    """d1 of held-out digits, (n,), kept in `path`; None where the data set of `entries` is not here."""
+    """d1 of held-out digits, (n,), kept in `path`; None where their data set is not here."""
     named = dataset_name(entries)
     kept = read(path, ("d1",), ("dataset",))
     if kept is not None and set(kept["dataset"]) == {named}:
@@ -47,10 +47,10 @@ def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
 
 
 def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
-    """A map of held-out digits and of samples of the first entries: columns set, digit, x, y; kept in `path`.
+    """A map of held-out digits and of samples of the first entries, kept in `path`.
 
-    t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for samples. None where the
-    data set of `entries` is not here, or no entry has images.
+    Columns set, digit, x, y: t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for
+    samples. None where the data set of `entries` is not here, or no entry has images.
     """
     shown = [
         (entry, entry.kept.images) for entry in entries[:MAPPED] if entry.kept.images is not None
@@ -81,9 +81,9 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     names = np.repeat(list(sets), [len(images) for images in sets.values()])
     labels = np.full(len(names), -1)
     labels[: len(sets[REAL])] = digits.held_out_labels[:DIGITS]
-    found = pd.DataFrame({"set": names, "digit": labels, "x": x, "y": y})
-    write(path, found)
-    return found
+    placed = pd.DataFrame({"set": names, "digit": labels, "x": x, "y": y})
+    write(path, placed)
+    return placed
 
 
 def dataset_name(entries: list[Entry]) -> str:

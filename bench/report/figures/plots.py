@@ -108,8 +108,8 @@ PLOTS = (
     Plot(
         "quality-cost",
         "Quality against cost",
-        "KID × 10³ with its 95 % interval against seconds per image; lower left is better, dotted: "
-        "held-out digits.",
+        "KID × 10³ with its 95 % interval against seconds per image; lower left is better, "
+        "dotted: held-out digits.",
         cost.quality_and_cost,
     ),
     Plot(

@@ -49,7 +49,7 @@ STYLE = {
 
 @contextlib.contextmanager
 def ours() -> Iterator[None]:
-    """Inside, figures look as they do here, whatever a user has set; then the user's settings are as they were.
+    """Inside, figures look as they do here, whatever a user has set; what is set stays so.
 
     No backend is chosen: a figure that is written to a file is drawn by what draws files of its
     kind.

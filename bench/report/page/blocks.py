@@ -1,4 +1,4 @@
-"""A page of a study as data: headings, texts, lists, tables and pictures, in a JSON file of its folder.
+"""A page of a study as data: headings, texts, lists, tables and pictures, in a JSON file.
 
 The study writes it, and its Markdown out of it. The report reads it back, and checks it: it may
 come from anyone.
@@ -85,9 +85,9 @@ def read(folder: Path) -> tuple[str, list[Any]]:
     reading.regular(path, LONGEST)
     content = parse.plain(reading.json_object(path), FILE)
     if content.get("schema_version") != SCHEMA_VERSION:
-        found = content.get("schema_version")
+        version = content.get("schema_version")
         raise UsageError(
-            f"{FILE} has schema_version {found!r}, this version reads {SCHEMA_VERSION}"
+            f"{FILE} has schema_version {version!r}, this version reads {SCHEMA_VERSION}"
         )
     title, blocks = content.get("title"), content.get("blocks")
     if not isinstance(title, str) or not isinstance(blocks, list):
@@ -100,13 +100,13 @@ def read(folder: Path) -> tuple[str, list[Any]]:
     return title, blocks
 
 
-def block(found: Any) -> Block:
+def block(part: Any) -> Block:
     """One block, from JSON. Raises UsageError."""
-    kind, content = (found.get("kind"), found.get("content")) if isinstance(found, dict) else (0, 0)
+    kind = part.get("kind") if isinstance(part, dict) else None
     check = CHECKS.get(kind) if isinstance(kind, str) else None
     if check is None:
         raise UsageError(f"{FILE} has a block that is none of {', '.join(CHECKS)}")
-    return Block(kind, check(content))
+    return Block(kind, check(part.get("content")))
 
 
 def heading(content: Any) -> str:

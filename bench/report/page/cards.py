@@ -1,4 +1,4 @@
-"""One card per entry: what is wrong with it, its images, what happened on the way, and how to make it again."""
+"""One card per entry: what is wrong with it, its images, their way, and how to make it again."""
 
 import math
 import shlex
@@ -101,7 +101,8 @@ def warn(entry: Entry, findings: list[Finding]) -> list[str]:
     confidence = entry.score("confidence")
     if findings[0].verdict == diagnosis.FAILS and confidence is not None and confidence.value > 0.9:
         said.append(
-            f"a mean confidence of {confidence.value:.3f} is no proof of digits: KID and precision decide"
+            f"a mean confidence of {confidence.value:.3f} is no proof of digits: "
+            "KID and precision decide"
         )
     for done, facts in (("made", entry.facts), ("scored", entry.scored)):
         if "-dirty" in str(facts.get("commit")):
@@ -112,7 +113,10 @@ def warn(entry: Entry, findings: list[Finding]) -> list[str]:
 
 
 def pairs(kept: Kept) -> list[Pair]:
-    """The samples most like a training image, most alike first; empty without their distances or their sheet."""
+    """The samples most like a training image, most alike first.
+
+    Empty without their distances or their sheet.
+    """
     if kept.distances is None or kept.pairs is None:
         return []
     order = np.argsort(kept.distances["ratio"].to_numpy(), kind="stable")[
@@ -140,7 +144,7 @@ def strips(stored: Mapping[str, np.ndarray]) -> Strips:
 def scores(entry: Entry) -> list[tuple[str, Score, Score | None]]:
     """Every number that was measured, beside the held-out digits' own."""
     usual, mine = diagnosis.held_out(entry), entry.measured
-    found = [
+    lines = [
         (spec.key, mine.scores[spec.key], usual.scores.get(spec.key))
         for spec in SCORES
         if spec.card and spec.key in mine.scores
@@ -148,20 +152,20 @@ def scores(entry: Entry) -> list[tuple[str, Score, Score | None]]:
     for distance in DISTANCES:
         theirs = usual.memorization.get(distance, {})
         values = mine.memorization.get(distance, {})
-        found += [
+        lines += [
             (f"{spec.key}, {distance}", values[spec.key], theirs.get(spec.key))
             for spec in MEMORIZATION
             if spec.card and spec.key in values
         ]
     space = entry.second.get("features", "second features")
-    found += [
+    lines += [
         (f"{name}, {space}", n, None) for name, n in entry.second.items() if isinstance(n, Score)
     ]
-    return found
+    return lines
 
 
 def facts(entry: Entry) -> list[tuple[str, str]]:
-    """What was run, where, at which cost; then how, when and with what these numbers of it were made."""
+    """What was run, where, at which cost; then how, when and with what it was scored."""
     known, scored, cost = entry.facts, entry.scored, entry.facts.get("cost") or {}
     sampler = known.get("sampler") or {}
     band = entry.band()
@@ -171,12 +175,10 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
         "protocol": f"{entry.fingerprint}: {entry.protocol}",
         "seed": known.get("seed"),
         "sampler": listed(sampler),
-        "trained noise levels": band
-        and f"sigma {band[0]:.3g} to {'infinity' if math.isinf(band[1]) else f'{band[1]:.4g}'}",
+        "trained noise levels": band and levels(*band),
         "arithmetic": known.get("dtype"),
         "device": known.get("device"),
-        "seconds": cost.get("seconds")
-        and f"{cost['seconds']:.4g}, of which {cost.get('seconds_in_denoiser', 0):.4g} in the denoiser",
+        "seconds": cost.get("seconds") and seconds(**cost),
         "started": known.get("started"),
         "commit": known.get("commit"),
         "versions": listed(known.get("versions") or {}),
@@ -187,6 +189,16 @@ def facts(entry: Entry) -> list[tuple[str, str]]:
     }
     rows |= {f"scoring: {key}": value for key, value in entry.scoring.items()}
     return [(key, str(value)) for key, value in rows.items() if value not in (None, "")]
+
+
+def levels(low: float, high: float) -> str:
+    """Noise levels in words."""
+    return f"sigma {low:.3g} to {'infinity' if math.isinf(high) else f'{high:.4g}'}"
+
+
+def seconds(seconds: float, seconds_in_denoiser: float | None = 0, **_: float) -> str:
+    """How long a run took."""
+    return f"{seconds:.4g}, of which {seconds_in_denoiser or 0:.4g} in the denoiser"
 
 
 def listed(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Small drawings that a page makes itself: interval strips, traces, class histograms; as coordinates for the template.
+"""Small drawings that a page makes itself, as coordinates: interval strips, traces, histograms.
 
 They take the page's colours, so they are right in light and dark, and cost next to nothing: there
 may be hundreds.
@@ -61,7 +61,10 @@ class Bar(NamedTuple):
 
 
 def strips(numbers: Sequence[Score | None], unit: float) -> list[Strip | None]:
-    """The intervals of a column on one scale: linear below `unit`, logarithmic above, as they span decades."""
+    """The intervals of a column on one scale: linear below `unit`, logarithmic above.
+
+    They span decades.
+    """
 
     def squeezed(value: float) -> float:
         return math.copysign(math.log1p(abs(value) / unit), value)
@@ -98,7 +101,7 @@ def panels(trace: pd.DataFrame, band: tuple[float, float] | None) -> list[Panel]
     if band is not None:
         begin, end = (across(min(max(level, sigma.min()), sigma.max())) for level in reversed(band))
         shaded = (begin, round(max(0, end - begin), 1))
-    found = []
+    drawn = []
     for column, title, (low, high), meaning in PANELS:
         if column in trace:
             values = trace[column].to_numpy(dtype=float) / (sigma if column == "sigma_hat" else 1)
@@ -122,8 +125,8 @@ def panels(trace: pd.DataFrame, band: tuple[float, float] | None) -> list[Panel]
                 for share in (0, 0.5, 1)
             ]
             text = f"{meaning}; from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}"
-            found.append(Panel(title, text, path, x_ticks, ticks, shaded))
-    return found
+            drawn.append(Panel(title, text, path, x_ticks, ticks, shaded))
+    return drawn
 
 
 def bars(histogram: list[int], usual: list[int]) -> list[Bar]:

@@ -1,4 +1,4 @@
-"""The page: one file, offline, every string from a result escaped, nothing but its own script allowed to run."""
+"""The page: one file, offline, every string escaped, nothing but its own script allowed to run."""
 
 import base64
 import functools
@@ -92,7 +92,7 @@ def render(
 def drawn_cards(
     groups: list[Group], findings: dict[str, list[Finding]], absent: list[Absent], folder: Path
 ) -> list[Card]:
-    """A card of each entry, in the order of the tables; the first `PICTURED` with their pictures."""
+    """A card of each entry, in the order of the tables; the first of them with their pictures."""
     entries = {entry.key: entry for group in groups for entry in in_order(group)}
     made = []
     for place, entry in enumerate(entries.values()):

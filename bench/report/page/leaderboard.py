@@ -1,4 +1,4 @@
-"""The leaderboard of a page: cells with what is shown, what they sort by, and the interval to draw."""
+"""The leaderboard of a page: what its cells show, what they sort by, the intervals to draw."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -126,7 +126,7 @@ COLUMNS = (
 
 
 def columns(frame: pd.DataFrame) -> list[Column]:
-    """The columns in which something stands, that of the ranking first: a phone has room for one."""
+    """The columns in which something stands, that of the ranking first: a phone has room for it."""
     filled = [
         column for column in COLUMNS if column.key in frame and frame[column.key].notna().any()
     ]
@@ -139,12 +139,12 @@ def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:
     words  key of an entry -> (diagnosis, verdict)
     """
     drawn = [cells(frame, column) for column in columns(frame)]
-    found = []
+    lines = []
     for place, (_, row) in enumerate(frame.iterrows()):
         key = row.get("key")
         key = key if isinstance(key, str) else ""
         said = words.get(key, ("", ""))
-        found.append(
+        lines.append(
             Row(
                 row["kind"],
                 key,
@@ -154,7 +154,7 @@ def rows(frame: pd.DataFrame, words: dict[str, tuple[str, str]]) -> list[Row]:
                 [column[place] for column in drawn],
             )
         )
-    return found
+    return lines
 
 
 def cells(frame: pd.DataFrame, column: Column) -> list[Cell]:

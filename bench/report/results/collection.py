@@ -1,4 +1,4 @@
-"""A folder of runs to what is in it: entries that can be shown, and everything else by name, with the reason."""
+"""A folder of runs to what is in it: entries to show, and all else by name, with the reason."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ FOREIGN_SHOWN = 20
 
 
 def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
-    """Every scored set of images below `folder`, and everything that is not shown, each with its reason.
+    """Every scored set of images below `folder`, and what is not shown, each with its reason.
 
     Raises UsageError if there is no folder.
     """
@@ -33,16 +33,16 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
         raise UsageError(f"no folder {folder}; `bench run --out {folder}` writes one")
     entries: list[Entry] = []
     absent: list[Absent] = []
-    found = runs.find(folder)
-    for run in found:
+    runs_below = runs.find(folder)
+    for run in runs_below:
         entries += scored(run, folder, absent)
-    absent += [damage.line(*item) for item in foreign(folder, found)]
+    absent += [damage.line(*item) for item in foreign(folder, runs_below)]
     return unique(entries), absent
 
 
 def scored(run: Run, folder: Path, absent: list[Absent]) -> list[Entry]:
-    """A run under each of its scoring protocols; a line in `absent` for whatever of it is not shown."""
-    where, found, facts = one_line(relative(run.path, folder)), [], {}
+    """A run under each of its scoring protocols; a line in `absent` for what is not shown of it."""
+    where, measured, facts = one_line(relative(run.path, folder)), [], {}
     with damage.noted(absent, where, folder):
         facts = parse.plain(run.read_json("run.json"), "run.json")
         parse.check_version(facts, "run.json")
@@ -51,12 +51,12 @@ def scored(run: Run, folder: Path, absent: list[Absent]) -> list[Entry]:
             return []
         for name in run.metrics:
             with damage.noted(absent, f"{where}/{name}", folder):
-                found.append(parse.read(run, facts, name, where))
-    if not found:
+                measured.append(parse.read(run, facts, name, where))
+    if not measured:
         return []
     beside = kept.of_run(run, where, folder, absent)
     entries = []
-    for entry, content in found:
+    for entry, content in measured:
         mine = kept.of_scoring(run, facts, content, where, folder, absent)
         whole = dataclasses.replace(entry, kept=beside._replace(**mine))
         with damage.noted(absent, f"{where}/metrics-{entry.fingerprint}.json", folder):
@@ -66,7 +66,7 @@ def scored(run: Run, folder: Path, absent: list[Absent]) -> list[Entry]:
 
 
 def rehearse(entry: Entry) -> None:
-    """Make of an entry alone what is made of all together, where one that cannot be shown would take the others along.
+    """Make of an entry alone what is made of all together, where it would take the others along.
 
     Raises whatever comes up.
     """
@@ -95,8 +95,8 @@ def unique(entries: list[Entry]) -> list[Entry]:
     return [dataclasses.replace(entry, key=f"e{place}") for place, entry in enumerate(entries)]
 
 
-def foreign(folder: Path, found: list[Run]) -> Iterator[tuple[str, str]]:
-    """Folders below `folder` that cannot be read; files that belong to no run, study, gauge or report, the first few.
+def foreign(folder: Path, runs_below: list[Run]) -> Iterator[tuple[str, str]]:
+    """Folders that cannot be read; the first files that belong to no run, study, gauge or report.
 
     Reports may lie below `folder` with figures and gauges of their own.
     """
@@ -104,7 +104,7 @@ def foreign(folder: Path, found: list[Run]) -> Iterator[tuple[str, str]]:
     below = folders.files(folder, lost=lambda path, why: lost.append((path, why)))
     yield from ((relative(path, folder), why) for path, why in lost)
     studies = {path.parent for path in below if path.name == "study.json"} - {folder}
-    inside = {run.path for run in found} | studies
+    inside = {run.path for run in runs_below} | studies
     files = [path for path in below if inside.isdisjoint(path.parents)]
     files = [path for path in files if OWN_FOLDERS.isdisjoint(path.relative_to(folder).parts[:-1])]
     files = [path for path in files if not OWN.fullmatch(path.name)]

@@ -1,4 +1,4 @@
-"""What is wrong with a set of images, in words, from measured quantities whose values are part of the sentence."""
+"""What is wrong with a set of images, in words that hold the measured values that say so."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from bench.report.results.entries import Entry
 from bench.report.results.pictures import Look
 from bench.scoring.schema import Score, ScoreSet
 
-# Limits, between what the runs of this repository that work and those that fail have: digits have a contrast of 0.30,
-# 0.06 of their pixels white, noise below 0.01 and a largest class of 0.11 to 0.14.
+# Limits, between what the runs of this repository that work and those that fail have: digits have a
+# contrast of 0.30, 0.06 of their pixels white, noise below 0.01, a largest class of 0.11 to 0.14.
 BLANK = 0.05  # contrast
 WHITE = 0.25  # share of full white pixels
 NOISE = 0.1  # std of white noise left, images in [-1, 1]
@@ -52,23 +52,28 @@ Check = Callable[[Entry, Look | None], str | None]
 
 
 def diagnose(entry: Entry, look: Look | None) -> list[Finding]:
-    """Everything that applies to a run or image set, the gravest first; `fine` alone where nothing does."""
-    found = [Finding(kind, said) for kind, check in CHECKS.items() if (said := check(entry, look))]
+    """Everything that applies to a set of images, the gravest first; `fine` where nothing does."""
+    findings = [
+        Finding(kind, said) for kind, check in CHECKS.items() if (said := check(entry, look))
+    ]
     weaker = ()
     # What is no digit is no malformed digit either.
-    if any(finding.verdict == FAILS for finding in found):
+    if any(finding.verdict == FAILS for finding in findings):
         weaker = ("too few images", "mixed digits")
-    elif any(finding.verdict == UNTOLD for finding in found):
+    elif any(finding.verdict == UNTOLD for finding in findings):
         weaker = ("mixed digits",)
-    found = [finding for finding in found if finding.kind not in weaker]
-    return found or [Finding("fine", fine(entry))]
+    findings = [finding for finding in findings if finding.kind not in weaker]
+    return findings or [Finding("fine", fine(entry))]
 
 
 def blank(entry: Entry, look: Look | None) -> str | None:
     """Nothing is on the images."""
     if look is None or look.contrast >= BLANK:
         return None
-    return f"the pixels of an image have a standard deviation of {look.contrast:.3f}, those of a digit 0.30"
+    return (
+        f"the pixels of an image have a standard deviation of {look.contrast:.3f}, "
+        "those of a digit 0.30"
+    )
 
 
 def saturated(entry: Entry, look: Look | None) -> str | None:
@@ -83,7 +88,10 @@ def noisy(entry: Entry, look: Look | None) -> str | None:
     left, usual = entry.score("noise_std"), control(entry, "noise_std")
     if left is None or left.value <= NOISE + (usual.value if usual else 0):
         return None
-    return f"noise, or texture as fine as noise, of std {left.value:.3f} is left, of grey levels from -1 to 1"
+    return (
+        f"noise, or texture as fine as noise, of std {left.value:.3f} is left, "
+        "of grey levels from -1 to 1"
+    )
 
 
 def copies(entry: Entry, look: Look | None) -> str | None:
@@ -104,7 +112,7 @@ def copies(entry: Entry, look: Look | None) -> str | None:
 
 
 def one_class(entry: Entry, look: Look | None) -> str | None:
-    """All images are digits of one class; what the classifier takes for one is not always a digit."""
+    """All images are digits of one class; the classifier may take textures for one, too."""
     histogram, precision = entry.measured.histogram, entry.score("precision")
     if precision is not None and precision.value < DIGITS:
         return None
@@ -137,11 +145,12 @@ def given(entry: Entry, look: Look | None) -> str | None:
     sampler = entry.facts.get("sampler") or {}
     if sampler.get("start") != "held-out":
         return None
-    return f"each image began as a held-out digit under noise of sigma {sampler.get('sigma_max', math.nan):.3g}"
+    level = sampler.get("sigma_max", math.nan)
+    return f"each image began as a held-out digit under noise of sigma {level:.3g}"
 
 
 def too_few(entry: Entry, look: Look | None) -> str | None:
-    """The interval of KID holds values of digits, and values of images that are none or malformed."""
+    """The interval of KID holds values of digits, and of images that are none or malformed."""
     kid, usual = entry.score("kid"), control(entry, "kid")
     if kid is None or kid.stderr is None:
         return None
@@ -150,8 +159,9 @@ def too_few(entry: Entry, look: Look | None) -> str | None:
         return None
     many = f"{kid.n} images" if kid.n else "these images"
     return (
-        f"of {many} KID × 10³ is {thousandfold(kid)}, that of held-out digits {thousandfold(usual)}: it may be that of "
-        "digits, or of malformed ones; make more"
+        f"of {many} KID × 10³ is {thousandfold(kid)}, "
+        f"that of held-out digits {thousandfold(usual)}: "
+        "it may be that of digits, or of malformed ones; make more"
     )
 
 
@@ -161,18 +171,25 @@ def mixed(entry: Entry, look: Look | None) -> str | None:
     if kid is not None and kid.value - 1.96 * (kid.stderr or 0) > MIXED_KID:
         usual, (_, named) = control(entry, "kid"), far_limit(entry)
         return (
-            f"KID × 10³ is {thousandfold(kid)}, surely over {1e3 * MIXED_KID:.0f}; no digits are those over {named}; "
+            f"KID × 10³ is {thousandfold(kid)}, surely over {1e3 * MIXED_KID:.0f}; "
+            f"no digits are those over {named}; "
             f"held-out digits have {thousandfold(usual)}"
         )
     share, usual = entry.score("ambiguous"), control(entry, "ambiguous")
     if share and usual:
         if share.value <= usual.value + AMBIGUOUS:
             return None
-        return f"{share.value:.0%} of the images are ambiguous to the classifier, {usual.value:.0%} of held-out digits"
+        return (
+            f"{share.value:.0%} of the images are ambiguous to the classifier, "
+            f"{usual.value:.0%} of held-out digits"
+        )
     sure, usual = entry.score("confidence"), control(entry, "confidence")
     if sure is None or usual is None or sure.value >= usual.value - MIXED:
         return None
-    return f"the classifier's mean confidence is {sure.value:.3f}, {usual.value:.3f} on held-out digits"
+    return (
+        f"the classifier's mean confidence is {sure.value:.3f}, "
+        f"{usual.value:.3f} on held-out digits"
+    )
 
 
 def fine(entry: Entry) -> str:
@@ -180,7 +197,8 @@ def fine(entry: Entry) -> str:
     kid = entry.score("kid")
     if kid is None:
         return "no check found anything"
-    return f"KID × 10³ is {thousandfold(kid)}, that of held-out digits {thousandfold(control(entry, 'kid'))}"
+    usual = thousandfold(control(entry, "kid"))
+    return f"KID × 10³ is {thousandfold(kid)}, that of held-out digits {usual}"
 
 
 CHECKS: dict[str, Check] = {
@@ -196,9 +214,9 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def in_words(entry: Entry, found: list[Finding]) -> str:
+def in_words(entry: Entry, findings: list[Finding]) -> str:
     """The verdict on an entry as one sentence, with what led to it first."""
-    first = found[0]
+    first = findings[0]
     what = (
         first.verdict
         if first.kind == "fine" or first.verdict == MEMORIZES
@@ -214,8 +232,8 @@ def held_out(entry: Entry) -> ScoreSet:
 
 def control(entry: Entry, name: str, of: str = "held_out") -> Score | None:
     """A score of a control, or None where there is none."""
-    found = entry.controls.get(of)
-    return found.scores.get(name) if found else None
+    measured = entry.controls.get(of)
+    return measured.scores.get(name) if measured else None
 
 
 def thousandfold(number: Score | None) -> str:

@@ -1,4 +1,4 @@
-"""What a run left beside its numbers: its images, sheets, curves and bootstrap values; read once, and checked here."""
+"""What a run left beside its numbers: images, sheets, curves, bootstrap values; checked here."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ LEVELS = 100  # of a trajectory; ours have 10
 
 
 class Kept(NamedTuple):
-    """The files of a run, or image set; None where there is none, or a damaged one, which a line says elsewhere.
+    """The files of a run, or image set; None where there is none, or a damaged one.
 
     images      the first of them, uint8 (n, H, W)
     look        at these
@@ -62,15 +62,15 @@ def of_run(run: Run, where: str, folder: Path, absent: Lines) -> Kept:
         "trace.csv": trace,
         "trajectory.npz": trajectory,
     }
-    found = each(run, readers, where, folder, absent)
-    images = found.get("samples.npz", found.get("grid.png"))
+    content = each(run, readers, where, folder, absent)
+    images = content.get("samples.npz", content.get("grid.png"))
     return Kept(
         images=images,
         look=None if images is None else pictures.look(images),
-        sheet="grid.png" in found,
-        pairs=found.get("nearest.png"),
-        trace=found.get("trace.csv"),
-        trajectory=found.get("trajectory.npz"),
+        sheet="grid.png" in content,
+        pairs=content.get("nearest.png"),
+        trace=content.get("trace.csv"),
+        trajectory=content.get("trajectory.npz"),
     )
 
 
@@ -90,38 +90,38 @@ def of_scoring(
         ),
         (values := f"replicates-{mark}.npz"): lambda path: scored(run, facts, metrics, path),
     }
-    found = each(run, readers, where, folder, absent)
-    return {"distances": found.get(table), "scored": found.get(values)}
+    content = each(run, readers, where, folder, absent)
+    return {"distances": content.get(table), "scored": content.get(values)}
 
 
 def each(
     run: Run, readers: Mapping[str, Reader], where: str, folder: Path, absent: Lines
 ) -> dict[str, Any]:
     """What is in the files that are there and whole, by their names."""
-    found = {}
+    content = {}
     for name, read in readers.items():
         path = run.path / name
         if os.path.lexists(path):
             with noted(absent, f"{where}/{name}", folder):
-                found[name] = read(path)
-    return found
+                content[name] = read(path)
+    return content
 
 
 def trace(path: Path) -> pd.DataFrame:
     """The steps of a sampler at levels above 0, at least two. Raises UsageError."""
-    found = rows.read(path, ("sigma",), some_numbers=("sigma_hat", "clipped", "autocorrelation"))
-    found = found[found["sigma"] > 0]
-    if len(found) < 2:
+    table = rows.read(path, ("sigma",), some_numbers=("sigma_hat", "clipped", "autocorrelation"))
+    table = table[table["sigma"] > 0]
+    if len(table) < 2:
         raise UsageError(f"{path} has fewer than two steps")
-    return found
+    return table
 
 
 def trajectory(path: Path) -> Mapping[str, np.ndarray]:
     """The first images on their way; see `Kept`. Raises UsageError."""
-    found = whole(path)
-    if missing := {"sigma", "forward", "x", "denoised"} - found.keys():
+    named = whole(path)
+    if missing := {"sigma", "forward", "x", "denoised"} - named.keys():
         raise UsageError(f"{path} lacks the arrays {', '.join(sorted(missing))}")
-    sigma, *chains = (found[name] for name in ("sigma", "forward", "x", "denoised"))
+    sigma, *chains = (named[name] for name in ("sigma", "forward", "x", "denoised"))
     if not (sigma.ndim == 1 and sigma.dtype.kind == "f" and usual(sigma) and len(sigma)):
         raise UsageError(f"{path} has other noise levels than finite numbers")
     if len(sigma) > LEVELS or max(chains[1].shape[2:], default=0) > pictures.WIDEST:
@@ -143,16 +143,17 @@ def trajectory(path: Path) -> Mapping[str, np.ndarray]:
 def scored(run: Run, facts: dict[str, Any], metrics: dict[str, Any], path: Path) -> compare.Scored:
     """A run with its bootstrap values, all of which are finite. Raises UsageError."""
     weigh(path)
-    found = compare.complete(run, facts, metrics)
-    for name, value in found.values.items():
+    paired = compare.complete(run, facts, metrics)
+    for name, value in paired.values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"{path} is of no use: no {name} was measured")
-        drawn = found.replicates[name]
+        drawn = paired.replicates[name]
         if drawn.ndim != 1 or len(drawn) < 2 or drawn.dtype.kind != "f" or not usual(drawn):
             raise UsageError(
-                f"{path} has {drawn.dtype} {drawn.shape} for {name}, expected a row of finite numbers"
+                f"{path} has {drawn.dtype} {drawn.shape} for {name}, "
+                "expected a row of finite numbers"
             )
-    return found
+    return paired
 
 
 def whole(path: Path) -> dict[str, np.ndarray]:
@@ -164,10 +165,10 @@ def whole(path: Path) -> dict[str, np.ndarray]:
 def weigh(path: Path) -> None:
     """Raise UsageError for an npz that holds more than the small files of a run do."""
     reading.regular(path, MOST)
-    with arrays.opened(path) as found:
-        if len(found) > MEMBERS:
-            raise UsageError(f"{path} holds {len(found)} arrays, expected {MEMBERS} at most")
-        declared = [look() for look in found.values()]
+    with arrays.opened(path) as archive:
+        if len(archive) > MEMBERS:
+            raise UsageError(f"{path} holds {len(archive)} arrays, expected {MEMBERS} at most")
+        declared = [look() for look in archive.values()]
     size = sum(arrays.size(one) for one in declared)
     if size > MOST:
         held, most = reading.in_units(size), reading.in_units(MOST)

@@ -44,10 +44,10 @@ class Thumbnails(NamedTuple):
 
 def stored(path: Path) -> np.ndarray:
     """The first images of samples.npz, uint8 (n, H, W). Raises UsageError."""
-    with arrays.opened(path) as found:
-        if ARRAY not in found:
+    with arrays.opened(path) as archive:
+        if ARRAY not in archive:
             raise UsageError(f"{path} holds no array {ARRAY}")
-        declared = found[ARRAY]()
+        declared = archive[ARRAY]()
         shape, dtype = declared.shape, declared.dtype
         if dtype != np.uint8 or len(shape) != 4 or not all(shape) or max(shape[1:3]) > WIDEST:
             raise UsageError(f"{path} holds {dtype} {shape}, expected uint8 images (N, H, W, 1)")
@@ -70,14 +70,14 @@ def pairs(path: Path) -> np.ndarray:
 def tiles(path: Path, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """What is on a sheet, at least one tile. Raises UsageError."""
     try:
-        found = cut(read_picture(path))
+        cells = cut(read_picture(path))
     except UsageError:
         raise
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
-    if not len(found):
+    if not len(cells):
         raise UsageError(f"{path} has no images on it")
-    return found
+    return cells
 
 
 def read_picture(path: Path, most: int = PIXELS) -> np.ndarray:
