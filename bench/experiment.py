@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import functools
-import sys
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +140,7 @@ def resolve(
         dtype,
         min(size, sampling.num),
         count,
-        facts_of(identity, denoiser, sampling, device, doubts),
+        RunFacts.of(identity, denoiser, sampling.sigmas, device, doubts),
         record.rules_of(dataset, extractor, sampling.num, sampling.to_json()),
         Run(out / files.slug(name) / identity.run_id, within or out),
     )
@@ -175,27 +173,6 @@ def arguments(weights: str | None, options: Mapping[str, str]) -> dict[str, str]
     return {key: weights_.content(value) for key, value in given.items() if value is not None}
 
 
-def facts_of(
-    identity: Identity, denoiser: Denoiser, sampling: SamplingPlan, device: str, doubts: list[str]
-) -> RunFacts:
-    """What is known of a run before its first image."""
-    outside = [not denoiser.spec.in_band(sigma) for sigma in sampling.sigmas[:-1].tolist()]
-    return RunFacts(
-        identity,
-        denoiser.spec.to_json(),
-        denoiser.card,
-        [*weights_.warnings(denoiser.card), *doubts],
-        sum(outside) / sampling.steps,
-        sampling.steps,
-        sum(p.numel() for p in denoiser.parameters()),
-        machine.device_name(device),
-        machine.versions(),
-        machine.commit(),
-        sys.argv[1:],
-        datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
 def execute(
     plan: Plan,
     *,
@@ -226,7 +203,8 @@ def execute(
         images = samples.read(run, shape, mending)
         made = images is None
         if images is None:
-            images = generated(plan, say, progress)
+            with begun(plan, progress):
+                images = generate_missing(plan, say, progress)
         write_trajectory(plan, mending, progress)
         made |= record.finish(
             run, images, plan.dataset, plan.extractor, plan.rules, mending, progress
@@ -236,12 +214,13 @@ def execute(
         return run
 
 
-def generated(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
-    """`generate_missing` in a run that begins; one that fails says so in `run.json`."""
+@contextlib.contextmanager
+def begun(plan: Plan, progress: Progress) -> Iterator[None]:
+    """Inside, images are generated; a run in which that fails says so in `run.json`."""
     plan.run.begin(plan.facts.to_json())
     progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
     try:
-        return generate_missing(plan, say, progress)
+        yield
     except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
         plan.run.update(status="failed", error=str(error))
         raise

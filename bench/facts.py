@@ -1,12 +1,18 @@
 """What `run.json` says of a run: as code has it, as JSON, and the checks of what is read back."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from bench import files
+from torch import Tensor
+
+from bench import files, machine
 from bench.bounds import is_number
 from bench.runs import fingerprint
+from denoisers import weights
+from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 
 SAMPLER = {
@@ -90,6 +96,31 @@ class RunFacts:
     commit: str | None
     argv: list[str]
     started: str
+
+    @classmethod
+    def of(
+        cls, identity: Identity, denoiser: Denoiser, sigmas: Tensor, device: str, doubts: list[str]
+    ) -> "RunFacts":
+        """What is known of a run before its first image, here and now.
+
+        sigmas  its noise levels, float64 (steps + 1,)
+        doubts  of the denoiser, beside those of its card
+        """
+        levels = sigmas[:-1].tolist()
+        return cls(
+            identity,
+            denoiser.spec.to_json(),
+            denoiser.card,
+            [*weights.warnings(denoiser.card), *doubts],
+            sum(not denoiser.spec.in_band(sigma) for sigma in levels) / len(levels),
+            len(levels),
+            sum(p.numel() for p in denoiser.parameters()),
+            machine.device_name(device),
+            machine.versions(),
+            machine.commit(),
+            sys.argv[1:],
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """In one level, the identity first."""
