@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from denoisers import reading
-from denoisers.errors import UsageError, said
+from denoisers.errors import UsageError, in_one_line
 
 DIRECTORY = 2**20  # bytes of the directory of an archive of arrays, which has a few
 # Bytes of an array that are unpacked to see whether they are whole, where fewer are asked for.
@@ -51,7 +51,7 @@ def opened(path: Path) -> Iterator[Mapping[str, Look]]:
             with reading.zipped(file, path, DIRECTORY) as archive:
                 names = archive.namelist()
                 yield {
-                    name.removesuffix(".npy"): functools.partial(member, archive, name, path)
+                    name.removesuffix(".npy"): functools.partial(of_archive, archive, name, path)
                     for name in names
                 }
         else:
@@ -59,28 +59,33 @@ def opened(path: Path) -> Iterator[Mapping[str, Look]]:
             yield {"": lambda: declared(file, path)}
 
 
-def member(archive: zipfile.ZipFile, name: str, path: Path) -> Declared:
+def of_archive(archive: zipfile.ZipFile, name: str, path: Path) -> Declared:
     """One array of an npz."""
 
-    def again(read: Callable[[Declared], Any]) -> Any:
+    @contextmanager
+    def again() -> Iterator[Declared]:
         with readable(path), reading.member(archive, name) as file:
-            return read(declared(file, path))
+            yield declared(file, path)
 
-    return again(lambda found: found)._replace(
-        read=lambda: again(lambda found: found.read()),
-        first=lambda count: again(lambda found: found.first(count)),
-    )
+    def read() -> np.ndarray:
+        with again() as array:
+            return array.read()
+
+    def first(count: int) -> np.ndarray:
+        with again() as array:
+            return array.first(count)
+
+    with again() as array:
+        return Declared(array.shape, array.dtype, read, first)
 
 
 def declared(file: Any, path: Path) -> Declared:
     """What an array in the form of an npy says of itself at its beginning."""
     with readable(path):
         version = np.lib.format.read_magic(file)
-        header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
+        header = np.lib.format.read_array_header_2_0
+        if version == (1, 0):
+            header = np.lib.format.read_array_header_1_0
         shape, fortran, dtype = header(file)
         if dtype.hasobject:
             raise UsageError(
@@ -93,11 +98,9 @@ def declared(file: Any, path: Path) -> Declared:
     def read() -> np.ndarray:
         reading.hold(bytes_, f"{path}, with an array of {dtype},")
         with readable(path):
-            flat = (
-                np.frombuffer(reading.exactly(file, bytes_), dtype)
-                if bytes_
-                else np.empty(0, dtype)
-            )
+            flat = np.empty(0, dtype)
+            if bytes_:
+                flat = np.frombuffer(reading.exactly(file, bytes_), dtype)
             return flat.reshape(shape, order="F" if fortran else "C")
 
     def first(count: int) -> np.ndarray:
@@ -122,9 +125,7 @@ def readable(path: Path) -> Iterator[None]:
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # headers and archives fail in many ways
-        reason = (
-            str(error).splitlines()[0]
-            if isinstance(error, ValueError) and str(error)
-            else said(error)
-        )
+        reason = in_one_line(error)
+        if isinstance(error, ValueError) and str(error):
+            reason = str(error).splitlines()[0]
         raise UsageError(f"{path} cannot be read as arrays: {reason[:200]}") from None

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import arrays as arrays_
 from denoisers import reading
-from denoisers.errors import UsageError, said
+from denoisers.errors import UsageError, in_one_line
 from denoisers.files import (
     alone,
     check_links,
@@ -21,9 +21,9 @@ from denoisers.files import (
     remove,
     sweep,
     temporary,
-    whoami,
     write,
 )
+from denoisers.places import whoami
 
 # Beside what is defined here:
 __all__ = [
@@ -122,7 +122,7 @@ def read_back(
 
 def why(error: Exception, path: Path) -> str:
     """What is wrong with a file, in words that need not name it."""
-    return said(error).replace(f"{path} ", "it ", 1)
+    return in_one_line(error).replace(f"{path} ", "it ", 1)
 
 
 def declared(path: Path) -> dict[str, arrays_.Declared]:

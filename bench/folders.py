@@ -1,4 +1,4 @@
-"""Which files lie below a folder: a person's, not those that machines leave beside them; links followed, each once."""
+"""Which files lie below a folder: a person's, not a machine's; links followed, each once."""
 
 import os
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from denoisers.errors import UsageError
 
-# What file managers, archivers and storage boxes put into folders. Names that begin with a dot are left out as well:
-# copies of notebooks (.ipynb_checkpoints), what a Mac puts beside files (._x.png, .DS_Store), what is half-written.
+# What file managers, archivers and storage boxes put into folders. Names that begin with a dot are
+# left out as well: copies of notebooks (.ipynb_checkpoints), what a Mac puts beside files (._x.png,
+# .DS_Store), what is half-written.
 LEFT = (
     "__macosx",
     "thumbs.db",
@@ -27,22 +28,22 @@ def hidden(name: str) -> bool:
 Lost = Callable[[Path, str], None]  # a folder that cannot be read, and why
 
 
-def files(folder: Path, *, whole: bool = False, lost: Lost | None = None) -> list[Path]:
-    """Everything below a folder that is no folder, in the order of the paths, but what is `hidden` below it.
+def files(folder: Path, *, strict: bool = False, lost: Lost | None = None) -> list[Path]:
+    """Everything below a folder that is no folder and not `hidden`, in the order of the paths.
 
     Links to folders are followed, and no folder is visited twice: one that lies below `folder`
     counts under its own name, one that holds `folder` does not count. What links to files lead to,
     or whether to any, is not looked at.
 
-    whole  raise UsageError for a folder that cannot be read, which is left out otherwise
-    lost   is told of each that is left out
+    strict  raise UsageError for a folder that cannot be read, which is left out otherwise
+    lost    is told of each that is left out
     """
     try:
         root = folder.resolve()
         seen = {identity(str(parent)) for parent in root.parents}
     except OSError:
         seen = set()
-    found: list[str] = []
+    paths: list[str] = []
     folders, links = [str(folder)], []
     while folders or links:
         place = folders.pop() if folders else links.pop(0)
@@ -51,20 +52,17 @@ def files(folder: Path, *, whole: bool = False, lost: Lost | None = None) -> lis
                 continue
             seen.add(known)
             with os.scandir(place) as entries:
-                shown = sorted(
-                    (entry for entry in entries if not hidden(entry.name)),
-                    key=lambda entry: entry.name,
-                )
+                shown = [entry for entry in entries if not hidden(entry.name)]
         except OSError as error:
-            if whole:
+            if strict:
                 raise UsageError(f"{place} cannot be read: {error.strerror or error}") from None
             if lost is not None:
                 lost(Path(place), f"cannot be read: {error.strerror or error}")
             continue
-        for entry in shown:
+        for entry in sorted(shown, key=lambda entry: entry.name):
             kind = links if entry.is_symlink() else folders
-            (kind if is_folder(entry) else found).append(entry.path)
-    return sorted(map(Path, found))
+            (kind if is_folder(entry) else paths).append(entry.path)
+    return sorted(map(Path, paths))
 
 
 def named(folder: Path, name: str) -> list[Path]:
@@ -74,8 +72,8 @@ def named(folder: Path, name: str) -> list[Path]:
 
 def identity(place: str) -> tuple[int, int]:
     """What tells a folder from every other, whatever leads to it. Raises OSError."""
-    found = os.stat(place)
-    return found.st_dev, found.st_ino
+    status = os.stat(place)
+    return status.st_dev, status.st_ino
 
 
 def is_folder(entry: os.DirEntry) -> bool:

@@ -1,4 +1,4 @@
-"""What runs, image sets and curves are called wherever people read it: tables, pages, plots, comparisons.
+"""What runs, image sets and curves are called wherever people read it: tables, pages, plots.
 
 A name says what the images come from. Rows of one table that would be called the same are told
 apart by whatever they differ in, and by that alone.
@@ -13,7 +13,7 @@ from typing import Any
 
 Facts = Mapping[str, Any]  # run.json, or as much of it as is known
 
-# What decides the images, in the order in which names say it; and what decides their rounding at most.
+# What decides the images, in the order of names; and what decides no more than their rounding.
 MADE = ("weights", "options", "sampler", "seed", "dataset", "num", "dtype", "noise_version")
 MADE += ("source", "arguments", "digest")
 MACHINE = ("device", "workers", "batch_size")
@@ -29,18 +29,14 @@ def describe(facts: Facts) -> str:
     if "denoiser" not in facts:
         return str(facts["name"])
     weights = re.sub("@[0-9a-f]{8}", "", str(facts.get("weights") or ""))
-    options = {
-        key: value
-        for key, value in sorted((facts.get("options") or {}).items())
-        if not (key.rpartition(".")[2] == "weights" and Path(str(value)).stem in weights.split(","))
-    }
-    return " ".join(
-        [
-            str(facts["denoiser"]),
-            *filter(None, [weights]),
-            *(f"{k}={v}" for k, v in options.items()),
-        ]
-    )
+    words = [str(facts["denoiser"])]
+    if weights:
+        words.append(weights)
+    for key, value in sorted((facts.get("options") or {}).items()):
+        shown = key.rpartition(".")[2] == "weights" and Path(str(value)).stem in weights.split(",")
+        if not shown:
+            words.append(f"{key}={value}")
+    return " ".join(words)
 
 
 def distinct(rows: Sequence[Facts], folders: Sequence[str] = ()) -> list[str]:
@@ -82,25 +78,24 @@ def alike(names: Sequence[str]) -> list[list[int]]:
 
 def elsewhere(rows: Sequence[Facts], folders: Sequence[str]) -> list[list[str]]:
     """What tells the same images apart that were made twice: the machine, and the folder."""
-    found = differences([{**(row.get("cost") or {}), **row} for row in rows], MACHINE)
-    return [
-        words + [place] * bool(place)
-        for words, place in zip(found, apart(folders or [""] * len(rows)), strict=True)
-    ]
+    differing = differences([{**(row.get("cost") or {}), **row} for row in rows], MACHINE)
+    places = apart(folders or [""] * len(rows))
+    pairs = zip(differing, places, strict=True)
+    return [[*words, place] if place else words for words, place in pairs]
 
 
 def differences(
     rows: Sequence[Facts], fields: Sequence[str], apart_from: Sequence[str] = ()
 ) -> list[list[str]]:
-    """For each row, in words, the facts in `fields` that are not the same in all rows; `apart_from` are paths."""
+    """For each row, in words, the facts in `fields` that are not the same in all rows.
+
+    apart_from  paths of facts that do not count
+    """
     flat = [dict(leaves({name: row.get(name) for name in fields})) for row in rows]
-    keys = [
-        key
-        for key in dict.fromkeys(key for row in flat for key in row)
-        if key not in (*IMPLIED, *apart_from)
-    ]
-    found = {key: [json.dumps(row.get(key), default=str) for row in flat] for key in keys}
-    differing = [key for key in keys if len(set(found[key])) > 1]
+    left_out = (*IMPLIED, *apart_from)
+    keys = dict.fromkeys(key for row in flat for key in row if key not in left_out)
+    texts = {key: [json.dumps(row.get(key), default=str) for row in flat] for key in keys}
+    differing = [key for key in keys if len(set(texts[key])) > 1]
     differing.sort(key=lambda key: fields.index(key.split(".")[0]))
     return [
         [in_words(key, row[key]) for key in differing if row.get(key) is not None] for row in flat
@@ -127,13 +122,9 @@ def in_words(path: str, value: Any) -> str:
         return WORDS[path](text)
     if field == "options":
         return f"{key}={text}"
-    return (
-        f"code {text}"
-        if last == "sha256"
-        else text
-        if field == "source"
-        else f"{last.replace('_', ' ')} {text}"
-    )
+    if last == "sha256":
+        return f"code {text}"
+    return text if field == "source" else f"{last.replace('_', ' ')} {text}"
 
 
 WORDS: dict[str, Callable[[str], str]] = {
@@ -144,14 +135,14 @@ WORDS: dict[str, Callable[[str], str]] = {
     "sampler.clip": lambda text: "clipped" if text == "True" else "not clipped",
     "sampler.sampler": str,
     "sampler.start": lambda text: f"started from {text}",
-    "seed": lambda text: f"seed{'s' * (',' in text)} {text}",
+    "seed": lambda text: f"seeds {text}" if "," in text else f"seed {text}",
     "num": lambda text: f"{text} images",
     "dataset": str,
     "dtype": str,
     "kind": str,
     "digest": lambda text: f"images {text[:8]}",
     "device": str,
-    "workers": lambda text: f"{text} worker{'s' * (text != '1')}",
+    "workers": lambda text: "1 worker" if text == "1" else f"{text} workers",
 }
 
 

@@ -1,4 +1,4 @@
-"""z = noise(seed, ids, step): Gaussian noise as a pure function of the image, the step and the pixel; and its measure.
+"""z = noise(seed, ids, step): Gaussian noise as a pure function of image, step and pixel.
 
 There is no generator to advance, so the noise of image i is the same whatever is drawn with it,
 before it or on which device. The bits come from Philox4x32-10 (Salmon et al. 2011, "Parallel random

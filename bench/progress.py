@@ -1,4 +1,4 @@
-"""What a person at the terminal sees: results on standard output; above one bar, on standard error, all that is said.
+"""What a person at the terminal sees: results on stdout; on stderr one bar, below all else.
 
 The library tells a `Progress` what it does; a `Bar` shows it. Nothing slow is imported, since the
 first line of a command is about what is slow to import. There is no thread, as workers are forked,
@@ -29,7 +29,7 @@ class Progress:
     """
 
     def stage(self, name: str, total: int = 0, done: int = 0) -> Advance:
-        """A stage begins, of `total` steps (0: nobody knows) of which `done` are there; the answer takes advances."""
+        """A stage of `total` steps (0: nobody knows) begins, `done` of them made; returns `advance`."""
         return lambda steps: None
 
     def expect(self, seconds: Mapping[str, float]) -> None:
@@ -43,7 +43,7 @@ SILENT = Progress()
 
 
 class Bar(Progress):
-    """Progress as one line of a terminal, with the time that all stages will take yet; as lines in a file."""
+    """Progress as one line of a terminal, with the time that is left; as lines in a file."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream, clock
@@ -88,26 +88,25 @@ class Bar(Progress):
         """Seconds until all is done, as far as can be told."""
         elapsed, made = self.clock() - self.entered, self.done - self.first
         if made > 0:
-            own = elapsed / made * (self.total - self.done)
+            this_stage = elapsed / made * (self.total - self.done)
         elif self.guess is not None:
-            own = max(self.guess - elapsed, 0.0)
+            this_stage = max(self.guess - elapsed, 0.0)
         else:
             return None
-        return self.series.left(own + sum(self.coming.values()), self.clock())
+        return self.series.left(this_stage + sum(self.coming.values()), self.clock())
 
     def line(self) -> str:
         """What the bar says now."""
-        said, left = self.series.label + self.name, self.left()
+        text, left = self.series.label + self.name, self.left()
         if left is None and not self.fraction:
-            return f"{said} ..."
+            return f"{text} ..."
         if left is not None:
             elapsed = self.clock() - self.began
-            self.fraction = max(
-                self.fraction, elapsed / (elapsed + left) if elapsed + left else 0.0
-            )
+            share = elapsed / (elapsed + left) if elapsed + left else 0.0
+            self.fraction = max(self.fraction, share)
         filled = "#" * int(WIDTH * self.fraction)
         remaining = "" if left is None else f", {duration(left)} left"
-        return f"{said} [{filled:-<{WIDTH}}] {self.fraction:.0%}{remaining}"
+        return f"{text} [{filled:-<{WIDTH}}] {self.fraction:.0%}{remaining}"
 
     def draw(self, *, now: bool = False) -> None:
         """Show the line, not too often."""
@@ -140,7 +139,7 @@ class Bar(Progress):
 
 
 class Series:
-    """The parts of a series, with the time that those to come will take by what was made: shares of all work."""
+    """The parts of a series, shares of all work, and the time left, by the speed so far."""
 
     def __init__(self) -> None:
         self.label, self.share, self.begun = "", 1.0, 0.0
@@ -156,13 +155,13 @@ class Series:
                 self.made, self.seconds = self.made + self.share, self.seconds + now - self.begun
         self.label, self.share, self.begun, self.worked = f"{name}: ", share, now, False
 
-    def left(self, own: float, now: float) -> float:
+    def left(self, this_part: float, now: float) -> float:
         """Seconds for all parts, if this one takes `own` more."""
         if not self.label:
-            return own
+            return this_part
         spent = now - self.begun
-        rate = (self.seconds + spent + own) / (self.made + self.share)
-        return own + rate * max(1 - self.before - self.share, 0.0)
+        rate = (self.seconds + spent + this_part) / (self.made + self.share)
+        return this_part + rate * max(1 - self.before - self.share, 0.0)
 
 
 class Above:

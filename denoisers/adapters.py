@@ -1,4 +1,4 @@
-"""Checkpoints that people have, read by the libraries that wrote them: spandrel's restorers, diffusers' U-Nets."""
+"""Checkpoints read by the libraries that wrote them: spandrel's restorers, diffusers' U-Nets."""
 
 import hashlib
 import importlib
@@ -17,6 +17,22 @@ from denoisers.base import Spec
 from denoisers.errors import UsageError
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
+CHAIN = (  # what decides the betas of a scheduler
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+)
+STEM = "diffusion_pytorch_model"  # of the file of weights in a folder of diffusers'
+# Attention layers before diffusers 0.14 -> since.
+RENAMED = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
 # Not f(image) -> image; spandrel wraps their call.
 OTHER_CALLS = ("FBCNN", "IPT", "MixDehazeNet", "RetinexFormer")
 
@@ -34,7 +50,7 @@ def extra(package: str, why: str) -> Any:
 
 
 class NoiseMap(nn.Module):
-    """A network that reads its noise level from an extra channel (DRUNet, FDnCNN), as f(image, level)."""
+    """A network that reads its noise level from an extra channel (DRUNet), as f(image, level)."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -60,41 +76,45 @@ def load_spandrel(
     Raises UsageError (no spandrel, no file, not a restoration network).
     """
     state, card = weights_.read(Path(weights))
-    found = recognised(state, weights)
-    what = f"{weights}, which spandrel takes for {found.architecture.name},"
-    if found.architecture.id in OTHER_CALLS:
+    descriptor = recognised(state, weights)
+    what = f"{weights}, which spandrel takes for {descriptor.architecture.name},"
+    if descriptor.architecture.id in OTHER_CALLS:
         raise UsageError(
-            f"{what} is called in a way of its own; write a load function for it (docs/bring-your-own.md)"
+            f"{what} is called in a way of its own; "
+            "write a load function for it (docs/bring-your-own.md)"
         )
-    if found.scale != 1 or found.purpose != "Restoration":
+    if descriptor.scale != 1 or descriptor.purpose != "Restoration":
         raise UsageError(
-            f"{what} has purpose {found.purpose} and scale {found.scale}; expected Restoration, scale 1"
+            f"{what} has purpose {descriptor.purpose} and scale {descriptor.scale}; "
+            "expected Restoration, scale 1"
         )
-    if found.input_channels not in (1, 3) or found.input_channels != found.output_channels:
+    channels = descriptor.input_channels
+    if channels not in (1, 3) or channels != descriptor.output_channels:
         raise UsageError(
-            f"{what} would map {found.input_channels} channels to {found.output_channels}; expected 1 or 3 of both. "
-            "If it is an FFDNet: --denoiser ffdnet"
+            f"{what} would map {channels} channels to {descriptor.output_channels}; "
+            "expected 1 or 3 of both. If it is an FFDNet: --denoiser ffdnet"
         )
-    mapped = found.architecture.id == "DRUNet" or "FDnCNN" in found.tags
-    sizes, low_high = found.size_requirements, weights_.band(card, sigma_255)
+    mapped = descriptor.architecture.id == "DRUNet" or "FDnCNN" in descriptor.tags
+    sizes, band = descriptor.size_requirements, weights_.band(card, sigma_255)
     spec = Spec(
         "spandrel",
         "sample",
-        in_channels=found.input_channels,
+        in_channels=channels,
         multiple_of=math.lcm(max(sizes.multiple_of, 1), max(sizes.minimum, 1)),
         value_range=(0.0, 1.0),
-        **split_band(low_high, found.input_channels),
+        **split_band(band, channels),
         blind=not mapped,
         weights=weights_.tag(card),
         size=weights_.size(card, size),
     )
-    denoiser = ResidualDenoiser(NoiseMap(found.model) if mapped else found.model, spec, coupling)
-    denoiser.card = {"architecture": found.architecture.name, "tags": found.tags, **card}
+    net = NoiseMap(descriptor.model) if mapped else descriptor.model
+    denoiser = ResidualDenoiser(net, spec, coupling)
+    denoiser.card = {"architecture": descriptor.architecture.name, "tags": descriptor.tags, **card}
     return denoiser
 
 
 def recognised(state: dict[str, Tensor], weights: str) -> Any:
-    """spandrel's descriptor of the network that the weights are of, with or without a prefix before their names."""
+    """spandrel's descriptor of the network, whose weights may have a prefix before their names."""
     spandrel = extra("spandrel", "spandrel")
     misfits = []
     for inner in layouts.roots(state):
@@ -114,7 +134,7 @@ def recognised(state: dict[str, Tensor], weights: str) -> Any:
 
 
 class FirstChannels(nn.Module):
-    """A diffusers U-Net as f(x_t, t); of a network that predicts variances too, the first half of the channels."""
+    """A diffusers U-Net as f(x_t, t); where it predicts variances too, the first half of the channels."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -136,26 +156,22 @@ def load_diffusers(weights: str, size: str | None = None) -> VPDenoiser:
     Raises UsageError (no diffusers, no such folder, another network, no VP chain).
     """
     folder = Path(weights)
-    unet, scheduler = (
-        part(folder, "unet", "config.json"),
-        part(folder, "scheduler", "scheduler_config.json"),
-    )
+    unet = part(folder, "unet", "config.json")
+    scheduler = part(folder, "scheduler", "scheduler_config.json")
     config = reading.json_object(unet / "config.json")
     chain = reading.json_object(scheduler / "scheduler_config.json")
     net, abar = unconditional(config, unet), chain_of_scheduler(chain, scheduler)
     path = weights_file(unet)
     state = weights_.read_state(path)
     weights_.load_into(net, current(state, net), str(path))
-    digest = hashlib.sha256(
-        json.dumps([config, chain], sort_keys=True).encode() + path.read_bytes()
-    )
+    facts = json.dumps([config, chain], sort_keys=True).encode()
     card = {
         "name": folder.resolve().name,
-        "sha256": digest.hexdigest(),
+        "sha256": hashlib.sha256(facts + path.read_bytes()).hexdigest(),
         "unet": config,
         "scheduler": chain,
+        "read_from": path.name,
     }
-    card |= {"read_from": path.name}
     if warnings := [*of_variant(path), *of_clipping(chain)]:
         card["warnings"] = warnings
     spec = Spec(
@@ -184,8 +200,8 @@ def unconditional(config: dict[str, Any], folder: Path) -> Any:
     for key in ("num_class_embeds", "class_embed_type"):
         if config.get(key):
             raise UsageError(
-                f"{folder} holds a class-conditional network ({key} {str(config[key])[:40]}); expected an "
-                "unconditional one; a load function that always asks for one class brings it in "
+                f"{folder} holds a class-conditional network ({key} {str(config[key])[:40]}); "
+                "expected an unconditional one; a load function that always asks for one class brings it in "
                 "(docs/bring-your-own.md)"
             )
     known = inspect.signature(diffusers.UNet2DModel.__init__).parameters
@@ -194,8 +210,8 @@ def unconditional(config: dict[str, Any], folder: Path) -> Any:
         channels = net.config.in_channels, net.config.out_channels
         if channels[0] not in (1, 3) or channels[1] not in (channels[0], 2 * channels[0]):
             raise UsageError(
-                f"{folder} holds a network from {channels[0]} channels to {channels[1]}; expected 1 or 3, of both, or "
-                "twice as many of the second where it predicts variances too"
+                f"{folder} holds a network from {channels[0]} channels to {channels[1]}; "
+                "expected 1 or 3, of both, or twice as many of the second where it predicts variances too"
             )
     return net
 
@@ -204,27 +220,15 @@ def chain_of_scheduler(chain: dict[str, Any], folder: Path) -> Tensor:
     """abar of each step of a scheduler. Raises UsageError if it has no chain with betas."""
     diffusers = extra("diffusers", "diffusers")
     steps = chain.get("num_train_timesteps", 1000)
-    if not (chain.get("beta_schedule") or chain.get("trained_betas")) or steps not in range(
-        2, 100_001
-    ):
+    has_betas = chain.get("beta_schedule") or chain.get("trained_betas")
+    if not has_betas or steps not in range(2, 100_001):
         raise UsageError(
-            f"{folder} holds a {str(chain.get('_class_name'))[:100]}; expected a scheduler of a VP chain with betas, "
-            "of 2..100000 steps"
+            f"{folder} holds a {str(chain.get('_class_name'))[:100]}; "
+            "expected a scheduler of a VP chain with betas, of 2..100000 steps"
         )
+    options = {key: chain[key] for key in CHAIN if key in chain}
     with reading.building(str(folder)):
-        return diffusers.DDPMScheduler(
-            **{key: chain[key] for key in CHAIN if key in chain}
-        ).alphas_cumprod
-
-
-CHAIN = (
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "rescale_betas_zero_snr",
-)
+        return diffusers.DDPMScheduler(**options).alphas_cumprod
 
 
 def weights_file(folder: Path) -> Path:
@@ -232,16 +236,16 @@ def weights_file(folder: Path) -> Path:
 
     Raises UsageError.
     """
-    found = [
+    files = [
         path for path in sorted(folder.glob(f"{STEM}*")) if path.suffix in (".safetensors", ".bin")
     ]
-    found.sort(key=lambda path: (path.stem != STEM, path.suffix == ".bin"))
-    if found and (found[0].stem == STEM or len({path.stem for path in found}) == 1):
-        return found[0]
-    names = ", ".join(path.name for path in found[:6])
+    files.sort(key=lambda path: (path.stem != STEM, path.suffix == ".bin"))
+    if files and (files[0].stem == STEM or len({path.stem for path in files}) == 1):
+        return files[0]
+    names = ", ".join(path.name for path in files[:6])
     if any(folder.glob(f"{STEM}*.index.json")):
         raise UsageError(
-            f"{folder} holds its weights in {len(found)} parts ({names}); save them in one: "
+            f"{folder} holds its weights in {len(files)} parts ({names}); save them in one: "
             "net.save_pretrained(FOLDER, max_shard_size='100GB')"
         )
     raise UsageError(
@@ -249,46 +253,34 @@ def weights_file(folder: Path) -> Path:
     )
 
 
-STEM = "diffusion_pytorch_model"
-
-
 def current(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
-    """`state` with today's names of attention layers, where it has those from before diffusers 0.14."""
+    """`state` with today's names of attention layers, where it has those of before diffusers 0.14."""
     if any(".proj_attn." in key for key in net.state_dict()):
         return state
-    for old, new in {
-        ".query.": ".to_q.",
-        ".key.": ".to_k.",
-        ".value.": ".to_v.",
-        ".proj_attn.": ".to_out.0.",
-    }.items():
+    for old, new in RENAMED.items():
         state = {key.replace(old, new): value for key, value in state.items()}
     return state
 
 
 def of_variant(path: Path) -> list[str]:
     """What to say of a file of weights that is not the plain one."""
-    return (
-        [f"{path.name} was read, a variant; {STEM} itself is not there"]
-        if path.stem != STEM
-        else []
-    )
+    if path.stem == STEM:
+        return []
+    return [f"{path.name} was read, a variant; {STEM} itself is not there"]
 
 
 def of_clipping(chain: dict[str, Any]) -> list[str]:
-    """What to say of a scheduler that does something else to the estimate of x0 than a clamp to [-1, 1]."""
+    """What to say of a scheduler that does not clamp the estimate of x0 to [-1, 1]."""
     here = "here the sampler clamps it to [-1, 1] (--clip) or leaves it (--no-clip)"
     if chain.get("thresholding"):
-        return [
-            f"its scheduler rescales the estimate of x0 by its own quantile (thresholding); {here}"
-        ]
-    if chain.get("clip_sample") and chain.get("clip_sample_range", 1) != 1:
-        return [
-            f"its scheduler clamps the estimate of x0 to +-{chain['clip_sample_range']} (clip_sample_range); {here}"
-        ]
-    if chain.get("clip_sample") is False:
-        return [f"its scheduler leaves the estimate of x0 as it is (clip_sample false); {here}"]
-    return []
+        does = "rescales the estimate of x0 by its own quantile (thresholding)"
+    elif chain.get("clip_sample") and chain.get("clip_sample_range", 1) != 1:
+        does = f"clamps the estimate of x0 to +-{chain['clip_sample_range']} (clip_sample_range)"
+    elif chain.get("clip_sample") is False:
+        does = "leaves the estimate of x0 as it is (clip_sample false)"
+    else:
+        return []
+    return [f"its scheduler {does}; {here}"]
 
 
 def part(folder: Path, name: str, file: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a name leads to, as a function that makes a denoiser, and the arguments that it is called with."""
+"""What a name leads to, as a function that makes a denoiser, and what it is called with."""
 
 import functools
 import inspect
@@ -14,29 +14,27 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from denoisers.base import Denoiser
 
 
-def load_function(name: str, found: Any) -> "Callable[..., Denoiser]":
-    """`found`, if it can be meant as one: a function, a class of denoisers; or what returns it, if it is a Denoiser.
+def load_function(name: str, target: Any) -> "Callable[..., Denoiser]":
+    """`target`, if it can be meant as one: a function, a class of denoisers; a Denoiser, in a function.
 
     Nothing is called to find out. Raises UsageError for anything else: a value, a network, a
     builtin, another class.
     """
     from denoisers.base import Denoiser
 
-    if isinstance(found, Denoiser):
-        return lambda: found
+    if isinstance(target, Denoiser):
+        return lambda: target
     expected = "expected a function load(weights=None, **options) -> Denoiser, or a Denoiser"
-    whole = (
-        inspect.isfunction(inspect.unwrap(found, stop=inspect.isfunction))
-        if callable(found)
-        else False
-    )
-    fits = whole or inspect.ismethod(found) or isinstance(found, functools.partial)
-    if not fits and not (inspect.isclass(found) and issubclass(found, Denoiser)):
-        kind = (
-            f"the class {found.__name__}" if inspect.isclass(found) else f"a {type(found).__name__}"
-        )
+    bare = inspect.unwrap(target, stop=inspect.isfunction) if callable(target) else None
+    if inspect.isfunction(bare) or inspect.ismethod(target):
+        return target
+    if inspect.isclass(target):
+        kind, fits = f"the class {target.__name__}", issubclass(target, Denoiser)
+    else:
+        kind, fits = f"a {type(target).__name__}", isinstance(target, functools.partial)
+    if not fits:
         raise UsageError(f"denoiser {name} is {kind}; {expected}; see docs/bring-your-own.md")
-    return found
+    return target
 
 
 def needs(make: "Callable[..., Denoiser] | Denoiser | None", keyword: str) -> bool:
@@ -77,13 +75,14 @@ def bind(
         if weights is None and needs(make, "weights"):
             about = (inspect.getdoc(make) or "a file or folder").splitlines()[0]
             raise UsageError(f"denoiser {name!r} needs them: {about}", "--weights")
-        arguments |= {} if weights is None else {"weights": weights}
-    asked = [
+        if weights is not None:
+            arguments["weights"] = weights
+    required = [
         key
         for key, p in parameters.items()
         if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
-    if missing := [key for key in asked if key not in arguments]:
+    if missing := [key for key in required if key not in arguments]:
         raise UsageError(
             f"denoiser {name!r} needs {', '.join(missing)}: --option {missing[0]}=...", "--option"
         )

@@ -9,7 +9,7 @@ from denoisers.errors import UsageError
 
 
 class Bound(NamedTuple):
-    """Which numbers are taken: from `low` to `high`, whole ones unless `fraction`, without `low` itself if `above`."""
+    """The numbers from `low` to `high`: whole ones unless `fraction`, without `low` if `above`."""
 
     low: float
     high: float
@@ -17,7 +17,8 @@ class Bound(NamedTuple):
     above: bool = False
 
     def __str__(self) -> str:
-        return f"{'>' if self.above else ''}{number(self.low)}..{number(self.high)}"
+        text = f"{number(self.low)}..{number(self.high)}"
+        return f">{text}" if self.above else text
 
     def check(self, value: float, about: str) -> float:
         """`value`, if it is one of them. Raises UsageError about that flag."""
@@ -44,7 +45,8 @@ class Bound(NamedTuple):
 def number(value: float) -> str:
     """A bound or a value in few characters: 1000000, 1e+32, 0.05, inf."""
     if isinstance(value, int) and abs(value) >= 10**32:
-        return f"{'-' if value < 0 else ''}1e+{int(math.log10(abs(value)))}"
+        power = f"1e+{int(math.log10(abs(value)))}"
+        return f"-{power}" if value < 0 else power
     return str(value) if isinstance(value, int) else f"{value:.15g}"
 
 

@@ -48,7 +48,7 @@ def unreadable(path: Path, reason: str) -> UsageError:
 
 
 class Content(NamedTuple):
-    """What a file holds: dictionaries and lists of literals, of `Stored` or tensors, of `Named` and `Made`.
+    """What a file holds: dicts and lists of literals, `Stored` or tensors, `Named` and `Made`.
 
     data  the bytes of a storage; only while the file is open
     """
@@ -85,18 +85,15 @@ def opened(path: Path) -> Iterator[Content]:
                 yield from_archive(archive, path)
         elif start.startswith(b"\x80"):
             yield from_legacy(file, path)
-        elif (
-            start[8:9] == b"{" and start[6:8] == b"\0\0"
-        ):  # after the length of that in eight bytes
+        elif start[6:9] == b"\0\0{":  # after the length of what follows, in eight bytes
             yield from_safetensors(file, path)
         else:
-            raise unreadable(
-                path, f"it is {kind(start)}neither a checkpoint of PyTorch's nor a safetensors file"
-            )
+            neither = "neither a checkpoint of PyTorch's nor a safetensors file"
+            raise unreadable(path, f"it is {kind(start)}{neither}")
 
 
 def kind(start: bytes) -> str:
-    """What else a file may be, by what it begins with, in words that end in a comma; nothing if that is unknown."""
+    """What else a file is, by its first bytes, in words that end in a comma; nothing if unknown."""
     if start[257:262] == b"ustar":
         return "a tar archive, as PyTorch wrote before 0.1.10, "
     kinds = {
@@ -110,15 +107,15 @@ def kind(start: bytes) -> str:
 def from_archive(archive: zipfile.ZipFile, path: Path) -> Content:
     """Of a zip file, as PyTorch writes since 1.6."""
     names = archive.namelist()
-    found = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
-    root = found[0].removesuffix("data.pkl") if found else ""
+    pickles = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
+    root = pickles[0].removesuffix("data.pkl") if pickles else ""
     if any(name == f"{root}constants.pkl" or name.startswith(f"{root}code/") for name in names):
         raise unreadable(
             path,
             "it is a TorchScript archive, a program, which is not run here; "
             "save the network's state dict instead: torch.save(net.state_dict(), FILE)",
         )
-    if len(found) != 1:
+    if len(pickles) != 1:
         raise unreadable(path, "it is a zip archive without the data.pkl of PyTorch's checkpoints")
 
     def beginning(name: str, size: int) -> bytearray:
@@ -131,7 +128,7 @@ def from_archive(archive: zipfile.ZipFile, path: Path) -> Content:
                 path,
                 "its bytes are in the order of another kind of machine; save it again on this kind",
             )
-        size = archive.getinfo(found[0]).file_size
+        size = archive.getinfo(pickles[0]).file_size
         if size > reading.DESCRIPTION:
             raise ValueError(f"{reading.in_units(size)} to describe its tensors")
         value, _ = follow(io.BytesIO(beginning("data.pkl", size)))
@@ -139,7 +136,7 @@ def from_archive(archive: zipfile.ZipFile, path: Path) -> Content:
 
 
 def from_legacy(file: BinaryIO, path: Path) -> Content:
-    """Of five pickles and, in a row, the bytes of the storages, each after the number of its elements."""
+    """Of five pickles and, in a row, the bytes of the storages, each after its number of elements."""
     start = io.BytesIO(file.read(reading.DESCRIPTION))
     with readable(path):
         if follow(start)[0] != MAGIC:
@@ -156,16 +153,15 @@ def from_legacy(file: BinaryIO, path: Path) -> Content:
         file.seek(places[storage.key])
         count = int.from_bytes(reading.exactly(file, 8), "little")
         if count * storage.dtype.itemsize != storage.size:
-            raise ValueError(
-                f"{count} elements where {storage.size // storage.dtype.itemsize} belong"
-            )
+            belong = storage.size // storage.dtype.itemsize
+            raise ValueError(f"{count} elements where {belong} belong")
         return reading.exactly(file, storage.size)
 
     return Content(path, value, data)
 
 
 def from_safetensors(file: BinaryIO, path: Path) -> Content:
-    """Of a file that describes its tensors first and holds nothing else; the library sees to that."""
+    """Of a file that describes its tensors first and holds nothing else, as the library checks."""
     length = int.from_bytes(file.read(8), "little")
     with readable(path):
         if length > reading.DESCRIPTION:

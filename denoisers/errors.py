@@ -31,7 +31,7 @@ FEW = 6  # names that a message lists
 
 
 def listed(names: Sequence[str], count: int | None = None) -> str:
-    """The first few names, and how many more there are of `count`, which is the number of names by default."""
+    """The first few names, and how many more there are of `count`, by default of the names."""
     more = (len(names) if count is None else count) - len(names[:FEW])
     return ", ".join(names[:FEW]) + (f" and {more} more" if more else "")
 
@@ -58,10 +58,12 @@ def foreign(who: str) -> Iterator[None]:
     except (UsageError, ForeignError, FloatingPointError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        raise ForeignError(f"{who} failed: {said(error)} (BENCH_DEBUG=1 shows where)") from error
+        raise ForeignError(
+            f"{who} failed: {in_one_line(error)} (BENCH_DEBUG=1 shows where)"
+        ) from error
 
 
-def said(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
     """The kind of an exception and the first line of what it says."""
     if isinstance(error, UsageError):
         return str(error)

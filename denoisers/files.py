@@ -1,4 +1,4 @@
-"""Places, as flags and the environment say them; and files that are absent, as before, or whole.
+"""Files that are absent, as before, or whole.
 
 Every write is temporary, then renamed, and none is left over.
 
@@ -16,7 +16,6 @@ the folder, may have it. A file system that knows no locks gives none, and nothi
 import fcntl
 import os
 import platform
-import pwd
 import re
 import secrets
 import stat
@@ -26,75 +25,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from denoisers.errors import UsageError, concerning
+from denoisers.errors import UsageError
+from denoisers.places import whoami
 
 TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")
-VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
-
-
-def expand(text: str) -> str:
-    """A path with $NAME, ${NAME}, and ~ or ~USER at its beginning replaced, as a shell would.
-
-    Raises UsageError for what stands for nothing; text with a $ that is the path of something may
-    keep it.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2]
-        if name in os.environ:
-            return os.environ[name]
-        if os.path.lexists(text):
-            return found[0]
-        raise UsageError(
-            f"{text[:300]} names {found[0]}, and there is no variable {name} in the environment"
-        )
-
-    text = VARIABLE.sub(value, text)
-    if not text.startswith("~"):
-        return text
-    user, slash, rest = text[1:].partition("/")
-    folder = home_of(user)
-    if folder is None:
-        whose = (
-            f"there is no user {user[:100]}"
-            if user
-            else f"{whoami()} has no home directory (HOME is not set)"
-        )
-        raise UsageError(
-            f"{text[:300]} leads nowhere: {whose}; write ./{text[:300]} for a file of that name"
-        )
-    return folder + slash + rest
-
-
-def home_of(user: str = "") -> str | None:
-    """The home directory of a user, by default of this one: $HOME, or as the system says; None if there is none."""
-    if not user and os.environ.get("HOME"):
-        return os.environ["HOME"]
-    with suppress(KeyError):
-        return (pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid())).pw_dir
-    return None
-
-
-def whoami() -> str:
-    """The user, by name, or by number where the system knows none: in a container, for example."""
-    with suppress(KeyError):
-        return pwd.getpwuid(os.getuid()).pw_name
-    return f"user {os.getuid()}"
-
-
-def variable(name: str, *, relative: bool = True) -> Path | None:
-    """The path in a variable of the environment, by `expand`, made absolute; None if it is not set, or empty.
-
-    relative  whether one from the current folder on counts
-    """
-    text = os.environ.get(name, "").strip()
-    with concerning(name):
-        path = Path(expand(text)) if text else None
-    return path.absolute() if path and (relative or path.is_absolute()) else None
 
 
 def write(path: Path, fill: Callable[[BinaryIO], Any], within: Path | None = None) -> None:
-    """Fill a file, in a folder that is made for it; if that fails or is interrupted, the file is as it was before.
+    """Fill a file, in a folder that is made for it; if that fails, the file is as it was before.
 
     within  the folder that the user named, below which no folder may be a link; by default the
             file's own
@@ -105,9 +43,10 @@ def write(path: Path, fill: Callable[[BinaryIO], Any], within: Path | None = Non
     make_folder(path.parent, within)
     with naming(f"cannot write {path}"):
         if path.exists() and not path.is_file() and not path.is_symlink():
-            found = "a folder" if path.is_dir() else "no regular file"
+            kind = "a folder" if path.is_dir() else "no regular file"
             raise UsageError(
-                f"cannot write {path}: what is there is {found}; move it away, or choose another place"
+                f"cannot write {path}: what is there is {kind}; "
+                "move it away, or choose another place"
             )
         sweep(path.parent)
         with temporary(path) as file:
@@ -118,7 +57,7 @@ def write(path: Path, fill: Callable[[BinaryIO], Any], within: Path | None = Non
 
 @contextmanager
 def temporary(path: Path) -> Iterator[BinaryIO]:
-    """A locked file beside `path`, to be renamed to it; removed at the end if that has not been done."""
+    """A locked file beside `path`, to be renamed to it; removed at the end unless it was."""
     while True:
         # Names end at 255 bytes.
         name = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")
@@ -198,7 +137,7 @@ def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
 
     What is no such file makes room.
     """
-    told = False
+    announced = False
     while True:
         try:
             if is_strange(path):
@@ -207,10 +146,10 @@ def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not told:
+                if not announced:
                     file.seek(0)
                     say(file.read(1000).decode(errors="replace").strip() or "another process")
-                told = True
+                announced = True
                 fcntl.flock(file, fcntl.LOCK_EX)
         except (OSError, UsageError):  # a place or a file system without locks
             return None
@@ -218,24 +157,23 @@ def locked(path: Path, say: Callable[[str], Any]) -> BinaryIO | None:
         if os.fstat(file.fileno()).st_nlink == 1:
             file.truncate(0)
             began = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(
-                f"process {os.getpid()} of {whoami()} on {platform.node()}, since {began}\n".encode()
-            )
+            holder = f"process {os.getpid()} of {whoami()} on {platform.node()}, since {began}"
+            file.write(f"{holder}\n".encode())
             file.flush()
             return file
         file.close()
 
 
 def is_strange(path: Path) -> bool:
-    """Whether there is a link, a second name of another file, or no file at all, where a lock belongs."""
+    """Whether a link, a second name of another file, or no file at all is where a lock belongs."""
     with suppress(FileNotFoundError):
-        found = path.lstat()
-        return not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
+        status = path.lstat()
+        return not stat.S_ISREG(status.st_mode) or status.st_nlink > 1
     return False
 
 
 def let_go() -> None:
-    """In every copy of this process: what it holds is not held by its copies, which may outlive it."""
+    """In a copy of this process: it does not hold the locks, as it may outlive the holder."""
     for file in HELD.values():
         file.close()
     HELD.clear()
@@ -261,13 +199,14 @@ def followed(path: Path) -> Path:
 
 
 def check_links(path: Path, within: Path | None) -> None:
-    """Raise UsageError if a folder on the way from `within`, which itself may be anything, to `path` is a link."""
+    """Raise UsageError if a folder between `within`, which itself may be one, and `path` is a link."""
     place = within
     for part in path.relative_to(within).parts if within else ():
         place = place / part
         if place.is_symlink():
             raise UsageError(
-                f"a folder belongs at {place}, where there is a link, which is not followed; move it away"
+                f"a folder belongs at {place}, where there is a link, which is not followed; "
+                "move it away"
             )
 
 
@@ -283,22 +222,16 @@ def make_folder(path: Path, within: Path | None = None) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            way = next(
-                (
-                    part
-                    for part in (path, *path.parents)
-                    if os.path.lexists(part) and not part.is_dir()
-                ),
-                path,
-            )
+            files = [x for x in (path, *path.parents) if os.path.lexists(x) and not x.is_dir()]
+            place = next(iter(files), path)
             raise UsageError(
-                f"a folder belongs at {way}, where there is a file; move it away"
+                f"a folder belongs at {place}, where there is a file; move it away"
             ) from None
 
 
 @contextmanager
 def naming(what: str) -> Iterator[None]:
-    """An OSError inside says `what` could not be done, and the reason, in words; its type and number stay."""
+    """An OSError inside says in words what could not be done, and why; its type and number stay."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The size of the images that a network was trained on, against that of the images it is asked about.
+"""The size of the images that a network was trained on, against that of those it is given.
 
 A dataset's images are asked about in a frame of black pixels: digits of 28 x 28 as the middle of 32
 x 32. A network that was trained on something else says so by `Spec.size`, and the wrappers cut or
@@ -14,22 +14,19 @@ import torch
 from torch import Tensor
 
 from denoisers.base import Denoiser, Spec
-from denoisers.errors import UsageError, said
+from denoisers.errors import UsageError, in_one_line
 from denoisers.wrappers import sized
 
 Size = tuple[int, int]  # (H, W)
 
 
 class Seated(Denoiser):
-    """A denoiser that is asked about images of `size`, whatever comes; what lies around them is black."""
+    """A denoiser that is asked about images of `size`, whatever comes; around them all is black."""
 
     def __init__(self, denoiser: Denoiser, size: Size) -> None:
         super().__init__()
-        self.net, self.spec, self.card = (
-            denoiser,
-            dataclasses.replace(denoiser.spec, size=size),
-            denoiser.card,
-        )
+        self.net, self.card = denoiser, denoiser.card
+        self.spec = dataclasses.replace(denoiser.spec, size=size)
         self.training = denoiser.training
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -61,28 +58,29 @@ def refusal(denoiser: Denoiser, x: Tensor, sigma: Tensor) -> str:
     try:
         denoiser(x.clone(), sigma)
     except (Exception, SystemExit) as error:
-        return said(error)
+        return in_one_line(error)
     return ""
 
 
 def against(spec: Spec, size: Size, pad: int = 0) -> list[str]:
-    """Sentences about the size that a denoiser declares, where images of `size` with a frame of `pad` are not of it.
+    """Sentences about the size that a denoiser declares, if images of `size` in a frame are not of it.
 
     Raises UsageError if they are larger than those it was trained on.
     """
-    framed, lines = whole(size, pad), []
+    framed, lines = with_frame(size, pad), []
     for part in spec.parts():
-        own = part.size or framed
-        if own[0] < size[0] or own[1] < size[1]:
+        trained = part.size or framed
+        if trained[0] < size[0] or trained[1] < size[1]:
             raise UsageError(
-                f"{part.name} is declared to be trained on images of {by(own)}; "
+                f"{part.name} is declared to be trained on images of {by(trained)}; "
                 f"these are of {by(size)}, and would lose what does not fit"
             )
-        if own[0] > framed[0] or own[1] > framed[1]:
-            times = own[0] * own[1] / (framed[0] * framed[1])
+        if trained[0] > framed[0] or trained[1] > framed[1]:
+            times = trained[0] * trained[1] / (framed[0] * framed[1])
             lines.append(
-                f"{part.name} was trained on images of {by(own)}: it gets those of {by(size)} as the middle of one, "
-                f"black around them, {times:.2g} times the pixels of {by(framed)}; if it was trained on anything else "
+                f"{part.name} was trained on images of {by(trained)}: "
+                f"it gets those of {by(size)} as the middle of one, black around them, "
+                f"{times:.2g} times the pixels of {by(framed)}; if it was trained on anything else "
                 "of that size, its scores say nothing of it (--option size=any asks it as it is)"
             )
     return lines
@@ -90,25 +88,25 @@ def against(spec: Spec, size: Size, pad: int = 0) -> list[str]:
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def fit(denoiser: Denoiser, size: Size, pad: int, device: str = "cpu") -> list[str]:
-    """The same, of a denoiser that is asked whether it takes the images that it would get: before the first of them.
+    """`against`, of a denoiser that is asked whether it takes such images, before the first of them.
 
     Raises UsageError if it takes those of another size only, and does not say so.
     """
-    lines, framed = against(denoiser.spec, size, pad), whole(size, pad)
-    black, own = torch.full((1, 1, *framed), -1.0, device=device), denoiser.spec.size or framed
+    lines, framed = against(denoiser.spec, size, pad), with_frame(size, pad)
+    black, trained = torch.full((1, 1, *framed), -1.0, device=device), denoiser.spec.size or framed
     for level in (0.01, 157.0):  # a splice has a part for each
         sigma = torch.tensor(level, device=device)
         why = refusal(denoiser, black, sigma)
-        for other in {size, framed} - {own} if why else ():
+        for other in {size, framed} - {trained} if why else ():
             if not refusal(Seated(unsized(denoiser), other), black, sigma):
                 raise UsageError(
-                    f"{denoiser.spec.name} takes images of {by(other)}, and not of {by(own)}, about which it would be "
-                    f"asked ({why}); declare {declare(other)}; `bench check` tells"
+                    f"{denoiser.spec.name} takes images of {by(other)}, and not of {by(trained)}, "
+                    f"about which it would be asked ({why}); declare {declare(other)}; `bench check` tells"
                 )
     return lines
 
 
-def whole(size: Size, pad: int) -> Size:
+def with_frame(size: Size, pad: int) -> Size:
     """The size with its frame."""
     return size[0] + 2 * pad, size[1] + 2 * pad
 

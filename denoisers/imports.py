@@ -1,87 +1,40 @@
-"""What a plug-in imports: found beside it, kept apart from what other plug-ins import, and counted in its digest.
+"""What a plug-in imports: looked for beside it, kept apart from others', counted in its digest.
 
 Two plug-ins may each have a `helper.py`; Python would give the second the module of the first. So
 each has a `World`: its own modules and its own additions to sys.path, which are in force while its
 code is loaded and whenever a line of it imports something. Modules are compiled from their source
 alone, without `__pycache__`, whose times cannot tell two edits within one second apart.
 
-What belongs to a plug-in are files outside the standard library, the installed distributions and
-this project.
+Nothing smaller will do. A helper is imported by the name that its author wrote, so it cannot be
+renamed; by `importlib` too, so an `__import__` alone is not enough; and when the denoiser is called,
+so neither is what is done while it is loaded.
 """
 
-import ast
 import builtins
 import contextlib
-import functools
 import hashlib
 import importlib
 import itertools
 import os
-import site
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterator, Sequence
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-OURS = ("denoisers", "bench")
-# There is one of each, whatever lies beside a plug-in.
-SHARED = {*sys.stdlib_module_names, *OURS, "torch", "numpy"}
-INSTALLED = ("site-packages", "dist-packages")
+from denoisers.origins import SHARED, below, imported, is_theirs, offered, place, sha256
+
 LOCK = threading.RLock()
 # By the file or module of the plug-in: the one that was loaded last.
 WORLDS: dict[str, "World"] = {}
 NUMBERS = itertools.count()
 
 
-@functools.cache
-def libraries() -> tuple[str, ...]:
-    """The folders of the standard library, of installed distributions and of this project."""
-    known = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    known += [*site.getsitepackages(), site.getusersitepackages()]
-    own = [str(Path(__file__).parents[1] / name) for name in OURS]
-    return tuple(
-        dict.fromkeys(
-            path for folder in [*known, *own] for path in (folder, os.path.realpath(folder))
-        )
-    )
-
-
-@functools.lru_cache(maxsize=4096)
-def is_theirs(path: str) -> bool:
-    """Whether a file or folder belongs to a plug-in."""
-    path = os.path.abspath(path)
-    inside = any(path == folder or path.startswith(folder + os.sep) for folder in libraries())
-    return not inside and not set(INSTALLED) & set(Path(path).parts)
-
-
-def place(module: ModuleType | ModuleSpec) -> str | None:
-    """Where a module comes from: its file, or the folder of a package without one; None for what is built in."""
-    spec = module if isinstance(module, ModuleSpec) else getattr(module, "__spec__", None)
-    origin = (
-        spec.origin if spec is not None and spec.has_location else getattr(module, "__file__", None)
-    )
-    found = getattr(spec, "submodule_search_locations", None) or getattr(module, "__path__", None)
-    return origin or next(iter(found or ()), None)
-
-
-def offered(folder: Path) -> set[str]:
-    """The names that modules and packages in a folder have, but those of SHARED."""
-    names = {
-        path.name.split(".")[0]
-        for path in folder.glob("*")
-        if path.name.endswith((".py", *EXTENSION_SUFFIXES))
-    }
-    names |= {path.parent.name for path in folder.glob("*/__init__.*")}
-    return names - SHARED
-
-
 class Source(SourceFileLoader):
-    """A Python file of a plug-in: what is imported in it, now or later, is looked for in its world."""
+    """A Python file of a plug-in: what it imports, now or later, is looked for in its world."""
 
     def __init__(self, name: str, path: str, world: "World") -> None:
         super().__init__(name, path)
@@ -130,8 +83,8 @@ class World:
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """For the import system: what others find, first beside the plug-in; what belongs to it gets its loader."""
-        spec = self.found(name, path, target)
+        """For the import system: `spec_of`, with our loader for what belongs to the plug-in."""
+        spec = self.spec_of(name, path, target)
         origin = None if spec is None else place(spec)
         if origin is None or not is_theirs(origin):
             return spec
@@ -141,17 +94,14 @@ class World:
             self.brought.setdefault(origin, name)
         return spec
 
-    def found(
+    def spec_of(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module, of whichever finder has one."""
+        """The spec of a module: beside the plug-in, or of whichever finder has one."""
         beside = [] if path is not None or self.folder is None else [str(self.folder)]
-        if (
-            beside
-            and name in self.names
-            and (spec := PathFinder.find_spec(name, beside)) is not None
-        ):
-            return spec
+        neighbour = PathFinder.find_spec(name, beside) if name in self.names and beside else None
+        if neighbour is not None:
+            return neighbour
         for finder in sys.meta_path:
             find = None if isinstance(finder, World) else getattr(finder, "find_spec", None)
             if find is not None and (spec := find(name, path, target)) is not None:
@@ -173,7 +123,7 @@ class World:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Inside, Python knows the plug-in's modules and searches its path; then all is as it was before."""
+        """Inside, Python knows the plug-in's modules and searches its path; then all is as before."""
         with LOCK:
             if sys.meta_path[0] is self:
                 yield
@@ -196,14 +146,13 @@ class World:
                 sys.modules.update(hidden)
 
     def strangers(self) -> list[str]:
-        """Modules that Python knows and that could be taken for the plug-in's own: of other plug-ins, or the user's."""
-        found = {
-            name for finder in sys.meta_path if isinstance(finder, World) for name in finder.modules
-        }
-        found &= sys.modules.keys()
+        """Modules that Python could take for the plug-in's own: of other plug-ins, or the user's."""
+        others = [finder for finder in sys.meta_path if isinstance(finder, World)]
+        strangers = {name for other in others for name in other.modules}
+        strangers &= sys.modules.keys()
         if self.names & sys.modules.keys():
-            found |= {name for name in sys.modules if name.partition(".")[0] in self.names}
-        return list(found)
+            strangers |= {name for name in sys.modules if name.partition(".")[0] in self.names}
+        return list(strangers)
 
     def keep(self, names: set[str]) -> None:
         """Take those of the modules that belong to the plug-in, however it came by them."""
@@ -238,22 +187,22 @@ class World:
             sys.modules.pop(self.main.__name__, None)
 
     def files(self) -> dict[str, str]:
-        """path -> sha256 of its files as they are now: those it brought, and those that any line of them imports."""
+        """path -> sha256, as they are now, of the files it brought and of all that they import."""
         return {path: digest for path in self.closure() if (digest := sha256(path)) is not None}
 
     def closure(self) -> dict[str, str]:
         """path -> name of the module, of those files."""
-        found = dict(self.brought)
-        todo = list(found)
+        names = dict(self.brought)
+        todo = list(names)
         with self.entered():
             while todo:
                 path = todo.pop()
-                for wanted in imported(path, found[path], sha256(path)):
+                for wanted in imported(path, names[path], sha256(path)):
                     for origin, name in self.located(wanted):
-                        if origin not in found:
-                            found[origin] = name
+                        if origin not in names:
+                            names[origin] = name
                             todo.append(origin)
-        return found
+        return names
 
     def located(self, name: str) -> Iterator[tuple[str, str]]:
         """File and name of "a", "a.b" and so on, as far as they are modules of the plug-in.
@@ -262,78 +211,36 @@ class World:
         """
         path, parts = None, name.split(".")
         for end in range(1, len(parts) + 1):
-            whole = ".".join(parts[:end])
-            spec = None if whole in SHARED else self.found(whole, path)
+            module = ".".join(parts[:end])
+            spec = None if module in SHARED else self.spec_of(module, path)
             origin = None if spec is None else place(spec)
             if origin is None or not is_theirs(origin):
                 return
-            yield origin, whole
+            yield origin, module
             path = spec.submodule_search_locations
             if path is None:
                 return
 
     def digest(self, start: str | None = None, covered: str | None = None) -> str | None:
-        """sha256 of its files, by the names of their modules; of a single one, that of the file; None without files.
+        """sha256 of its files and their names; of a single one, that of the file; None of none.
 
         start    a digest of what lies in `covered`: a file, or the Python files in a folder
         """
         state, names = self.state, self.closure()
-        within = (
-            {covered}
-            if covered is None
-            else {covered, *(path for path in state if below(path, covered))}
-        )
+        within = {covered}
+        if covered is not None:
+            within |= {path for path in state if below(path, covered)}
         rest = sorted((names.get(path, ""), state[path]) for path in state.keys() - within)
         if start is None and len(rest) == 1:
             return rest[0][1]
         lines = [f"{name} {digest}\n" for name, digest in rest]
-        return (
-            hashlib.sha256("".join([*lines, start or ""]).encode()).hexdigest() if lines else start
-        )
-
-
-def below(path: str, folder: str) -> bool:
-    """Whether a file is a Python file in a folder or in one below it."""
-    return path.startswith(folder + os.sep) and path.endswith(".py")
-
-
-def sha256(path: str) -> str | None:
-    """Digest of a file, or of the archive that it lies in; None where there is none."""
-    with contextlib.suppress(StopIteration, OSError):
-        file = next(place for place in (Path(path), *Path(path).parents) if place.exists())
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    return None
-
-
-@functools.lru_cache(maxsize=4096)
-def imported(path: str, name: str, digest: str | None) -> list[str]:
-    """The modules that a Python file names in its imports, and what it imports from them; wherever they stand in it.
-
-    name    of its own module
-    digest  of its content, with which the answer changes
-    """
-    if digest is None or not path.endswith(".py"):
-        return []
-    try:
-        tree = ast.parse(Path(path).read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return []
-    package = name if Path(path).name == "__init__.py" else name.rpartition(".")[0]
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = (
-                package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
-            )
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            found += [f"{base}.{alias.name}" for alias in node.names] if base else []
-    return found
+        if not lines:
+            return start
+        return hashlib.sha256("".join([*lines, start or ""]).encode()).hexdigest()
 
 
 def world(home: str) -> World:
-    """The plug-in in a file, or those of a top-level package, loaded; anew if one of its files has changed.
+    """The plug-in in a file or a top-level package, loaded; anew if one of its files has changed.
 
     Raises whatever its code raises.
     """
@@ -344,13 +251,13 @@ def world(home: str) -> World:
     if before is not None:
         before.forget()
     importlib.invalidate_caches()
-    found = WORLDS[key] = World(key)
+    fresh = WORLDS[key] = World(key)
     try:
-        with found.loading():
-            if found.folder is not None:
-                found.run()
+        with fresh.loading():
+            if fresh.folder is not None:
+                fresh.run()
     except BaseException:
         del WORLDS[key]
-        found.forget()
+        fresh.forget()
         raise
-    return found
+    return fresh

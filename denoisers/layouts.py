@@ -1,5 +1,6 @@
-"""Where in a checkpoint a network's weights are: below which keys, which of several copies, under which prefix."""
+"""Where in a checkpoint the weights are: below which keys, in which copy, under which prefix."""
 
+import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -32,54 +33,51 @@ BUFFERS = ("running_mean", "running_var", COUNTER)
 DEPTH = 4
 
 
-class Found(NamedTuple):
-    """A copy of the weights, the keys that lead to it, and what is to be said of the choice, if there was one."""
+class Choice(NamedTuple):
+    """A copy of the weights, the keys that lead to it, and a note on the choice, if there was one."""
 
     state: dict[str, Stored | Tensor]
     where: str
-    said: str
+    note: str
 
 
-def find(content: Any, part: str = "") -> Found:
-    """The state dict in what a checkpoint holds: the averaged copy if it is complete, else the plain one.
+def find(content: Any, part: str = "") -> Choice:
+    """The state dict in a checkpoint: the averaged copy if it is complete, else the plain one.
 
     part  the keys that lead to another, "discriminator" or "model.ema"
 
     Raises UsageError, with the keys that are there, if there is none or no telling which.
     """
-    found = {path: bare(copy) if isinstance(copy, dict) else copy for path, copy in copies(content)}
+    candidates = {
+        path: bare(copy) if isinstance(copy, dict) else copy  # a list has no names
+        for path, copy in copies(content)
+    }
     if part:
-        parts = [".".join(path) for path in found]
-        found = {path: copy for path, copy in found.items() if ".".join(path) == part}
-        if not found:
+        parts = [".".join(path) for path in candidates]
+        candidates = {path: copy for path, copy in candidates.items() if ".".join(path) == part}
+        if not candidates:
             raise UsageError(f"it holds no {part}; it has {listed(parts) or 'no state dict'}")
-    states = {path: copy for path, copy in found.items() if isinstance(copy, dict)}
+    states = {path: copy for path, copy in candidates.items() if isinstance(copy, dict)}
     if not states:
-        raise UsageError(refusal(content, ".".join(next(iter(found), ()))))
+        raise UsageError(refusal(content, ".".join(next(iter(candidates), ()))))
     plain = {path: state for path, state in states.items() if not averaged(path)}
     base = likeliest(plain or states)
     first, failed = ".".join(base), ""
-    for path in [path for path in found if plain and averaged(path)]:
-        where, state = ".".join(path), complete(found[path], states[base])
+    for path in [path for path in candidates if plain and averaged(path)]:
+        where, state = ".".join(path), complete(candidates[path], states[base])
         if state is not None:
-            return Found(
-                state,
-                where,
-                f"it holds the weights as {first} and averaged as {where}; {where} was read",
-            )
+            note = f"it holds the weights as {first} and averaged as {where}; {where} was read"
+            return Choice(state, where, note)
         failed = failed or f"{where} does not fit {first}, and "
-    others = [".".join(path) for path in found if path != base]
-    return Found(
-        states[base],
-        first,
-        f"it also holds {listed(others)}; {failed}{first} was read" if others else "",
-    )
+    others = [".".join(path) for path in candidates if path != base]
+    note = f"it also holds {listed(others)}; {failed}{first} was read" if others else ""
+    return Choice(states[base], first, note)
 
 
 def copies(
     content: Any, path: Path = (), seen: set[int] | None = None
 ) -> Iterator[tuple[Path, dict | list]]:
-    """All dictionaries of nothing but tensors, and all lists `shadow_params` of them, with the keys that lead there.
+    """All dictionaries of nothing but tensors, and lists `shadow_params` of them, by their keys.
 
     The state of an optimizer, which is beside its `param_groups`, is left out.
     """
@@ -87,11 +85,8 @@ def copies(
     if id(content) in seen or len(path) > DEPTH or not content:
         return
     seen.add(id(content))
-    if (
-        isinstance(content, list)
-        and path[-1:] == ("shadow_params",)
-        and all(map(is_tensor, content))
-    ):
+    shadow = isinstance(content, list) and path[-1:] == ("shadow_params",)
+    if shadow and all(map(is_tensor, content)):
         yield path, content
     if not isinstance(content, dict) or "param_groups" in content:
         return
@@ -135,7 +130,7 @@ def likeliest(states: Mapping[Path, Any]) -> Path:
 
 
 def complete(copy: dict | list, base: Mapping[str, Value]) -> dict[str, Value] | None:
-    """An averaged copy as a state dict with all keys of `base`, in its shapes; None if it lacks some.
+    """An averaged copy as a state dict with the keys and shapes of `base`; None if it lacks some.
 
     The buffers of batch normalisation, which are often not averaged, may come from `base`. A list
     without names is of the parameters, in their order.
@@ -151,7 +146,7 @@ def complete(copy: dict | list, base: Mapping[str, Value]) -> dict[str, Value] |
 
 
 def bare(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Without what wraps a network: DataParallel's `module.`, torch.compile's `_orig_mod.`, AveragedModel's counter."""
+    """Without what wraps a network: `module.`, torch.compile's `_orig_mod.`, AveragedModel's counter."""
     state = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
     inner = {key: value for key, value in state.items() if key != "n_averaged"}
     while inner and all(key.startswith("module.") for key in inner):
@@ -178,19 +173,14 @@ def rooted(state: Mapping[str, Value], keys: Collection[str]) -> dict[str, Value
 
 
 def roots(state: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
-    """`state` as it is, then what may be the network in it where nobody says which keys it has: without prefixes."""
+    """`state` as it is, then without one prefix after the other: one of them is the network's."""
     for _ in range(DEPTH):
         yield dict(state)
         heads = {key.partition(".")[0] for key in state}
-        head = next(
-            (name for name in KNOWN if name in heads),
-            next(iter(heads)) if len(heads) == 1 else None,
-        )
-        state = {
-            key.removeprefix(f"{head}."): value
-            for key, value in state.items()
-            if key.startswith(f"{head}.")
-        }
+        only = next(iter(heads)) if len(heads) == 1 else None
+        prefix = f"{next((name for name in KNOWN if name in heads), only)}."
+        inside = {key: value for key, value in state.items() if key.startswith(prefix)}
+        state = {key.removeprefix(prefix): value for key, value in inside.items()}
         if not state:
             return
 
@@ -204,7 +194,8 @@ def refusal(content: Any, nameless: str = "") -> str:
     for key, value in inside:
         if isinstance(value, Made) and (key in KNOWN or averaged((str(key),))):
             return (
-                f"it holds a pickled object of the class {value.name[:200]}, which only its own code can make; "
+                f"it holds a pickled object of the class {value.name[:200]}, "
+                "which only its own code can make; "
                 "save the network's state dict instead: torch.save(net.state_dict(), FILE)"
             )
     way_out = "write a load function that knows it (docs/bring-your-own.md)"
@@ -216,8 +207,8 @@ def refusal(content: Any, nameless: str = "") -> str:
         return f"expected tensors by name, found {kind(content)}; {way_out}"
     odd = next(((key, value) for key, value in content.items() if not is_tensor(value)), None)
     mixed = odd is not None and any(map(is_tensor, content.values()))
-    found = f"{kind(odd[1])} at {shown(odd[0])}" if mixed else "none"
-    return f"expected tensors by name, found {found}; {keys(content)}; {way_out}"
+    seen = f"{kind(odd[1])} at {shown(odd[0])}" if mixed else "none"
+    return f"expected tensors by name, found {seen}; {keys(content)}; {way_out}"
 
 
 def kind(value: Any) -> str:
@@ -231,7 +222,8 @@ def kind(value: Any) -> str:
 
 def keys(content: Collection[Any]) -> str:
     """The first keys of a dictionary, for a message."""
-    return f"its keys: {listed([shown(key) for key, _ in zip(content, range(FEW), strict=False)], len(content))}"
+    first = [shown(key) for key in itertools.islice(content, FEW)]
+    return f"its keys: {listed(first, len(content))}"
 
 
 def shown(key: Any) -> str:

@@ -1,4 +1,4 @@
-"""How much memory there is, and limits on it: what goes beyond one raises, instead of the kernel ending the process."""
+"""How much memory there is, and limits on it, beyond which this process gets a MemoryError."""
 
 import contextlib
 import resource
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say (it does on Linux)."""
+    """Bytes to be had without swapping; None where the system does not say (it does on Linux)."""
     return kilobytes("/proc/meminfo", "MemAvailable")
 
 
 def limit_memory(more: int | None) -> None:
-    """Let this process, from now on, take no more than `more` bytes beyond what it holds; None leaves it as it is."""
+    """Let this process take no more than `more` bytes beyond what it holds; None changes nothing."""
     held = kilobytes("/proc/self/status", "VmData")
     if more is not None and held is not None:
         with contextlib.suppress(OSError, ValueError):
@@ -21,7 +21,7 @@ def limit_memory(more: int | None) -> None:
 
 
 def lift_limit() -> None:
-    """Take the limit away, as far as that is allowed: the libraries of a GPU map far more than they use."""
+    """Take the limit away, as far as allowed: the libraries of a GPU map far more than they use."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
@@ -41,9 +41,9 @@ def at_most(more: int) -> Iterator[None]:
 
 
 def exhausted(error: BaseException) -> bool:
-    """Whether an exception says that memory was not to be had; PyTorch says it in a RuntimeError."""
-    said = "allocate memory" in str(error) or "out of memory" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and said)
+    """Whether an exception says that memory ran out; PyTorch says it in a RuntimeError."""
+    refused = "allocate memory" in str(error) or "out of memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and refused)
 
 
 def kilobytes(path: str, field: str) -> int | None:

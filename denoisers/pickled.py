@@ -89,10 +89,10 @@ def tensor_v3(
     storage: Storage, offset: int, shape: Any, stride: Any, grad: Any, hooks: Any, dtype: Named
 ) -> Stored:
     """The same of types that have no storage of their own, such as float8."""
-    found = getattr(torch, dtype.name.removeprefix("torch."), None)
-    if not isinstance(found, torch.dtype):
+    stored_type = getattr(torch, dtype.name.removeprefix("torch."), None)
+    if not isinstance(stored_type, torch.dtype):
         raise ValueError(f"a tensor of {dtype.name}")
-    return Stored(storage, found, offset, shape, stride)
+    return Stored(storage, stored_type, offset, shape, stride)
 
 
 def dictionary(pairs: Any = (), *rest: Any) -> dict:
@@ -153,9 +153,9 @@ class Paper:
     def take_marked(self) -> list[Any]:
         """Take all that was put down since the last mark."""
         start = self.marks.pop()
-        found = self.stack[start:]
+        values = self.stack[start:]
         del self.stack[start:]
-        return found
+        return values
 
     def extend(self, values: list[Any]) -> None:
         """Into the list that lies there now."""
@@ -197,7 +197,7 @@ def nothing(paper: Paper, argument: Any) -> None:
     """An instruction that leaves everything as it is."""
 
 
-# What each instruction of a pickle does with the paper and with its own argument; literals are put down as they are.
+# What each instruction of a pickle does with the paper and its own argument; literals are put down.
 INSTRUCTIONS: dict[str, Callable[[Paper, Any], Any]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), nothing),
     "NONE": lambda paper, _: paper.put(None),

@@ -7,18 +7,18 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from denoisers import imports
-from denoisers.errors import FEW, ForeignError, UsageError, listed, said
+from denoisers import imports, origins
+from denoisers.errors import FEW, ForeignError, UsageError, in_one_line, listed
 
 GROUP = "bench.denoisers"
 
 
 def plug_ins() -> dict[str, EntryPoint]:
     """Entry points of other distributions by name; of two with one name, the first."""
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
-        found.setdefault(point.name, point)
-    return found
+        points.setdefault(point.name, point)
+    return points
 
 
 def distribution(point: EntryPoint) -> str:
@@ -29,10 +29,8 @@ def distribution(point: EntryPoint) -> str:
 def is_installed(target: str) -> bool:
     """Whether the top-level package of "package.module:attr" can be found; finding it imports nothing."""
     try:
-        return (
-            importlib.util.find_spec(target.split(":", maxsplit=1)[0].split(".", maxsplit=1)[0])
-            is not None
-        )
+        package = target.partition(":")[0].partition(".")[0]
+        return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):
         return False
 
@@ -47,36 +45,31 @@ def imported(target: str, who: str) -> Any:
     try:
         module = from_file(Path(place)) if place.endswith(".py") else from_package(place)
     except (Exception, SystemExit) as error:
-        absent = isinstance(error, ModuleNotFoundError | TypeError | ValueError) and not executed(
-            error
-        )
-        beside = place.endswith(".py") and isinstance(error, ModuleNotFoundError)
-        hint = (
-            "; it is neither installed nor beside the file; PYTHONPATH=FOLDER finds it elsewhere"
-            if beside
-            else ""
-        )
-        kind = UsageError if absent else ForeignError
-        raise kind(f"{who} {target} does not import: {said(error)}{hint}") from error
-    found = module
+        hint = ""
+        if place.endswith(".py") and isinstance(error, ModuleNotFoundError):
+            hint = "; it is neither installed nor beside the file"
+            hint += "; PYTHONPATH=FOLDER finds it elsewhere"
+        absent = isinstance(error, ModuleNotFoundError | TypeError | ValueError)
+        kind = UsageError if absent and not executed(error) else ForeignError
+        raise kind(f"{who} {target} does not import: {in_one_line(error)}{hint}") from error
+    value = module
     for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if found is None:
-        raise UsageError(
-            f"{who} {target} leads nowhere: {place} has no {attribute!r}; {alternatives(module, attribute)}"
-        )
-    return found
+        value = getattr(value, part, None)
+    if value is None:
+        others = alternatives(module, attribute)
+        raise UsageError(f"{who} {target} leads nowhere: {place} has no {attribute!r}; {others}")
+    return value
 
 
 def executed(error: BaseException) -> bool:
-    """Whether an import got as far as running foreign code before it failed, and did not just find nothing."""
+    """Whether an import ran foreign code before it failed, and did not just find nothing."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = (__file__, imports.__file__)
-    return any(frame.filename not in own and "importlib" not in frame.filename for frame in frames)
+    ours = (__file__, imports.__file__, origins.__file__)
+    return any(frame.filename not in ours and "importlib" not in frame.filename for frame in frames)
 
 
 def alternatives(module: Any, attribute: str) -> str:
-    """In words, a few of the functions of a module: those that are called nearly as was asked for come first."""
+    """In words, a few functions of a module; those with nearly the name asked for, if there are."""
     functions = [
         key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
     ]
@@ -105,7 +98,7 @@ def world(place: str) -> imports.World:
 
 
 def digest(place: str) -> str | None:
-    """sha256 of a Python file, or of all Python files of the top-level package of a module; None if it has no file.
+    """sha256 of a Python file, or of all of the top-level package of a module; None without a file.
 
     With the files that they import, outside the standard library, installed distributions and this
     project.
@@ -116,9 +109,9 @@ def digest(place: str) -> str | None:
         return world(place).digest()
     from_package(place)
     top = from_package(place.partition(".")[0])
-    found = imports.place(top)
+    origin = origins.place(top)
     if hasattr(top, "__path__"):
         folder = next(iter(top.__path__))
         return world(place).digest(weights.tree(Path(folder), "*.py"), str(folder))
-    there = found is not None and Path(found).is_file()
-    return world(place).digest(weights.sha256(Path(found)) if there else None, found)
+    is_file = origin is not None and Path(origin).is_file()
+    return world(place).digest(weights.sha256(Path(origin)) if is_file else None, origin)

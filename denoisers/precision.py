@@ -16,11 +16,9 @@ def where(device: torch.device) -> torch.device:
 
 def bfloat16_is_fast(device: str) -> bool:
     """Whether the processor has instructions for bfloat16; without, it is slower than float32."""
-    return (
-        torch.cuda.is_bf16_supported()
-        if device.startswith("cuda")
-        else torch.cpu._is_avx512_bf16_supported()
-    )
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 def able(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Files of others are read with care: regular ones, no larger than allowed, measured before they are unpacked."""
+"""Files of others, read with care: regular ones, no larger than allowed, measured, then unpacked."""
 
 import json
 import math
@@ -56,10 +56,10 @@ def allowing(count: int) -> Iterator[None]:
 
 def parse_bytes(text: str) -> int:
     """A number of bytes as the command line has it: 500M, 4G, 1000000. Raises UsageError."""
-    found = re.fullmatch(r"(\d{1,15})([KMGT]?)B?", text.strip().upper(), re.ASCII)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,15})([KMGT]?)B?", text.strip().upper(), re.ASCII)
+    if not match or not int(match[1]):
         raise UsageError(f"must be a number of bytes such as 500M or 4G; found {text[:40]!r}")
-    return int(found[1]) * UNITS[found[2]]
+    return int(match[1]) * UNITS[match[2]]
 
 
 def in_units(count: int) -> str:
@@ -88,21 +88,22 @@ def regular(path: Path, most: int | None = None) -> int:
     most  bytes that it may hold; by default as many as are `allowed`
     """
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"no file {str(path)[:300]}: {reason}") from None
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a device or a socket"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a device or a socket"
         raise UsageError(f"{path} is {kind}, expected a file")
-    if not found.st_size:
+    if not status.st_size:
         raise UsageError(f"{path} is not readable: it is empty")
-    if most is not None and found.st_size > most:
+    if most is not None and status.st_size > most:
         raise UsageError(
-            f"{path} is not read: it holds {in_units(found.st_size)}, expected {in_units(most)} at most"
+            f"{path} is not read: it holds {in_units(status.st_size)}, "
+            f"expected {in_units(most)} at most"
         )
-    hold(found.st_size, str(path))
-    return found.st_size
+    hold(status.st_size, str(path))
+    return status.st_size
 
 
 @contextmanager
@@ -128,16 +129,16 @@ def json_object(path: Path) -> dict[str, Any]:
     try:
         if regular(path) > DESCRIPTION:
             raise ValueError(f"it is longer than {in_units(DESCRIPTION)}")
-        found = json.loads(content(path), parse_constant=finite, parse_float=finite)
-        if not isinstance(found, dict):
-            raise ValueError(f"expected an object, found {type(found).__name__}")
+        value = json.loads(content(path), parse_constant=finite, parse_float=finite)
+        if not isinstance(value, dict):
+            raise ValueError(f"expected an object, found {type(value).__name__}")
     except UsageError:
         raise
     except RecursionError:
         raise UsageError(f"{path} is not readable: it is nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"{path} is not readable: {error}") from None
-    return found
+    return value
 
 
 def finite(text: str) -> float:
@@ -158,9 +159,8 @@ def zipped(file: BinaryIO, path: Path, most: int = DESCRIPTION) -> Iterator[zipf
     """
     length = directory(file)
     if length is None or length > most:
-        raise UsageError(
-            f"{path} is no readable archive: {'it is truncated or damaged' if length is None else 'too many entries'}"
-        )
+        reason = "it is truncated or damaged" if length is None else "too many entries"
+        raise UsageError(f"{path} is no readable archive: {reason}")
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error) as error:
@@ -206,13 +206,13 @@ def exactly(file: IO[bytes], count: int) -> bytearray:
 
     Raises ValueError if there are fewer; holds no more than there are.
     """
-    found = bytearray()
-    while len(found) < count:
-        piece = file.read(min(count - len(found), 2**20))
+    data = bytearray()
+    while len(data) < count:
+        piece = file.read(min(count - len(data), 2**20))
         if not piece:
-            raise ValueError(f"it ends after {len(found)} of {count} bytes")
-        found += piece
-    return found
+            raise ValueError(f"it ends after {len(data)} of {count} bytes")
+        data += piece
+    return data
 
 
 def skip(file: IO[bytes], count: int) -> None:
@@ -228,6 +228,17 @@ def skip(file: IO[bytes], count: int) -> None:
         left -= piece
 
 
+UNBUILDABLE = (  # what sizes that fit nothing provoke
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 @contextmanager
 def building(what: str) -> Iterator[None]:
     """Inside, a network is made of the size that a file says.
@@ -241,17 +252,11 @@ def building(what: str) -> Iterator[None]:
             yield
     except UsageError:
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except UNBUILDABLE as error:
         if memory.exhausted(error):
-            least = f"takes more than {in_units(2 * allowed())} of memory; if it is meant, allow it with --max-bytes"
-            raise UsageError(f"{what} describes a network that {least}") from None
+            raise UsageError(
+                f"{what} describes a network that takes more than {in_units(2 * allowed())} "
+                "of memory; if it is meant, allow it with --max-bytes"
+            ) from None
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UsageError(f"{what} describes a network that cannot be made: {reason}") from None

@@ -84,9 +84,9 @@ def names() -> list[str]:
 
 def descriptions() -> dict[str, str]:
     """Name -> a line on it, sorted by name; of a plug-in, where it comes from. Imports none."""
-    found = plug_ins()
+    points = plug_ins()
     brought = {
-        name: f"plug-in of {distribution(point)}: {point.value}" for name, point in found.items()
+        name: f"plug-in of {distribution(point)}: {point.value}" for name, point in points.items()
     }
     return {
         name: DESCRIPTIONS.get(name) or brought.get(name) or target
@@ -95,7 +95,10 @@ def descriptions() -> dict[str, str]:
 
 
 def complaints(name: str | None = None) -> Iterator[str]:
-    """A sentence for each plug-in that cannot be used as it stands; about those called `name`, or all. Imports none."""
+    """A sentence for each plug-in that cannot be used as it stands, or for those of that name.
+
+    Imports none.
+    """
     chosen: dict[str, str] = {}
     for point in plugins.entry_points(group=plugins.GROUP):
         if name is not None and point.name != name:
@@ -126,12 +129,13 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     close = difflib.get_close_matches(name, names(), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise UsageError(
-        f"unknown denoiser {name!r}{hint} available: {', '.join(names())}; or module:attr, or path/to/file.py:attr"
+        f"unknown denoiser {name!r}{hint} available: {', '.join(names())}; "
+        "or module:attr, or path/to/file.py:attr"
     )
 
 
 def find(name: str) -> None:
-    """Raise what `load` would raise for a name, or a part of a splice, that leads nowhere; loads no weights."""
+    """Raise what `load` would raise for a name that leads nowhere; loads no weights."""
     for part in splice_parts(name)[:2] if name.startswith(SPLICE) else (name,):
         load_function(part, loader(part))
 
@@ -145,20 +149,19 @@ def home(name: str) -> str | None:
 
 
 def source(name: str) -> dict[str, Any]:
-    """Which code is behind a name: empty for a built-in; else the digest of its file or package and what they import.
+    """Which code is behind a name: nothing for a built-in; else the digest of it and its imports.
 
     Loads the code, and raises whatever it raises.
     """
     if name.startswith(SPLICE):
         parts = {part: source(part) for part in splice_parts(name)[:2]}
-        return {part: found for part, found in parts.items() if found}
+        return {part: facts for part, facts in parts.items() if facts}
     place = home(name)
     if place is None:
         return {}
     points = plug_ins()
-    return ({"distribution": distribution(points[name])} if name in points else {}) | {
-        "sha256": digest(place)
-    }
+    known = {"distribution": distribution(points[name])} if name in points else {}
+    return known | {"sha256": digest(place)}
 
 
 def load(
@@ -189,8 +192,8 @@ def load(
         denoiser = make(**arguments) if name in BUILT_IN else made(name, make, arguments)
     if not isinstance(denoiser, Denoiser):
         raise UsageError(
-            f"denoiser {name!r} came back as {type(denoiser).__name__}, expected a denoisers.base.Denoiser; "
-            "wrap a network in ResidualDenoiser or VPDenoiser (denoisers.wrappers)"
+            f"denoiser {name!r} came back as {type(denoiser).__name__}, "
+            "expected a denoisers.base.Denoiser; wrap a network in ResidualDenoiser or VPDenoiser (denoisers.wrappers)"
         )
     if not isinstance(getattr(denoiser, "spec", None), Spec):
         raise UsageError(
@@ -209,8 +212,8 @@ def splice_parts(name: str) -> tuple[str, str, float]:
         switch = math.inf if level == "inf" else bounds.LEVEL.parse(level)
     except UsageError:
         raise UsageError(
-            f"expected splice:A,B@SIGMA, two denoisers and a level in {bounds.LEVEL} or inf, in [-1, 1] units; "
-            f"found {name!r}"
+            f"expected splice:A,B@SIGMA, two denoisers and a level in {bounds.LEVEL} or inf, "
+            f"in [-1, 1] units; found {name!r}"
         ) from None
     return above, below, switch
 
@@ -223,7 +226,7 @@ def load_splice(
     labels: "Callable[[], Tensor] | None" = None,
     **options: Any,
 ) -> "Splice":
-    """The splice called "splice:A,B@SIGMA"; options `above.KEY` and `below.KEY` of its parts, `weights` too."""
+    """The splice "splice:A,B@SIGMA"; options `above.KEY` and `below.KEY`, `weights` too, of its parts."""
     from denoisers.splice import Splice
 
     *parts, switch = splice_parts(name)

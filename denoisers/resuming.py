@@ -1,4 +1,4 @@
-"""Checkpoints of a training: its whole state and the recipe it follows, continued by the same recipe alone."""
+"""Checkpoints of a training: its state and its recipe, continued by the same recipe alone."""
 
 import hashlib
 import io
@@ -15,6 +15,16 @@ from denoisers.files import write
 
 # What the weights depend on -> how it was chosen, in the order of a card.
 Recipe = dict[str, str | int]
+
+FAULTS = (  # what is no checkpoint of ours provokes
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 
 def save(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
@@ -35,15 +45,7 @@ def load(path: Path, recipe: Recipe, device: str) -> dict[str, Any] | None:
         try:
             state = torch.load(file, map_location=device, weights_only=True)
             followed = state.pop("recipe")
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ):
+        except FAULTS:
             raise UsageError(
                 f"{path} is not a checkpoint that says by which recipe it was made; "
                 "remove it to start over, or take another name",
@@ -65,8 +67,8 @@ def load(path: Path, recipe: Recipe, device: str) -> dict[str, Any] | None:
 
 def digest(tensors: list[Tensor]) -> str:
     """Short digest of the content of tensors, of their types and shapes."""
-    found = hashlib.sha256()
+    sha = hashlib.sha256()
     for tensor in tensors:
-        found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().data)
-    return found.hexdigest()[:16]
+        sha.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.detach().cpu().contiguous().numpy().data)
+    return sha.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Two denoisers in one, A above a noise level and B below: which levels decide the digit, and which the texture?"""
+"""Two denoisers in one: A above a noise level, B below. Which levels decide the digit?"""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors beside a card that says where they come from, checked by digest before use."""
+"""Weights on disk: safetensors beside a card that says where they come from, with a digest."""
 
 import hashlib
 import json
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from denoisers import bounds, checkpoints, layouts, reading
 from denoisers.errors import UsageError
-from denoisers.files import home_of, variable, write
+from denoisers.files import write
+from denoisers.places import home_of, variable
 from denoisers.units import from_grey_levels
 
 SIDES = range(bounds.SIDE.low, bounds.SIDE.high + 1)
@@ -29,8 +30,8 @@ def home() -> Path | None:
     None where the user has no home directory, and nothing else says where. Raises UsageError about
     a variable that leads nowhere.
     """
-    if found := variable("BENCH_HOME"):
-        return found
+    if named := variable("BENCH_HOME"):
+        return named
     cache = variable("XDG_CACHE_HOME", relative=False)  # as its specification has it
     if cache is None and (folder := home_of()):
         cache = Path(folder, ".cache")
@@ -67,7 +68,7 @@ def cards(folder: Path) -> list[str]:
 def load(
     weights: str | None, folder: Path, default: str
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State dict and card of `weights`: a card shipped in `folder`, a path to a file, or None for `default`.
+    """State dict and card of `weights`: a card shipped in `folder`, a path, or None for `default`.
 
     Otherwise as `read`.
     """
@@ -97,21 +98,25 @@ def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]
     with reading.opened(path):
         digest = sha256(path)
     card_path = path.with_suffix(".json")
-    card = {"name": path.name, "sha256": digest} | (
-        read_card(card_path) if card_path.exists() else {}
-    )
+    card = {"name": path.name, "sha256": digest}
+    if card_path.exists():
+        card |= read_card(card_path)
     if card["sha256"] != digest:
         raise UsageError(
-            f"{path} is not the file its card describes: expected sha256 {str(card['sha256'])[:64]}, found {digest}; "
+            f"{path} is not the file its card describes: "
+            f"expected sha256 {str(card['sha256'])[:64]}, found {digest}; "
             "restore the file (reinstall, or git checkout), or train it again with `bench train`"
         )
-    state, found = choose(path, part)
-    warnings = [*card.get("warnings", []), *found.pop("warnings")]
-    return state, card | found | ({"warnings": warnings} if warnings else {})
+    state, notes = choose(path, part)
+    warnings = [*card.get("warnings", []), *notes.pop("warnings")]
+    card |= notes
+    if warnings:
+        card["warnings"] = warnings
+    return state, card
 
 
 def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
-    """Lowest and highest trained noise level in [-1, 1] units: as the user says in grey levels, or from the card.
+    """Lowest and highest trained noise level on [-1, 1]: as the user says in grey levels, or the card.
 
     Raises UsageError if neither says it.
     """
@@ -129,20 +134,21 @@ def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
     return from_grey_levels(low), from_grey_levels(high)
 
 
-def size(card: dict[str, Any], said: str | None) -> tuple[int, int] | None:
-    """Size (H, W) of the images of the training: as the user says, 28, 28x20 (rows first) or any, or from the card.
+def size(card: dict[str, Any], given: str | None) -> tuple[int, int] | None:
+    """Size (H, W) of the training images: as the user says, 28, 28x20 (rows first) or any, or the card.
 
     None is any size. Raises UsageError for anything else.
     """
-    found = card.get("size") if said is None else said
-    if isinstance(found, list | tuple):
-        found = "x".join(map(str, found))
-    sides = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", str(found), re.ASCII)
+    value = card.get("size") if given is None else given
+    if isinstance(value, list | tuple):
+        value = "x".join(map(str, value))
+    sides = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", str(value), re.ASCII)
     fits = sides is not None and all(side is None or int(side) in SIDES for side in sides.groups())
-    if not fits and found not in (None, "any"):
-        flag = "--option" if said is not None else ""
+    if not fits and value not in (None, "any"):
+        flag = "--option" if given is not None else ""
         raise UsageError(
-            f"size must be 28, 28x20 (rows first), sides in {bounds.SIDE}, or any; found {str(found)[:100]!r}",
+            f"size must be 28, 28x20 (rows first), sides in {bounds.SIDE}, or any; "
+            f"found {str(value)[:100]!r}",
             flag,
         )
     return (int(sides[1]), int(sides[2] or sides[1])) if sides else None
@@ -152,15 +158,17 @@ def read_card(path: Path) -> dict[str, Any]:
     """A card, as the JSON object it is."""
     card = reading.json_object(path)
     for key, kind in CARD.items():
-        if not isinstance(card.get(key, kind()), kind if kind is not float else float | int):
+        numbers_too = float | int if kind is float else kind
+        if not isinstance(card.get(key, kind()), numbers_too):
             raise UsageError(
-                f"{path} is not a card: {key} must be a {kind.__name__}, found {type(card[key]).__name__}"
+                f"{path} is not a card: {key} must be a {kind.__name__}, "
+                f"found {type(card[key]).__name__}"
             )
     return card
 
 
 def read_state(path: Path, part: str = "") -> dict[str, Tensor]:
-    """Named tensors of a safetensors file or of a PyTorch checkpoint (never executes code from the file)."""
+    """Named tensors of a safetensors file or a checkpoint; no code of the file is executed."""
     return choose(path, part)[0]
 
 
@@ -168,12 +176,12 @@ def choose(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any
     """The state dict in a file, and what a card has to say of where it was."""
     with checkpoints.opened(path) as content:
         try:
-            found = layouts.find(content.value, part)
+            choice = layouts.find(content.value, part)
         except UsageError as error:
             raise checkpoints.unreadable(path, error.message) from None
-        said = {"read_from": found.where} if found.where else {}
-        said["warnings"] = [f"{path.name}: {found.said}"] if found.said else []
-        return content.read(found.state), said
+        notes = {"read_from": choice.where} if choice.where else {}
+        notes["warnings"] = [f"{path.name}: {choice.note}"] if choice.note else []
+        return content.read(choice.state), notes
 
 
 def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:
@@ -193,22 +201,16 @@ def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None
     Counters of batch normalisation that an older file lacks are 0.
     """
     expected = net.state_dict()
-    state = (
-        layouts.rooted(state, [key for key in expected if not key.endswith(layouts.COUNTER)])
-        or state
-    )
-    counters = {
-        key: value
-        for key, value in expected.items()
-        if key.endswith(layouts.COUNTER) and key not in state
-    }
-    state = state | {key: torch.zeros_like(value) for key, value in counters.items()}
+    counters = [key for key in expected if key.endswith(layouts.COUNTER)]
+    state = layouts.rooted(state, [key for key in expected if key not in counters]) or state
+    lacking = [key for key in counters if key not in state]
+    state = state | {key: torch.zeros_like(expected[key]) for key in lacking}
     for key in [*expected, *state]:
-        found = tuple(state[key].shape) if key in state else "nothing"
-        wanted = tuple(expected[key].shape) if key in expected else "no such key"
-        if found != wanted:
+        shape = tuple(state[key].shape) if key in state else "nothing"
+        fitting = tuple(expected[key].shape) if key in expected else "no such key"
+        if shape != fitting:
             seen = f"; {layouts.keys(state)}" if key not in state else ""
-            where = f"at {layouts.shown(key)} expected {wanted}, found {found}"
+            where = f"at {layouts.shown(key)} expected {fitting}, found {shape}"
             raise UsageError(f"{path} does not fit {type(net).__name__}: {where}{seen}")
     net.load_state_dict(state)
 
@@ -219,6 +221,6 @@ def tag(card: dict[str, Any]) -> str:
 
 
 def warnings(card: dict[str, Any] | None) -> list[str]:
-    """What a card, or those of the parts of a splice, say that a reader should know before believing a number."""
+    """What a reader should know before believing a number, by a card or those of a splice's parts."""
     parts = [part for part in (card or {}).values() if isinstance(part, dict) and "sha256" in part]
     return [*(card or {}).get("warnings", []), *(line for part in parts for line in warnings(part))]

@@ -45,8 +45,8 @@ def unfit(y: Tensor, like: Tensor, spec: Spec) -> Tensor:
 
 
 def margins(x: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Columns (left, right) and rows (top, bottom) that x lacks of (H, W), as F.pad takes them; negative: too many."""
-    rows, columns = (wanted - found for wanted, found in zip(size, x.shape[-2:], strict=True))
+    """Columns and rows that x lacks of (H, W), as F.pad takes them; negative: it has too many."""
+    rows, columns = (wanted - actual for wanted, actual in zip(size, x.shape[-2:], strict=True))
     return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
 
 
@@ -57,32 +57,32 @@ def to_size(x: Tensor, sigma: Tensor, size: tuple[int, int]) -> Tensor:
     under noise of the same level, which is what a network was trained on whose images have a wider
     border; its noise depends on sigma alone, so that the denoiser stays a function.
     """
-    around = margins(x, size)
-    middle = F.pad(x, around, value=-1.0)
-    if max(around) <= 0:
+    sides = margins(x, size)
+    middle = F.pad(x, sides, value=-1.0)
+    if max(sides) <= 0:
         return middle
-    added = F.pad(torch.zeros_like(x), around, value=1.0)
+    added = F.pad(torch.zeros_like(x), sides, value=1.0)
     # Minus: not the pattern that `split_noise` takes.
     z = pattern(-sigma.expand(len(x)), middle).to(x.device)
     return middle + added * expand_as(sigma, x) * z
 
 
 def from_size(y: Tensor, like: Tensor, size: tuple[int, int]) -> Tensor:
-    """The inverse of `to_size`, for images without noise: around what the network saw, the image is black."""
+    """The inverse of `to_size`, for images without noise: black around what the network saw."""
     return F.pad(y, [-side for side in margins(like, size)], value=-1.0)
 
 
 def sized(
     size: tuple[int, int] | None, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
 ) -> Tensor:
-    """call(x, sigma) of a network for images of that size (H, W), None for any: by `to_size` and `from_size`."""
+    """call(x, sigma) of a network for images of (H, W), None for any: by `to_size` and `from_size`."""
     if size is None or size == tuple(x.shape[-2:]):
         return call(x, sigma)
     return from_size(call(to_size(x, sigma, size), sigma), x, size)
 
 
 def pattern(levels: Tensor, like: Tensor) -> Tensor:
-    """Noise z ~ N(0, I) of shape and type of `like` (B, C, H, W), on the CPU: one image for each of the levels (B,)."""
+    """Noise z ~ N(0, I) like `like` (B, C, H, W), on the CPU; a function of the levels (B,)."""
     z = torch.empty(like.shape, dtype=like.dtype)
     for level in levels.unique().tolist():
         # Torch reads 32 bits of a seed.
@@ -93,7 +93,7 @@ def pattern(levels: Tensor, like: Tensor) -> Tensor:
 
 
 def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Grey x = x0 + sigma eps as an image of n channels with independent noise of sqrt(n) sigma in each; both.
+    """Grey x = x0 + sigma eps with independent noise of sqrt(n) sigma in n channels, and that level.
 
     x_c = x + sqrt(n) sigma (xi_c - mean_c xi) with xi ~ N(0, I): variances sigma^2 + (n - 1)
     sigma^2, covariances sigma^2 - sigma^2 = 0, and the mean over the channels is x again. Copying x
@@ -106,14 +106,14 @@ def split_noise(x: Tensor, sigma: Tensor, channels: int) -> tuple[Tensor, Tensor
 
 
 def split_band(band: tuple[float, float], channels: int) -> dict[str, float]:
-    """The band of a network for grey images: `split_noise` gives each of n channels sqrt(n) times their noise."""
+    """A network's band for grey images: `split_noise` gives n channels sqrt(n) times their noise."""
     return {"sigma_min": band[0] / channels**0.5, "sigma_max": band[1] / channels**0.5}
 
 
 def through(
     channels: int, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
 ) -> Tensor:
-    """call(x, sigma) of a network with that many channels: a grey x enters by `split_noise` and is averaged after."""
+    """D(x; sigma) of a network with n channels: a grey x enters by `split_noise`, and is averaged."""
     if channels == x.shape[1]:
         return call(x, sigma)
     return call(*split_noise(x, sigma, channels)).mean(1, keepdim=True)
@@ -122,12 +122,12 @@ def through(
 def shaped(
     spec: Spec, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
 ) -> Tensor:
-    """call(x, sigma) of a network for images of the spec's size, with its number of channels."""
+    """D(x; sigma) of a network for images of the spec's size, with its number of channels."""
     return sized(spec.size, lambda x, sigma: through(spec.in_channels, call, x, sigma), x, sigma)
 
 
 def pad(x: Tensor, multiple: int) -> Tensor:
-    """`x` with rows and columns added at the end by reflection, until both sides are multiples of `multiple`.
+    """`x` with rows and columns added at the end by reflection: sides are multiples of `multiple`.
 
     An image too small to be reflected that far is continued by its edge.
     """
@@ -137,7 +137,7 @@ def pad(x: Tensor, multiple: int) -> Tensor:
 
 
 def chain_band(chain: Tensor, spec: Spec) -> dict[str, float]:
-    """The band of a network on a chain, whose levels are in the unit of `value_range`, for grey images in [-1, 1]."""
+    """The band, for grey images in [-1, 1], of a network on a chain in the unit of `value_range`."""
     unit = level_in_range(torch.ones((), dtype=chain.dtype), spec)
     return split_band(((chain[0] / unit).item(), (chain[-1] / unit).item()), spec.in_channels)
 
@@ -162,35 +162,32 @@ class VPDenoiser(Denoiser):
         super().__init__()
         if spec.prediction_type not in PREDICTIONS:
             raise UsageError(
-                f"prediction_type must be one of {', '.join(PREDICTIONS)}; found {spec.prediction_type!r}"
+                f"prediction_type must be one of {', '.join(PREDICTIONS)}; "
+                f"found {spec.prediction_type!r}"
             )
         # Not a buffer: stays float64 when the weights are cast.
         self.chain = chain_of(alphas_cumprod)
-        band = (
-            chain_band(self.chain, spec)
-            if (spec.sigma_min, spec.sigma_max) == (0.0, math.inf)
-            else {}
-        )
+        undeclared = (spec.sigma_min, spec.sigma_max) == (0.0, math.inf)
+        band = chain_band(self.chain, spec) if undeclared else {}
         self.net, self.spec = net, dataclasses.replace(spec, blind=False, **band)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         return shaped(self.spec, self.denoise, x, sigma)
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The same for images of the network's size, with as many channels as it has."""
+        """D(x; sigma) once x has the network's size and channel count."""
         if self.spec.value_range == (-1.0, 1.0):  # where x is large, there and back would round
             return self.on_chain(x, sigma)
-        return from_range(
-            self.on_chain(to_range(x, self.spec), level_in_range(sigma, self.spec)), self.spec
-        )
+        denoised = self.on_chain(to_range(x, self.spec), level_in_range(sigma, self.spec))
+        return from_range(denoised, self.spec)
 
     def on_chain(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The same for images and noise in the network's own range."""
+        """D(x; sigma) once x and sigma are in the network's own range."""
         s = expand_as(sigma, x)
         t = sigma_to_t(sigma, self.chain).expand(len(x))
         x_t = pad(vp_scale(s) * x, self.spec.multiple_of)
-        found = self.net(x_t, t.to(x.dtype))[..., : x.shape[-2], : x.shape[-1]]
-        return PREDICTIONS[self.spec.prediction_type](x, s, found.to(x.dtype))
+        output = self.net(x_t, t.to(x.dtype))[..., : x.shape[-2], : x.shape[-1]]
+        return PREDICTIONS[self.spec.prediction_type](x, s, output.to(x.dtype))
 
 
 PREDICTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -218,7 +215,7 @@ def normalised(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
 
 
 def scaled(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
-    """`naive`, with the residual divided by sqrt(1 - abar), the standard deviation of the noise in x_t."""
+    """`naive`, with the residual divided by sqrt(1 - abar), the std of the noise in x_t."""
     x_t = vp_scale(s) * x
     return x - s * (x_t - raw(x_t, s * vp_scale(s))) / (s * vp_scale(s))
 
@@ -229,7 +226,7 @@ def vp(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
 
 
 def ve(raw: Network, fitted: Network, x: Tensor, s: Tensor) -> Tensor:
-    """Feed x = x0 + sigma * eps in the network's range: the situation the network was trained for."""
+    """Feed x = x0 + sigma * eps in the network's range: what the network was trained for."""
     return fitted(x, s)
 
 
@@ -274,7 +271,7 @@ class ResidualDenoiser(Denoiser):
         return shaped(self.spec, couple, x, sigma)
 
     def ask(self, image: Tensor, s: Tensor, spec: Spec) -> Tensor:
-        """The network's answer to an image in its own range that holds noise of std `s` in [-1, 1] units."""
+        """The network's answer to an image in its own range, with noise of std `s` on [-1, 1]."""
         if spec.blind:
             return self.net(image)
         return self.net(image, level_in_range(s, spec).flatten().expand(len(image)))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from bench.data import datasets
+from bench.data import datasets, mnist_files
 from denoisers.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def test_an_explicit_folder_without_mnist_is_an_error(tmp_path):
 
 
 def test_without_data_and_network_the_embedded_digits_stand_in(monkeypatch, capsys):
-    monkeypatch.setattr(datasets, "answers", lambda url: False)
+    monkeypatch.setattr(mnist_files, "answers", lambda url: False)
     found = datasets.load("mnist")
     assert found.name == "mnist5k"
     assert "NOTICE" in (said := capsys.readouterr().err)
@@ -95,12 +95,12 @@ def test_the_probe_wants_gzip_not_a_login_page(monkeypatch, content, status, exp
     kind = type("Mirror", (Mirror,), {"content": content, "status": status})
     with HTTPServer(("127.0.0.1", 0), kind) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert datasets.answers(f"http://127.0.0.1:{server.server_port}/") is expected
+        assert mnist_files.answers(f"http://127.0.0.1:{server.server_port}/") is expected
 
 
 def test_nobody_answers():
-    assert datasets.answers("http://127.0.0.1:1/") is False
-    assert datasets.answers("no address") is False
+    assert mnist_files.answers("http://127.0.0.1:1/") is False
+    assert mnist_files.answers("no address") is False
 
 
 @pytest.mark.mnist
@@ -120,7 +120,7 @@ def test_mnist_is_whole_and_found_through_the_environment(mnist, monkeypatch, tm
     ]
 
 
-NAMES = list(datasets.MNIST)
+NAMES = list(mnist_files.MNIST)
 
 
 @pytest.fixture
@@ -133,11 +133,11 @@ def small(monkeypatch):
         header = bytes([0, 0, 8, len(shape)]) + b"".join(side.to_bytes(4, "big") for side in shape)
         contents[name] = header + body.astype(np.uint8).tobytes()
     known = {
-        name: datasets.File(len(found), hashlib.sha256(found).hexdigest())
+        name: mnist_files.File(len(found), hashlib.sha256(found).hexdigest())
         for name, found in contents.items()
     }
-    monkeypatch.setattr(datasets, "MNIST", known)
-    monkeypatch.setattr(datasets, "answers", lambda url: False)
+    monkeypatch.setattr(mnist_files, "MNIST", known)
+    monkeypatch.setattr(mnist_files, "answers", lambda url: False)
     return contents
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_file_is_named_and_nothing_takes_its_place(
     write(root, small | {name: change(small[name])})
     if where != "--data-dir":
         monkeypatch.setenv(where, str(root if where == "BENCH_DATA" else tmp_path))
-    known = datasets.MNIST[name]
+    known = mnist_files.MNIST[name]
     expected = said.format(size=known.size, less=known.size - 1, sha256=known.sha256)
     about = "" if where == "BENCH_HOME" else f"{where}: "
     with pytest.raises(UsageError, match=rf"^{about}{root}/MNIST/raw/{name} .*{expected}"):
@@ -247,7 +247,7 @@ def mirror(monkeypatch):
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         urls.append(f"http://127.0.0.1:{servers[-1].server_port}/")
         monkeypatch.setattr(MNIST, "mirrors", urls)
-        monkeypatch.setattr(datasets, "answers", lambda url: True)
+        monkeypatch.setattr(mnist_files, "answers", lambda url: True)
 
     yield serve
     for server in servers:

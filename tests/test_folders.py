@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, unreadable):
     unreadable("closed")
     assert found(tmp_path) == ["a"]
     with pytest.raises(UsageError, match="closed cannot be read: Permission denied"):
-        folders.files(tmp_path, whole=True)
+        folders.files(tmp_path, strict=True)
 
 
 def test_a_report_shows_a_linked_run_once_and_ends(make_run, bench, tmp_path):

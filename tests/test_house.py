@@ -34,6 +34,7 @@ COMMON = (
     "layouts",
     "memory",
     "pickled",
+    "places",
     "precision",
     "reading",
     "units",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from denoisers import files, weights
+from denoisers import places, weights
 from denoisers.errors import UsageError
 
 
@@ -18,7 +18,7 @@ def nobody(monkeypatch):
 
     for name in ("HOME", "BENCH_HOME", "XDG_CACHE_HOME", "BENCH_DATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(files.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(places.pwd, "getpwuid", unknown)
 
 
 def test_paths_are_expanded_as_a_shell_does(monkeypatch, tmp_path):
@@ -36,15 +36,15 @@ def test_paths_are_expanded_as_a_shell_does(monkeypatch, tmp_path):
         "$": "$",
     }
     cases |= {f"~{root.pw_name}/x": f"{root.pw_dir}/x", "$HOME/x": "/h/x"}
-    assert {text: files.expand(text) for text in cases} == cases
+    assert {text: places.expand(text) for text in cases} == cases
     with pytest.raises(UsageError, match=r"there is no variable NOWHERE"):
-        files.expand("$NOWHERE/x")
+        places.expand("$NOWHERE/x")
     (tmp_path / "$NOWHERE").mkdir()
-    assert files.expand("$NOWHERE") == "$NOWHERE"
+    assert places.expand("$NOWHERE") == "$NOWHERE"
     with pytest.raises(
         UsageError, match=r"there is no user nobody-at-all; write \./~nobody-at-all"
     ):
-        files.expand("~nobody-at-all/x")
+        places.expand("~nobody-at-all/x")
 
 
 def test_without_a_home_directory(nobody, monkeypatch):

@@ -1,4 +1,4 @@
-"""Images made elsewhere, as uint8: an npz, a folder of PNGs, or a file saved by torch; measured before being read."""
+"""Images made elsewhere, as uint8: an npz, a folder of PNGs, a file of torch's; measured first."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
 
 
 def read(path: Path, dataset: Dataset) -> np.ndarray:
-    """Images uint8 (N, H, W) of the dataset's size, N >= 6; with the frame that samplers work on taken off, if there.
+    """Images uint8 (N, H, W) of the dataset's size, N >= 6; a frame as samplers have is taken off.
 
     Of the types of `images.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of
     `images.grey`; or of any mode that `images.read` takes.
@@ -33,26 +33,26 @@ def read(path: Path, dataset: Dataset) -> np.ndarray:
         raise UsageError(f"no file or folder {str(path)[:300]}")
     height, width = dataset.train.shape[1:]
     pad = dataset.pad
-    with declared(path) as found:
+    with declared(path) as array:
         sizes = {(height, width), (height + 2 * pad, width + 2 * pad)}
-        axis = channels(found.shape, path)
-        number, *size = (n for i, n in enumerate(found.shape) if i != axis)
+        axis = channels(array.shape, path)
+        number, *size = (n for i, n in enumerate(array.shape) if i != axis)
         if tuple(size) not in sizes:
-            said = f"images of {'x'.join(map(str, size))} pixels"
+            sides = "x".join(map(str, size))
             raise UsageError(
-                f"{path} holds {said}, expected {height}x{width}, those of {dataset.name}"
+                f"{path} holds images of {sides} pixels, "
+                f"expected {height}x{width}, those of {dataset.name}"
             )
         if number < LEAST:
+            count = "1 image" if number == 1 else f"{number} images"
             more = "; a folder of PNGs is read whole" if image_files.is_image(path) else ""
-            raise UsageError(
-                f"{path} holds {number} image{'s' * (number != 1)}; scores need at least {LEAST}{more}"
-            )
-        image_files.check_type(found.dtype, str(path))
-        read = as_grey(found.read(), axis, path)
-    if read.shape[1:] != (height, width):
-        inspection.framed(read, dataset, str(path))
-        read = read[:, pad : height + pad, pad : width + pad]
-    return np.ascontiguousarray(read)
+            raise UsageError(f"{path} holds {count}; scores need at least {LEAST}{more}")
+        image_files.check_type(array.dtype, str(path))
+        images = as_grey(array.read(), axis, path)
+    if images.shape[1:] != (height, width):
+        inspection.framed(images, dataset, str(path))
+        images = images[:, pad : height + pad, pad : width + pad]
+    return np.ascontiguousarray(images)
 
 
 def as_grey(values: np.ndarray, axis: int | None, path: Path) -> np.ndarray:
@@ -60,9 +60,9 @@ def as_grey(values: np.ndarray, axis: int | None, path: Path) -> np.ndarray:
     if axis is not None:
         values = np.moveaxis(values, axis, -1)
     convert = image_files.levels(image_files.blocks(values), [str(path)])
-    found = (convert(part) for part in image_files.blocks(values))
+    parts = (convert(part) for part in image_files.blocks(values))
     return np.concatenate(
-        [part if axis is None else image_files.grey(part, path) for part in found]
+        [part if axis is None else image_files.grey(part, path) for part in parts]
     )
 
 
@@ -72,8 +72,8 @@ def declared(path: Path) -> Iterator[Declared]:
     if path.is_dir() or image_files.is_image(path):
         yield from_images(path)
     elif path.suffix in (".npz", ".npy"):
-        with arrays.opened(path) as found:
-            yield found[only(found, path)]()
+        with arrays.opened(path) as held:
+            yield held[only(held, path)]()
     else:
         with ExitStack() as stack:
             try:
@@ -86,18 +86,18 @@ def declared(path: Path) -> Iterator[Declared]:
 
 def from_images(path: Path) -> Declared:
     """Images in files of their own."""
-    found = image_files.paths(path)
-    sizes = sorted({image_files.size(file) for file in found.values()})
+    files = image_files.paths(path)
+    sizes = sorted({image_files.size(file) for file in files.values()})
     if len(sizes) > 1:
         raise UsageError(
-            f"the images in {path} have {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}, expected one"
+            f"the images in {path} have {len(sizes)} sizes, "
+            f"from {sizes[0]} to {sizes[-1]}, expected one"
         )
-    shape = (len(found), *sizes[0])
-    return Declared(
-        shape,
-        np.dtype(np.uint8),
-        lambda: np.stack(list(image_files.read(found, str(path)).values())),
-    )
+
+    def read_all() -> np.ndarray:
+        return np.stack(list(image_files.read(files, str(path)).values()))
+
+    return Declared((len(files), *sizes[0]), np.dtype(np.uint8), read_all)
 
 
 def from_torch(content: checkpoints.Content) -> Declared:
@@ -108,14 +108,14 @@ def from_torch(content: checkpoints.Content) -> Declared:
     value = content.value if isinstance(content.value, dict) else {ARRAY: content.value}
     tensors = {str(name): x for name, x in value.items() if isinstance(x, Stored | torch.Tensor)}
     name = only(tensors, content.path)
-    found, dtype = tensors[name], str(tensors[name].dtype).removeprefix("torch.")
+    stored, dtype = tensors[name], str(tensors[name].dtype).removeprefix("torch.")
     known = hasattr(np, dtype)
 
     def read() -> np.ndarray:
-        tensor = content.read({name: found})[name]
+        tensor = content.read({name: stored})[name]
         return (tensor if known else tensor.float()).numpy()
 
-    return Declared(tuple(found.shape), np.dtype(dtype if known else "float32"), read)
+    return Declared(tuple(stored.shape), np.dtype(dtype if known else "float32"), read)
 
 
 def only(names: Mapping[str, Any], path: Path) -> str:
@@ -135,8 +135,9 @@ def channels(shape: tuple[int, ...], path: Path) -> int | None:
         return None
     axis = next((axis for axis in (3, 1) if len(shape) == 4 and 1 <= shape[axis] <= 4), None)
     if axis is None:
-        found = str(shape)[:100]
+        given = str(shape)[:100]
         raise UsageError(
-            f"{path} holds an array of shape {found}, expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)"
+            f"{path} holds an array of shape {given}, "
+            "expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)"
         )
     return axis

@@ -1,4 +1,4 @@
-"""The one reader of images: of each kind of file and array, either the grey levels that are meant, or a refusal.
+"""The one reader of images, of files and arrays: the grey levels that are meant, or a refusal.
 
 What holds for a file holds for an array of the same kind: see `levels` for the types,
 `grey` for the channels, `values` for the modes of files.
@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench import folders
 from denoisers import reading
-from denoisers.errors import UsageError, listed, said
+from denoisers.errors import UsageError, in_one_line, listed
 from denoisers.units import GREY
 
 # Whatever a file is called, nothing else is tried on it.
@@ -63,17 +63,17 @@ def paths(place: Path) -> dict[str, Path]:
     """
     if is_image(place):
         return {place.name: place}
-    below = folders.files(place, whole=place.is_dir())
-    found = [path for path in below if path.suffix.lower() in SUFFIXES]
-    if lost := [str(path) for path in found if path.is_symlink() and not path.exists()]:
+    below = folders.files(place, strict=place.is_dir())
+    images = [path for path in below if path.suffix.lower() in SUFFIXES]
+    if lost := [str(path) for path in images if path.is_symlink() and not path.exists()]:
         raise UsageError(f"links to images that are not there: {listed(lost)}; mend or remove them")
     expected = f"expected files ending in {', '.join(SUFFIXES)}"
     if unread := [str(path) for path in below if path.suffix.lower() in UNREAD]:
         raise UsageError(f"images of a kind that is not read: {listed(unread)}; {expected}")
-    found = [path for path in found if path.is_file()]
-    if not found:
+    images = [path for path in images if path.is_file()]
+    if not images:
         raise UsageError(f"no images in {place}: {expected}")
-    return {str(path.relative_to(place)): path for path in found}
+    return {str(path.relative_to(place)): path for path in images}
 
 
 def is_image(path: Path) -> bool:
@@ -98,19 +98,19 @@ def read(files: Mapping[str, Path], what: str, *, colour: bool = False) -> dict[
     Raises UsageError, naming the file, for what has no one meaning as grey levels, and if all are
     too large.
     """
-    found, total = {}, 0
+    images, total = {}, 0
     for name, path in files.items():
         with opened(path) as image:
             reading.hold(total + image.width * image.height, f"{what}, with its images so far,")
-            found[name] = values(image, path, colour)
-            total += found[name].nbytes
-    kinds = {str(image.dtype): {} for image in found.values()}
-    for name, image in found.items():
+            images[name] = values(image, path, colour)
+            total += images[name].nbytes
+    kinds = {str(image.dtype): {} for image in images.values()}
+    for name, image in images.items():
         kinds[str(image.dtype)][name] = image
     for kind in kinds.values():
         convert = levels(kind.values(), [str(files[name]) for name in kind])
-        found |= {name: convert(image) for name, image in kind.items()}
-    return found
+        images |= {name: convert(image) for name, image in kind.items()}
+    return images
 
 
 @contextmanager
@@ -136,15 +136,13 @@ def reason(error: Exception) -> str:
         return f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return "it declares more pixels than any photograph has"
-    return (
-        str(error)[:200]
-        if isinstance(error, OSError | ValueError) and str(error)
-        else said(error)[:200]
-    )
+    if isinstance(error, OSError | ValueError) and str(error):
+        return str(error)[:200]
+    return in_one_line(error)[:200]
 
 
 def values(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
-    """One channel of an open image, (H, W), in the type that its file has: bool, uint8, uint16 or float32."""
+    """One channel of an open image, (H, W), as its file has it: bool, uint8, uint16 or float32."""
     # Where the first is the photograph.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise UsageError(f"{path} holds several images, expected one a file; save each by itself")
@@ -154,12 +152,12 @@ def values(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in EIGHT_BIT:
         return eight_bit(image, path, colour)
-    found = np.asarray(image)
+    pixels = np.asarray(image)
     if image.mode == "F":
-        return found
-    if (clear := image.info.get("transparency")) is not None and (found == clear).any():
+        return pixels
+    if (clear := image.info.get("transparency")) is not None and (pixels == clear).any():
         raise transparent(path)
-    return found.astype(np.uint16)
+    return pixels.astype(np.uint16)
 
 
 def stored(image: Image.Image) -> str:
@@ -169,7 +167,7 @@ def stored(image: Image.Image) -> str:
 
 
 def misread(image: Image.Image, depth: str) -> str:
-    """What is wrong with a file whose values Pillow would give otherwise than they are meant; nothing of most."""
+    """Why Pillow would give the values of a file otherwise than they are meant; nothing of most."""
     # Of 16 bit, whatever type they are given in.
     if image.mode == "I" and image.format in ("PNG", "PPM"):
         return ""
@@ -199,12 +197,13 @@ def eight_bit(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
 def transparent(path: Path) -> UsageError:
     """The error for an image that can be seen through: what would be seen is not in the file."""
     return UsageError(
-        f"{path} is transparent in places, and nobody knows on what; flatten it onto the ground it needs"
+        f"{path} is transparent in places, and nobody knows on what; "
+        "flatten it onto the ground it needs"
     )
 
 
 def grey(channels: np.ndarray, path: Path) -> np.ndarray:
-    """One channel of uint8 images (..., C): grey, grey and alpha, three of colour, or these and alpha.
+    """One channel of uint8 images (..., C): grey, or three of colour, each with or without alpha.
 
     Alpha must be opaque, colours equal but for rounding. Raises UsageError.
     """
@@ -217,7 +216,8 @@ def grey(channels: np.ndarray, path: Path) -> np.ndarray:
         return channels[..., 0]
     if (channels.max(-1) - channels.min(-1) > ROUNDING).any():
         raise UsageError(
-            f"{path} holds colour images, expected grey ones or three equal channels; make them grey"
+            f"{path} holds colour images, expected grey ones or three equal channels; "
+            "make them grey"
         )
     rows = np.ascontiguousarray(channels).reshape(-1, channels.shape[-2], 3)
     return np.asarray(Image.fromarray(rows).convert("L")).reshape(channels.shape[:-1])
@@ -237,9 +237,8 @@ def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarra
     type.
     """
     ranges = [span(part, names[min(i, len(names) - 1)]) for i, part in enumerate(parts)]
-    (low, _, lowest, kind), (_, high, highest, _) = (
-        pick(ranges, key=itemgetter(i)) for i, pick in ((0, min), (1, max))
-    )
+    low, _, lowest, kind = min(ranges, key=itemgetter(0))
+    _, high, highest, _ = max(ranges, key=itemgetter(1))
     if kind is np.bool_:
         return lambda part: part.astype(np.uint8) * np.uint8(255)
     if kind is np.uint8:
@@ -247,8 +246,8 @@ def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarra
     if kind is np.uint16:
         if 0 < high <= 255:
             raise UsageError(
-                f"{highest} holds 16-bit values up to {high:.0f}, where white is 65535: all but black; save them as "
-                "8 bit, or times 257"
+                f"{highest} holds 16-bit values up to {high:.0f}, where white is 65535: "
+                "all but black; save them as 8 bit, or times 257"
             )
         return lambda part: ((part.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if low < -0.5 and low >= -1 - LEVEL and high <= 1 + LEVEL:
@@ -260,12 +259,15 @@ def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarra
     else:
         which = highest if high > 1 + LEVEL and low >= -1 - LEVEL else lowest
         raise UsageError(
-            f"{which} holds floats from {low:.4g} to {high:.4g}, expected [0, 1], [-1, 1] or [0, 255], or uint8; "
-            "clip or scale them before they are saved"
+            f"{which} holds floats from {low:.4g} to {high:.4g}, "
+            "expected [0, 1], [-1, 1] or [0, 255], or uint8; clip or scale them before they are saved"
         )
-    return lambda part: (
-        (part.astype(np.float64) * scale + shift).round().clip(0, 255).astype(np.uint8)
-    )
+
+    def rounded(part: np.ndarray) -> np.ndarray:
+        grey_levels = part.astype(np.float64) * scale + shift
+        return grey_levels.round().clip(0, 255).astype(np.uint8)
+
+    return rounded
 
 
 Span = tuple[float, float, str, type]

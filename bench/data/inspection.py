@@ -1,4 +1,4 @@
-"""What a set of images looks like before it is scored: refused if it cannot be meant, told of where it may not be.
+"""What a set of images looks like before it is scored: what cannot, and what may not, be meant.
 
 For images made elsewhere. Those that `bench run` makes are as they are: that a denoiser draws
 nothing is its result.
@@ -14,7 +14,7 @@ from bench.data.image_files import blocks
 from denoisers.errors import UsageError
 
 DIM = 128  # grey level that the brightest pixel of all images reaches, if there is white in them
-# Share of a set that may be copies of others in it; 2000 of MNIST's training digits have 1.7 % by chance.
+# Share of a set that may be copies of others in it; 2000 training digits of MNIST have 1.7 %.
 COPIES = 0.01
 CLEAR, WHITE = 16, 192  # grey levels: a background is neither below the one, nor above the other
 # Grey levels of standard deviation, above which a frame is no background but noise or a texture.
@@ -26,40 +26,41 @@ COMPARED = 1000  # held-out digits whose size is the usual
 
 
 class Extent(NamedTuple):
-    """How large what is drawn in images is: the longer side of the box around the pixels brighter than half."""
+    """How large what is drawn is: the longer side of the box around pixels brighter than half."""
 
     low: float  # 10 % of the images are smaller
     median: float
     high: float  # 10 % are larger
 
     def against(self, usual: float) -> float:
-        """The size over the usual; 1 if that is not so of the whole set, as of noise, or too far from it."""
-        alike = usual and self.high - self.low <= ALIKE * usual
-        return (
-            self.median / usual
-            if alike and SIZES[0] < abs(self.median / usual - 1) < SIZES[1]
-            else 1.0
-        )
+        """The size over the usual; 1 if sizes vary, as those of noise, or are too far from it."""
+        if not usual or self.high - self.low > ALIKE * usual:
+            return 1.0
+        ratio = self.median / usual
+        return ratio if SIZES[0] < abs(ratio - 1) < SIZES[1] else 1.0
 
 
 def inspect(images: np.ndarray, dataset: Dataset, what: str) -> list[str]:
-    """Sentences about what may not be meant in a set of uint8 images (N, H, W), N > 1, that takes a dataset's place.
+    """Sentences about what may not be meant in uint8 images (N, H, W), N > 1, like a dataset's.
 
     Raises UsageError for a set in which nothing is drawn, or drawn in a range that was lost.
     """
     refuse(images, what)
-    found = [*contrast(images), *background(images, 1, dataset), *repeated(images)]
+    sentences = [*contrast(images), *background(images, 1, dataset), *repeated(images)]
     ratio = extent(images).against(usual(dataset))
     if ratio != 1:
         height, width = dataset.train.shape[1:]
-        bare, whole = f"{height}x{width}", f"{height + 2 * dataset.pad}x{width + 2 * dataset.pad}"
-        was = (
-            f"resized from {bare} to {whole} and cut"
-            if ratio > 1
-            else f"framed to {whole} and resized to {bare}"
-        )
-        found.append(f"the digits have {ratio:.2f} times the usual size; were they {was}?")
-    return found
+        bare, framed_size = f"{height}x{width}", in_frame(height, width, dataset.pad)
+        was = f"framed to {framed_size} and resized to {bare}"
+        if ratio > 1:
+            was = f"resized from {bare} to {framed_size} and cut"
+        sentences.append(f"the digits have {ratio:.2f} times the usual size; were they {was}?")
+    return sentences
+
+
+def in_frame(height: int, width: int, pad: int) -> str:
+    """The size of images with their frame, in words: 32x32."""
+    return f"{height + 2 * pad}x{width + 2 * pad}"
 
 
 def refuse(images: np.ndarray, what: str) -> None:
@@ -69,22 +70,24 @@ def refuse(images: np.ndarray, what: str) -> None:
         only = np.unique(flat[:, 0])
         shown = f"grey level {only[0]}" if len(only) == 1 else f"one of {len(only)} grey levels"
         raise UsageError(
-            f"{what} holds images that are {shown} all over, expected digits, white (255) on black (0)"
+            f"{what} holds images that are {shown} all over, "
+            "expected digits, white (255) on black (0)"
         )
     used = occurring(images)
     if used[-1] <= 1:
         raise UsageError(
-            f"{what} holds the grey levels 0 and 1 of 255, all but black: values in [0, 1] cast to uint8; round 255 "
-            "times them, or save them as floats"
+            f"{what} holds the grey levels 0 and 1 of 255, all but black: "
+            "values in [0, 1] cast to uint8; round 255 times them, or save them as floats"
         )
     if used.tolist() == [0, 1, 255] or used.tolist() == [1, 255]:
         raise UsageError(
-            f"{what} holds the grey levels {', '.join(map(str, used))} only: values in [-1, 1] cast to uint8; round "
-            "127.5 times them plus 1, or save them as floats"
+            f"{what} holds the grey levels {', '.join(map(str, used))} only: "
+            "values in [-1, 1] cast to uint8; round 127.5 times them plus 1, or save them as floats"
         )
     if not (flat != flat[0]).any():
         raise UsageError(
-            f"{what} holds one image, {len(images)} times; expected images that differ; was one saved again and again?"
+            f"{what} holds one image, {len(images)} times; expected images that differ; "
+            "was one saved again and again?"
         )
 
 
@@ -97,7 +100,8 @@ def contrast(images: np.ndarray) -> list[str]:
         ]
     if len(used) == 2:
         return [
-            f"only the grey levels {used[0]} and {used[1]} occur; digits in black and white score worse than grey"
+            f"only the grey levels {used[0]} and {used[1]} occur; "
+            "digits in black and white score worse than grey"
         ]
     return []
 
@@ -108,7 +112,7 @@ def occurring(images: np.ndarray) -> np.ndarray:
 
 
 def background(images: np.ndarray, width: int, dataset: Dataset) -> list[str]:
-    """A sentence if a frame of that width is another background than black: not noise, which has none."""
+    """A sentence if a frame of that width is a background but black; noise is no background."""
     inside = np.zeros(images.shape[1:], bool)
     inside[width:-width, width:-width] = True
     frame = images[:, ~inside]
@@ -117,7 +121,8 @@ def background(images: np.ndarray, width: int, dataset: Dataset) -> list[str]:
         return []
     mend = "invert them: 255 - x" if level >= WHITE else "black is 0 in uint8, -1 or 0 in floats"
     return [
-        f"the frame of {width} pixels is of grey level {level:.0f}; digits of {dataset.name} are on black; {mend}"
+        f"the frame of {width} pixels is of grey level {level:.0f}; "
+        f"digits of {dataset.name} are on black; {mend}"
     ]
 
 
@@ -127,12 +132,13 @@ def repeated(images: np.ndarray) -> list[str]:
     if copies <= COPIES * len(images):
         return []
     return [
-        f"{copies} of {len(images)} images are copies of others among them; was something generated or read twice?"
+        f"{copies} of {len(images)} images are copies of others among them; "
+        "was something generated or read twice?"
     ]
 
 
 def framed(images: np.ndarray, dataset: Dataset, what: str) -> None:
-    """Raise UsageError if uint8 images (N, H, W) with a frame around them are not those of a dataset in a black frame.
+    """Raise UsageError if framed uint8 images (N, H, W) are not like a dataset's in a black frame.
 
     Such a frame is taken off; what was resized instead, or framed in white, would be cut.
     """
@@ -144,9 +150,9 @@ def framed(images: np.ndarray, dataset: Dataset, what: str) -> None:
     if ratio > 1:
         inner = f"{height - 2 * pad}x{width - 2 * pad}"
         raise UsageError(
-            f"{what} holds images of {height}x{width} whose digits have {ratio:.2f} times the usual size: resized, "
-            f"where a frame of {pad} black pixels was expected; resize them to {inner}, or cut them to it if they are "
-            "meant to be so"
+            f"{what} holds images of {height}x{width} whose digits have {ratio:.2f} times "
+            f"the usual size: resized, where a frame of {pad} black pixels was expected; "
+            f"resize them to {inner}, or cut them to it if they are meant to be so"
         )
 
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from bench.data import image_files
 from denoisers.errors import UsageError
-from denoisers.files import variable
+from denoisers.places import variable
 
 
 def read(place: Path) -> dict[str, np.ndarray]:
-    """All images below a folder by their names, in order of these, as uint8 (H, W); or the one in a file.
+    """All images below a folder by their names, in order, as uint8 (H, W); or the one in a file.
 
     Colour is made grey, as papers on grey images do. Raises UsageError if there is none, and for a
     file that is no image, too large or of a kind that cannot be read as it is meant.
@@ -19,7 +19,7 @@ def read(place: Path) -> dict[str, np.ndarray]:
 
 
 def folder_of(name: str, root: Path) -> str:
-    """The folder of an image that `read` found below `root`, from there on; the name of `root` if it lies in it."""
+    """The folder of an image that `read` found, from `root` on; the name of `root` if it is that."""
     parent = Path(name).parent.as_posix()
     return parent if parent != "." else root.resolve().name or str(root.resolve())
 
@@ -31,12 +31,17 @@ def natural(data_dir: Path | None) -> Path:
     """
     places = [data_dir, variable("BENCH_DATA")]
     for place in places:
-        if place is not None and (found := place / "restoration" / "train").is_dir():
-            return found
+        if place is not None and (folder := place / "restoration" / "train").is_dir():
+            return folder
     raise UsageError(
         "no natural photographs: expected restoration/train/ below --data-dir or BENCH_DATA; "
         "any other folder of images will do: --data FOLDER"
     )
+
+
+def starts(length: int, side: int) -> np.ndarray:
+    """Where the fewest pieces of `side` begin that cover `length`, evenly spread."""
+    return np.unique(np.linspace(0, length - side, -(-length // side)).round().astype(int))
 
 
 def tiles(photos: dict[str, np.ndarray], side: int) -> np.ndarray:
@@ -46,16 +51,13 @@ def tiles(photos: dict[str, np.ndarray], side: int) -> np.ndarray:
 
     Raises UsageError if no image is large enough.
     """
-    found = []
+    squares = []
     for image in photos.values():
-        starts = [
-            np.unique(np.linspace(0, n - side, -(-n // side)).round().astype(int))
-            for n in image.shape
-        ]
         if min(image.shape) >= side:
-            found += [image[y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
-    if not found:
+            rows, columns = (starts(length, side) for length in image.shape)
+            squares += [image[y : y + side, x : x + side] for y in rows for x in columns]
+    if not squares:
         raise UsageError(
             f"training needs images of at least {side} x {side} pixels; all of these are smaller"
         )
-    return np.stack(found)
+    return np.stack(squares)

@@ -18,9 +18,8 @@ PROBE_SECONDS = 5
 def responds(url: str) -> bool:
     """Whether a HEAD of `url` succeeds."""
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, method="HEAD"), timeout=PROBE_SECONDS
-        ):
+        request = urllib.request.Request(url, method="HEAD")
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
             return True
     except (OSError, ValueError, HTTPException):
         return False
@@ -32,19 +31,19 @@ def reachable(urls: list[str], answers: Callable[[str], bool] = responds) -> boo
     Asked in threads, as looking up a name has no timeout; and in daemons, which the end of the
     program does not wait for, as it does for those of a pool.
     """
-    found: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    replies: queue.SimpleQueue[bool] = queue.SimpleQueue()
     for url in urls:
-        threading.Thread(target=lambda url=url: found.put(answers(url)), daemon=True).start()
+        threading.Thread(target=lambda url=url: replies.put(answers(url)), daemon=True).start()
     deadline = time.monotonic() + PROBE_SECONDS
     try:
-        return any(found.get(timeout=max(0, deadline - time.monotonic())) for _ in urls)
+        return any(replies.get(timeout=max(0, deadline - time.monotonic())) for _ in urls)
     except queue.Empty:
         return False
 
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """Inside, a connection that falls silent ends after some seconds: libraries that set no limit wait for ever."""
+    """Inside, a silent connection ends after some seconds; libraries set no limit by themselves."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(4 * PROBE_SECONDS)
     try:

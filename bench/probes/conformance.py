@@ -16,9 +16,19 @@ import torch
 import denoisers
 from bench.data import datasets
 from bench.probes import behaviour, contract
-from bench.probes.subject import FAIL, NOTE, NUM, Found, Hopeless, Subject, Unusable, digits, probe
+from bench.probes.subject import (
+    FAIL,
+    NOTE,
+    NUM,
+    Hopeless,
+    Outcome,
+    Subject,
+    Unusable,
+    digits,
+    probe,
+)
 from denoisers.base import Denoiser
-from denoisers.errors import said
+from denoisers.errors import in_one_line
 
 
 class Row(NamedTuple):
@@ -30,7 +40,7 @@ class Row(NamedTuple):
     remedy: str = ""
 
 
-CHECKS: dict[str, Callable[[Subject], Found]] = {
+CHECKS: dict[str, Callable[[Subject], Outcome]] = {
     "facts": contract.facts,
     "weights": contract.weights,
     "answers": contract.answers,
@@ -58,22 +68,24 @@ def conformance(denoiser: Denoiser, num: int = NUM) -> list[Row]:
 
     The rows end with a failure after which nothing can be measured.
     """
-    subject, found = Subject(denoiser, probe().x0[:num], probe().z[:num]), []
+    subject, rows = Subject(denoiser, probe().x0[:num], probe().z[:num]), []
     for name, check in CHECKS.items():
         try:
             result = check(subject)
         except Hopeless as error:
-            return [*found, Row(name, *error.args[0])]
+            return [*rows, Row(name, *error.args[0])]
         except Unusable as error:
-            result = Found(NOTE, f"not measured: {error}")
+            result = Outcome(NOTE, f"not measured: {error}")
         except (Exception, SystemExit) as error:
-            result = Found(FAIL, said(error), "it must answer, whatever x and sigma > 0 are")
-        found.append(Row(name, *result))
-    return found
+            result = Outcome(
+                FAIL, in_one_line(error), "it must answer, whatever x and sigma > 0 are"
+            )
+        rows.append(Row(name, *result))
+    return rows
 
 
 def closing(name: str, rows: list[Row]) -> str:
-    """The answer in one sentence: whether a denoiser conforms, and whether it seems to have learnt anything."""
+    """In one sentence, whether a denoiser conforms, and whether it seems to have learnt anything."""
     failed = [row for row in rows if row.verdict == FAIL]
     if failed:
         rest = "; the other checks need what failed" if len(rows) < len(CHECKS) else ""
@@ -91,7 +103,7 @@ def assert_conforms(
     denoiser: str | Denoiser, /, weights: str | None = None, num: int = NUM, **options: Any
 ) -> None:
     """For the tests of a plug-in. Raises AssertionError with what failed, and the remedies."""
-    found = load(denoiser, weights, **options) if isinstance(denoiser, str) else denoiser
-    failed = [row for row in conformance(found, num) if row.verdict == FAIL]
+    tested = load(denoiser, weights, **options) if isinstance(denoiser, str) else denoiser
+    failed = [row for row in conformance(tested, num) if row.verdict == FAIL]
     if failed:  # no assert statement: python -O leaves those out
         raise AssertionError("\n".join(f"{row.check}: {row.found}; {row.remedy}" for row in failed))

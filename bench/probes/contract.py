@@ -1,6 +1,7 @@
 """Does a denoiser keep the contract? The docstring of a check says what is so if it passes."""
 
 import contextlib
+import itertools
 import json
 import re
 
@@ -15,8 +16,8 @@ from bench.probes.subject import (
     LEVELS,
     NOTE,
     OK,
-    Found,
     Hopeless,
+    Outcome,
     Subject,
     Unusable,
     kind,
@@ -24,21 +25,28 @@ from bench.probes.subject import (
 )
 from denoisers import framing
 from denoisers.base import Denoiser, Spec
-from denoisers.errors import said
+from denoisers.errors import in_one_line
 from denoisers.framing import by
 from denoisers.units import GREY
 
 
-def facts(subject: Subject) -> Found:
+def facts(subject: Subject) -> Outcome:
     """Spec and card are strict JSON: `run.json` records them."""
     spec = subject.denoiser.spec
     size = "any size" if spec.size is None else by(spec.size)
-    found = f"{spec.prediction_type}, {'blind' if spec.blind else 'told sigma'}, {size}, {in_both_units(spec)}"
+    text = f"{spec.prediction_type}, {told_or_blind(spec)}, {size}, {in_both_units(spec)}"
     try:
         json.dumps([spec.to_json(), subject.denoiser.card], allow_nan=False)
     except (TypeError, ValueError) as error:
-        return Found(FAIL, f"spec or card: {error}", "plain numbers, strings, lists and dicts only")
-    return Found(OK, found)
+        return Outcome(
+            FAIL, f"spec or card: {error}", "plain numbers, strings, lists and dicts only"
+        )
+    return Outcome(OK, text)
+
+
+def told_or_blind(spec: Spec) -> str:
+    """Whether a network is told the noise level, in words."""
+    return "blind" if spec.blind else "told sigma"
 
 
 def in_both_units(spec: Spec) -> str:
@@ -48,7 +56,7 @@ def in_both_units(spec: Spec) -> str:
     return f"sigma {levels} ({grey} grey levels)"
 
 
-def weights(subject: Subject) -> Found:
+def weights(subject: Subject) -> Outcome:
     """Parameters and buffers hold numbers. Raises Hopeless: the answers of one with NaN are NaN."""
     net = subject.denoiser
     tensors = {
@@ -59,21 +67,14 @@ def weights(subject: Subject) -> Found:
         name for name, value in tensors.items() if value.is_floating_point() and value.isnan().any()
     ]
     if bad:
-        said = f"its weights hold NaN: {len(bad)} of {len(tensors)} tensors, first {bad[0]}"
-        raise Hopeless(
-            Found(
-                FAIL,
-                said,
-                "the file is damaged, or its training diverged: take an earlier checkpoint",
-            )
-        )
-    return Found(
-        OK,
-        f"{sum(value.numel() for value in tensors.values()):,} numbers in {len(tensors)} tensors",
-    )
+        text = f"its weights hold NaN: {len(bad)} of {len(tensors)} tensors, first {bad[0]}"
+        remedy = "the file is damaged, or its training diverged: take an earlier checkpoint"
+        raise Hopeless(Outcome(FAIL, text, remedy))
+    numbers = sum(value.numel() for value in tensors.values())
+    return Outcome(OK, f"{numbers:,} numbers in {len(tensors)} tensors")
 
 
-def answers(subject: Subject) -> Found:
+def answers(subject: Subject) -> Outcome:
     """It takes images of the size that it is asked about. Raises Hopeless if it takes none.
 
     One that takes only images of another size is asked about those from here on, and `frame` says
@@ -81,23 +82,23 @@ def answers(subject: Subject) -> Found:
     """
     sigma = subject.band(0.1, 1.0, 1)[0]
     framed = tuple(subject.x0.shape[-2:])
-    own = subject.denoiser.spec.size or framed
+    size = subject.denoiser.spec.size or framed
 
     def refusal(denoiser: Denoiser) -> str:
         return framing.refusal(denoiser, subject.noisy(sigma, 1), torch.tensor(sigma))
 
     subject.refused = refusal(subject.denoiser)
     if not subject.refused:
-        return Found(OK, f"asked about images of {by(own)}")
-    for size in [size for size in (BARE, framed) if size != own]:
-        seated = framing.Seated(framing.unsized(subject.denoiser), size)
+        return Outcome(OK, f"asked about images of {by(size)}")
+    for other in [other for other in (BARE, framed) if other != size]:
+        seated = framing.Seated(framing.unsized(subject.denoiser), other)
         if not refusal(seated):
             subject.denoiser = seated
-            return Found(NOTE, f"images of {by(size)} only; see `frame`")
-    raise Hopeless(Found(FAIL, subject.refused, "it must answer, whatever x and sigma > 0 are"))
+            return Outcome(NOTE, f"images of {by(other)} only; see `frame`")
+    raise Hopeless(Outcome(FAIL, subject.refused, "it must answer, whatever x and sigma > 0 are"))
 
 
-def shapes(subject: Subject) -> Found:
+def shapes(subject: Subject) -> Outcome:
     """float32 (B, C, H, W) for sigma of shape () and (B,), and the same for both.
 
     Raises Hopeless for no images.
@@ -107,55 +108,52 @@ def shapes(subject: Subject) -> Found:
     levels = {"()": torch.tensor(sigma), "(B,)": torch.full((FEW,), sigma)}
     for shape, level in levels.items():
         answer = subject.denoiser(x, level)
-        if (
-            not isinstance(answer, Tensor)
-            or answer.shape != x.shape
-            or answer.dtype != torch.float32
-        ):
-            fault = Found(
-                FAIL, f"{kind(answer)} for sigma {shape}", f"return float32 {tuple(x.shape)}, as x"
-            )
-            if not isinstance(answer, Tensor) or answer.shape != x.shape:
-                raise Hopeless(fault)
+        remedy = f"return float32 {tuple(x.shape)}, as x"
+        fault = Outcome(FAIL, f"{kind(answer)} for sigma {shape}", remedy)
+        if not isinstance(answer, Tensor) or answer.shape != x.shape:
+            raise Hopeless(fault)
+        if answer.dtype != torch.float32:
             return fault
     scalar, each = (subject.ask(x, level) for level in levels.values())
     gap = (scalar - each).abs().max().item()
     remedy = "make sigma broadcast: denoisers.base.expand_as(sigma, x)"
-    return Found(OK if gap < 1e-3 else FAIL, f"sigma () and (B,) differ by {gap:.1g}", remedy)
+    return Outcome(OK if gap < 1e-3 else FAIL, f"sigma () and (B,) differ by {gap:.1g}", remedy)
 
 
-def rows(subject: Subject) -> Found:
+def rows(subject: Subject) -> Outcome:
     """Image i does not depend on the other images of the batch, nor on their noise levels."""
-    levels = torch.tensor((subject.band(0.05, 20.0, FEW) * FEW)[:FEW])  # a band may be one level
+    band = itertools.cycle(subject.band(0.05, 20.0, FEW))  # which may be fewer levels
+    levels = torch.tensor(list(itertools.islice(band, FEW)))
     x = subject.x0[:FEW] + levels[:, None, None, None] * subject.z[:FEW]
     together = subject.ask(x, levels)
     alone = torch.cat([subject.ask(x[i : i + 1], levels[i : i + 1]) for i in range(FEW)])
     gap = ((together - alone).abs().amax((1, 2, 3)) / (1 + levels)).max().item()
-    remedy = "it depends on its batch neighbours: no batch statistics (use .eval(), GroupNorm), no mean over dim 0"
-    return Found(OK if gap < 1e-3 else FAIL, f"alone and in a batch differ by {gap:.1g}", remedy)
+    remedy = "it depends on its batch neighbours: "
+    remedy += "no batch statistics (use .eval(), GroupNorm), no mean over dim 0"
+    return Outcome(OK if gap < 1e-3 else FAIL, f"alone and in a batch differ by {gap:.1g}", remedy)
 
 
-def repeatable(subject: Subject) -> Found:
+def repeatable(subject: Subject) -> Outcome:
     """The same answer twice; x untouched; no global random numbers; eval mode."""
     sigma = subject.band(0.1, 1.0, 1)[0]
     x, state = subject.noisy(sigma, FEW), torch.get_rng_state()
     kept = x.clone()
     gap = (subject.ask(x, sigma) - subject.ask(x, sigma)).abs().max().item()
-    faults = {
-        "it changes its input: clone x before writing into it": not torch.equal(x, kept),
-        "it draws from the global generator: seed a generator of its own, by x or sigma": not torch.equal(
-            state, torch.get_rng_state()
-        ),
-        "call .eval() on its networks": any(
-            module.training for module in subject.denoiser.modules()
-        ),
-        "the same x and sigma must give the same image (dropout? noise?)": gap > 1e-5,
-    }
-    remedy = "; ".join(fault for fault, present in faults.items() if present)
-    return Found(FAIL if remedy else OK, f"two calls differ by {gap:.1g}", remedy)
+    remedies = []
+    if not torch.equal(x, kept):
+        remedies.append("it changes its input: clone x before writing into it")
+    if not torch.equal(state, torch.get_rng_state()):
+        remedies.append("it draws from the global generator: ")
+        remedies[-1] += "seed a generator of its own, by x or sigma"
+    if any(module.training for module in subject.denoiser.modules()):
+        remedies.append("call .eval() on its networks")
+    if gap > 1e-5:
+        remedies.append("the same x and sigma must give the same image (dropout? noise?)")
+    remedy = "; ".join(remedies)
+    return Outcome(FAIL if remedy else OK, f"two calls differ by {gap:.1g}", remedy)
 
 
-def sizes(subject: Subject) -> Found:
+def sizes(subject: Subject) -> Outcome:
     """Images whose sides are not multiples of anything."""
     sigma = torch.tensor(subject.band(0.1, 1.0, 1)[0])
 
@@ -167,36 +165,34 @@ def sizes(subject: Subject) -> Found:
     try:
         shape = tuple(subject.denoiser(x, sigma).shape)
     except ValueError as error:
-        return Found(NOTE, f"knows one size only: {error}")
+        return Outcome(NOTE, f"knows one size only: {error}")
     except (RuntimeError, AssertionError) as error:
         # A multiple of all that is usual.
         one = framing.refusal(subject.denoiser, images(64, 64), sigma)
-        remedy = "declare Spec.multiple_of, or the one size that its layers are made for: " + (
-            f"Spec(size={tuple(subject.x0.shape[-2:])})" if one else "Spec(size=(H, W))"
-        )
-        return Found(FAIL, f"29 x 37: {said(error)}", f"{remedy}; wrappers pad and crop")
-    return Found(
-        OK if shape == tuple(x.shape) else FAIL, f"29 x 37 gives {shape}", "return the size of x"
-    )
+        size = tuple(subject.x0.shape[-2:]) if one else "(H, W)"
+        remedy = "declare Spec.multiple_of, or the one size that its layers are made for: "
+        remedy += f"Spec(size={size}); wrappers pad and crop"
+        return Outcome(FAIL, f"29 x 37: {in_one_line(error)}", remedy)
+    verdict = OK if shape == tuple(x.shape) else FAIL
+    return Outcome(verdict, f"29 x 37 gives {shape}", "return the size of x")
 
 
-def told(subject: Subject) -> Found:
+def told(subject: Subject) -> Outcome:
     """A network that says it is told sigma answers differently to another sigma."""
     spec, gaps = subject.denoiser.spec, []
     for sigma in subject.band(0.05, 5.0, 3):
         x = subject.noisy(sigma, FEW)
         gaps.append((subject.ask(x, sigma) - subject.ask(x, sigma / 2)).abs().max().item())
     uses = max(gaps) > 1e-4
-    found = "its answer depends on sigma" if uses else "its answer does not depend on sigma"
+    text = "its answer depends on sigma" if uses else "its answer does not depend on sigma"
     if uses == spec.blind:
-        found += f", declared {'blind' if spec.blind else 'told sigma'}"
+        text += f", declared {told_or_blind(spec)}"
     wrong = not uses and not spec.blind
-    return Found(
-        FAIL if wrong else OK, found, "declare Spec(blind=True), or hand sigma to the network"
-    )
+    remedy = "declare Spec(blind=True), or hand sigma to the network"
+    return Outcome(FAIL if wrong else OK, text, remedy)
 
 
-def finite(subject: Subject) -> Found:
+def finite(subject: Subject) -> Outcome:
     """Neither NaN nor infinity, at any noise of a reverse diffusion, in band or not."""
     for sigma in LEVELS:
         with contextlib.suppress(Unusable):
@@ -204,7 +200,6 @@ def finite(subject: Subject) -> Found:
     with contextlib.suppress(Unusable):
         subject.ask(subject.noisy(0.002, FEW), 0.002)
     bad = sorted(set(subject.broken))
-    found = f"NaN or infinity at sigma {shown(bad)}" if bad else f"sigma 0.002 to {LEVELS[-1]:g}"
-    return Found(
-        FAIL if bad else OK, found, "no division by what can be 0, no exponent without a bound"
-    )
+    text = f"NaN or infinity at sigma {shown(bad)}" if bad else f"sigma 0.002 to {LEVELS[-1]:g}"
+    remedy = "no division by what can be 0, no exponent without a bound"
+    return Outcome(FAIL if bad else OK, text, remedy)

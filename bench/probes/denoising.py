@@ -82,11 +82,8 @@ def keep(
     """
     dataset.first(num)
     name, weights = names.describe(facts), str(facts.get("weights") or "")
-    path = (
-        folder
-        / "gauge"
-        / f"{files.slug(' '.join([name, *re.findall('@([0-9a-f]{8})', weights)]))}.csv"
-    )
+    digests = re.findall("@([0-9a-f]{8})", weights)
+    path = folder / "gauge" / f"{files.slug(' '.join([name, *digests]))}.csv"
     named = frame.assign(denoiser=name, weights=weights, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"), folder)
     return path
@@ -103,7 +100,7 @@ def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
 
 
 def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None]) -> None:
-    """The curves that others are read against, of the best linear denoiser and of `ideal`, unless they are there.
+    """The curves to read others against, of the best linear denoiser and `ideal`, unless kept.
 
     `ideal` is exact for the training images: on held-out ones a denoiser that generalises has a
     lower error.
@@ -124,16 +121,15 @@ def restore(denoiser: Denoiser, image: np.ndarray, level: float) -> tuple[np.nda
     """
     noisy = image / 255 + np.random.RandomState(0).normal(0, level / 255, image.shape)
     x = pad(torch.from_numpy(2 * noisy - 1).float()[None, None], 8)
-    denoised = denoiser(x, torch.tensor(from_grey_levels(level)))[
-        0, 0, : image.shape[0], : image.shape[1]
-    ]
+    height, width = image.shape
+    denoised = denoiser(x, torch.tensor(from_grey_levels(level)))[0, 0, :height, :width]
     return noisy, (denoised.double().numpy() + 1) / 2
 
 
 def restoration(
     denoiser: Denoiser, images: dict[str, np.ndarray], levels: tuple[float, ...] = (15, 25, 50)
 ) -> pd.DataFrame:
-    """PSNR in dB and SSIM of each image at each noise level, rounded to uint8 first, as papers print them.
+    """PSNR in dB and SSIM of each image at each noise level, rounded to uint8 first, as in papers.
 
     sigma_255    noise level in grey levels
     psnr, ssim   see `fidelity`
@@ -143,19 +139,10 @@ def restoration(
     for level in levels:
         outside = not denoiser.spec.in_band(from_grey_levels(level))
         for name, image in images.items():
-            psnr, ssim = fidelity(
-                np.clip(restore(denoiser, image, level)[1] * 255, 0, 255).round(), image
-            )
-            rows.append(
-                {
-                    "image": name,
-                    "sigma_255": level,
-                    "psnr": psnr,
-                    "ssim": ssim,
-                    "out_of_band": outside,
-                }
-            )
-    return pd.DataFrame(rows)
+            _, restored = restore(denoiser, image, level)
+            scores = fidelity(np.clip(restored * 255, 0, 255).round(), image)
+            rows.append((name, level, *scores, outside))
+    return pd.DataFrame(rows, columns=["image", "sigma_255", "psnr", "ssim", "out_of_band"])
 
 
 def fidelity(restored: np.ndarray, image: np.ndarray) -> tuple[float, float]:
@@ -168,9 +155,8 @@ def fidelity(restored: np.ndarray, image: np.ndarray) -> tuple[float, float]:
     sheets.matplotlib()  # which torchmetrics imports
     from torchmetrics.functional import image as measures  # takes a second
 
-    ours, theirs = (
-        torch.from_numpy(array.astype(np.float64))[None, None] for array in (restored, image)
-    )
+    pair = np.stack([restored, image]).astype(np.float64)
+    ours, theirs = torch.from_numpy(pair)[:, None, None]
     psnr = measures.peak_signal_noise_ratio(ours, theirs, data_range=255.0).item()
     if min(image.shape) < WINDOW:
         return psnr, np.nan
@@ -188,7 +174,7 @@ def fidelity(restored: np.ndarray, image: np.ndarray) -> tuple[float, float]:
 
 
 def summary(denoiser: Denoiser, images: dict[str, np.ndarray], root: Path) -> pd.DataFrame:
-    """`restoration` of images found below `root`, their mean: one row per folder and noise level."""
+    """The mean of `restoration` of images below `root`: one row per folder and noise level."""
     frame = restoration(denoiser, images)
     frame["folder"] = [photographs.folder_of(name, root) for name in frame["image"]]
     parts = {"images": ("image", "nunique"), "psnr": ("psnr", "mean"), "ssim": ("ssim", "mean")}
@@ -197,7 +183,7 @@ def summary(denoiser: Denoiser, images: dict[str, np.ndarray], root: Path) -> pd
 
 
 def marked(frame: pd.DataFrame) -> pd.DataFrame:
-    """What was measured, as text; a result at noise levels that the denoiser was not trained at ends in *.
+    """What was measured, as text; results at noise levels beyond the training end in *.
 
     out_of_band  whether that is so, which the mark says; or the share of the levels, which is shown
                  beside it
@@ -207,24 +193,19 @@ def marked(frame: pd.DataFrame) -> pd.DataFrame:
     text = frame.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value))
     for column in text.columns.intersection(RESULTS):
         text[column] += np.where(outside > 0, "*", "")
-    return (
-        text
-        if outside.dtype == bool
-        else text.assign(**{"out of band": outside.map("{:.0%}".format)})
-    )
+    if outside.dtype == bool:
+        return text
+    return text.assign(**{"out of band": outside.map("{:.0%}".format)})
 
 
 def note(frame: pd.DataFrame, spec: Spec) -> str:
-    """What the * of `marked` means, with the levels that the denoiser was trained at; empty if there is none."""
-    return (
-        f"* outside the noise levels it was trained on: {band(spec)}"
-        if (frame["out_of_band"] > 0).any()
-        else ""
-    )
+    """What the * of `marked` means, with the levels of the training; empty if there is none."""
+    outside = (frame["out_of_band"] > 0).any()
+    return f"* outside the noise levels it was trained on: {band(spec)}" if outside else ""
 
 
 def band(spec: Spec) -> str:
-    """The noise levels a denoiser was trained on; of a splice, those of its parts and where they change."""
+    """The noise levels of a denoiser's training; of a splice, its parts' and where they change."""
     if isinstance(spec, SpliceSpec):
         return f"above {spec.switch:g} {band(spec.above)}, below it {band(spec.below)}"
     return in_both_units(spec)
@@ -233,6 +214,6 @@ def band(spec: Spec) -> str:
 def draw(
     denoiser: Denoiser, images: dict[str, np.ndarray], path: Path, level: float = 25, rows: int = 4
 ) -> None:
-    """noisy | denoised of the first images, as PNG; into the file that `path` leads to, if it is a link."""
+    """noisy | denoised of the first images, as PNG; a link at `path` is followed."""
     pairs = [restore(denoiser, image, level) for image in list(images.values())[:rows]]
     files.write(files.followed(path), lambda file: sheets.restored(pairs, file))

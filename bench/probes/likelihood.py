@@ -1,4 +1,4 @@
-"""How many bits an image costs under a denoiser: the likelihood of any denoiser from its squared errors.
+"""How many bits an image costs: the likelihood of any denoiser from its squared errors.
 
 With y = x + sigma eps and gamma = 1 / sigma^2, the entropy of a discrete x is half the integral of
 E|x - E[x | y]|^2 over gamma, in nats (Guo, Shamai & Verdu 2005, "Mutual information and minimum
@@ -31,12 +31,10 @@ PER_BAND = {"above 255": 16, "50 to 255": 20, "10 to 50": 20, "below 10": 40}  #
 
 
 def grid() -> tuple[np.ndarray, np.ndarray]:
-    """Falling noise levels for images in [-1, 1], and the band of each interval between two of them."""
+    """Falling noise levels for images in [-1, 1], and the band of each interval between them."""
     ends = [HIGHEST, *EDGES, LOWEST]
-    pairs = itertools.pairwise(ends)
-    parts = [
-        np.geomspace(*pair, n + 1)[:-1] for pair, n in zip(pairs, PER_BAND.values(), strict=True)
-    ]
+    bands = zip(itertools.pairwise(ends), PER_BAND.values(), strict=True)
+    parts = [np.geomspace(*pair, count + 1)[:-1] for pair, count in bands]
     levels = from_grey_levels(np.concatenate([*parts, [LOWEST]]))
     return levels, np.repeat(np.arange(len(PER_BAND)), list(PER_BAND.values()))
 
@@ -53,10 +51,12 @@ def estimates(denoiser: Denoiser, x: Tensor, sigma: float) -> list[Tensor]:
         )
     if grey_levels(sigma) > ROUNDED:
         return [denoised]
-    return [
-        denoised,
-        *(((image + 1) * GREY).round() / GREY - 1 for image in (denoised, x.clamp(-1, 1))),
-    ]
+    return [denoised, rounded(denoised), rounded(x.clamp(-1, 1))]
+
+
+def rounded(images: Tensor) -> Tensor:
+    """Images in [-1, 1], to the nearest grey levels."""
+    return ((images + 1) * GREY).round() / GREY - 1
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
@@ -67,7 +67,7 @@ def errors(
     seed: int = 0,
     advance: Callable[[int], None] = lambda levels: None,
 ) -> np.ndarray:
-    """Squared error of each image at each level of `grid`, (num, levels), summed over its pixels without the padding.
+    """Squared error of each image at each level, (num, levels), summed over its inner pixels.
 
     Where there are several estimates, it is that of the one which is best on average at this level.
     Noise depends on (seed, image, level) alone: every denoiser gets the same.
@@ -76,7 +76,7 @@ def errors(
     """
     images = to_float(dataset.first(num), dataset.pad)
     inner = slice(dataset.pad, images.shape[-1] - dataset.pad)
-    found = []
+    best = []
     for level, sigma in enumerate(grid()[0].tolist()):
         rows = []
         for ids in torch.arange(len(images)).split(250):
@@ -85,12 +85,12 @@ def errors(
             gaps = torch.stack(estimates(denoiser, x, sigma)) - x0
             rows.append(double(gaps[..., inner, inner]).square().sum(dim=(2, 3, 4)))
         per_guess = torch.cat(rows, 1)  # (guesses, num)
-        found.append(per_guess[per_guess.mean(1).argmin()])
+        best.append(per_guess[per_guess.mean(1).argmin()])
         advance(1)
-    return torch.stack(found, 1).numpy()
+    return torch.stack(best, 1).numpy()
 
 
-def bits(found: np.ndarray, pixels: int) -> pd.DataFrame:
+def bits(squares: np.ndarray, pixels: int) -> pd.DataFrame:
     """Bits per pixel of each band and of all, from `errors`.
 
     bits         trapezoid in ln gamma of gamma times the error: the integral; with the standard
@@ -101,15 +101,15 @@ def bits(found: np.ndarray, pixels: int) -> pd.DataFrame:
     """
     sigmas, band = grid()
     gamma = sigmas**-2.0
-    rates = gamma * found
+    rates = gamma * squares
     nats = (rates[:, 1:] + rates[:, :-1]) / 2 * np.diff(np.log(gamma)) / 2
-    bound = found[:, :-1] * np.diff(gamma) / 2
+    bound = squares[:, :-1] * np.diff(gamma) / 2
     # Noise above the first level: the error is the variance of the data there.
-    first = gamma[0] * found[:, 0] / 2
+    first = gamma[0] * squares[:, 0] / 2
     rows = []
     for index, name in enumerate(PER_BAND):
-        own = band == index
-        pair = [part[:, own].sum(1) + (first if index == 0 else 0) for part in (nats, bound)]
+        inside = band == index
+        pair = [part[:, inside].sum(1) + (first if index == 0 else 0) for part in (nats, bound)]
         rows.append((f"sigma {name}", *pair))
     rows.append(("all", *(sum(row[i] for row in rows) for i in (1, 2))))
     scale = math.log(2) * pixels
@@ -142,6 +142,5 @@ def likelihood(
     sigmas, band = grid()
     outside = np.array([not denoiser.spec.in_band(sigma) for sigma in sigmas.tolist()])
     touched = outside[1:] | outside[:-1]
-    return frame.assign(
-        out_of_band=[*(touched[band == i].mean() for i in range(len(PER_BAND))), touched.mean()]
-    )
+    shares = [touched[band == index].mean() for index in range(len(PER_BAND))]
+    return frame.assign(out_of_band=[*shares, touched.mean()])

@@ -23,7 +23,7 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 40.0, 157.0)
 BARE = (28, 28)  # the digits without their frame
 
 
-class Found(NamedTuple):
+class Outcome(NamedTuple):
     """What one check found; `remedy` says what to do about a failure, or what to make of a note."""
 
     verdict: str
@@ -80,17 +80,17 @@ class Subject:
         return self.answers[sigma]
 
     def left(self, sigma: float, denoised: Tensor) -> Tensor:
-        """Squared error of `denoised` over that of x, by image: the share of the noise that is left."""
+        """Squared error of `denoised` over that of x, by image: the share of noise that is left."""
         num = len(denoised)
         error, noise = denoised - self.x0[:num], sigma * self.z[:num]
         return error.square().mean((1, 2, 3)) / noise.square().mean()
 
     def error(self, sigma: float) -> float:
-        """The same of D, over all images."""
+        """The share of noise that D leaves, over all images."""
         return self.left(sigma, self.call(sigma)).mean().item()
 
     def band(self, low: float, high: float, count: int) -> list[float]:
-        """Up to `count` of LEVELS and of the ends of the declared band, that lie in it and in low..high if it does."""
+        """Up to `count` of LEVELS, and the ends, in the declared band; in low..high if it reaches there."""
         spec = self.denoiser.spec
         first = min(max(spec.sigma_min, low), spec.sigma_max)
         last = max(min(spec.sigma_max, high), spec.sigma_min)
@@ -99,31 +99,28 @@ class Subject:
             end: next((level for level in LEVELS if abs(level / end - 1) < 0.01), end)
             for end in (first, last)
         }
-        found = sorted({near[first], *inner, near[last]})
-        steps = min(count, len(found)) - 1
-        return [found[round(i * (len(found) - 1) / max(steps, 1))] for i in range(steps + 1)]
+        levels = sorted({near[first], *inner, near[last]})
+        steps = min(count, len(levels)) - 1
+        return [levels[round(i * (len(levels) - 1) / max(steps, 1))] for i in range(steps + 1)]
 
 
 def kind(answer: object) -> str:
     """Type and shape of what should have been images."""
-    return (
-        f"{answer.dtype} {tuple(answer.shape)}"
-        if isinstance(answer, Tensor)
-        else type(answer).__name__
-    )
+    if isinstance(answer, Tensor):
+        return f"{answer.dtype} {tuple(answer.shape)}"
+    return type(answer).__name__
 
 
 def shown(levels: Iterable[float], values: Iterable[float] | None = None) -> str:
     """In words, as in: 0.05, 0.4; with values: 0.12 at 0.05, 0.08 at 0.4."""
     if values is None:
         return ", ".join(f"{level:.3g}" for level in levels)
-    return ", ".join(
-        f"{value:.2g} at {level:.2g}" for level, value in zip(levels, values, strict=True)
-    )
+    pairs = zip(levels, values, strict=True)
+    return ", ".join(f"{value:.2g} at {level:.2g}" for level, value in pairs)
 
 
 class Probe(NamedTuple):
-    """Digits in their frame, noise of their shape, and what is known of digits without a network."""
+    """Digits in their frame, noise like them, and what is known of digits without a network."""
 
     x0: Tensor
     z: Tensor
@@ -139,7 +136,7 @@ def digits() -> datasets.Dataset:
 
 @functools.cache
 def probe() -> Probe:
-    """Held-out digits; the mean and the Wiener filter of the training digits, by solving and not by eigenvectors."""
+    """Held-out digits; the mean and the Wiener filter of the training digits, by solving."""
     shown, points = digits(), to_float(digits().train).flatten(1).double()
     mean, cov = points.mean(0), torch.cov(points.T)
 
@@ -157,12 +154,8 @@ def probe() -> Probe:
         return sized(BARE, shrink, x, torch.tensor(sigma))
 
     def average(x: Tensor, sigma: float) -> Tensor:
-        return sized(
-            BARE,
-            lambda x, s: mean.float().reshape(1, 1, *BARE).expand(x.shape),
-            x,
-            torch.tensor(sigma),
-        )
+        image = mean.float().reshape(1, 1, *BARE)
+        return sized(BARE, lambda x, sigma: image.expand(x.shape), x, torch.tensor(sigma))
 
     x0 = to_float(shown.held_out[:NUM], shown.pad)
     return Probe(x0, noise(0, torch.arange(NUM), 0, shown.shape), average, wiener)

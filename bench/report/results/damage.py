@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.text import one_line, printable
-from denoisers.errors import UsageError, said
+from denoisers.errors import UsageError, in_one_line
 
 LONGEST = 400  # letters of a path or a reason
 
@@ -50,7 +50,7 @@ def reason(error: Exception, folder: Path) -> str:
     if isinstance(error, UsageError):
         return str(error).replace(f"{folder}/", "").partition("; if it is meant, allow")[0]
     if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror or said(error)}"
+        return f"cannot be read: {error.strerror or in_one_line(error)}"
     if isinstance(error, MemoryError):
         return "cannot be read: there is not enough free memory for it"
-    return f"cannot be shown ({said(error)}; BENCH_DEBUG=1 shows where)"
+    return f"cannot be shown ({in_one_line(error)}; BENCH_DEBUG=1 shows where)"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.text import one_line
 from denoisers import reading
-from denoisers.errors import UsageError, said
+from denoisers.errors import UsageError, in_one_line
 
 MOST = 2**25  # bytes; 10 000 images have 1 MB
 HEADER = 4096  # bytes of the first line
@@ -49,7 +49,8 @@ def read(
                 one_line(text, WORD) if isinstance(text, str) else "" for text in frame[name]
             ]
     except Exception as error:  # damaged files provoke whatever a parser can raise
-        raise UsageError(f"{path} is no table: {' '.join(said(error).split())[:200]}") from None
+        reason = " ".join(in_one_line(error).split())[:200]
+        raise UsageError(f"{path} is no table: {reason}") from None
     if missing := {*numbers, *words} - {*frame}:
         raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}")
     if not len(frame):

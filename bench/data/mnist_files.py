@@ -1,0 +1,145 @@
+"""The four files of MNIST, checked to the last byte: from a folder, or from the net."""
+
+import gzip
+import hashlib
+import os
+import sys
+import tempfile
+import urllib.request
+import zlib
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from bench.data import reachable
+from denoisers import files, reading
+from denoisers.errors import UsageError, concerning, in_one_line
+
+MISSING = "must be there too; copy it to there, or choose another folder"
+REPLACE = "delete it, put the right file there, or choose another folder"
+SMALLEST = "t10k-labels-idx1-ubyte.gz"
+GZIP = b"\x1f\x8b"  # what a gzip file begins with, and no login page
+
+Contents = dict[str, bytearray]  # by the names of the four files
+
+
+class File(NamedTuple):
+    """What a file must be."""
+
+    size: int
+    sha256: str
+
+
+MNIST = {
+    "train-images-idx3-ubyte": File(
+        47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    ),
+    "train-labels-idx1-ubyte": File(
+        60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+    ),
+    "t10k-images-idx3-ubyte": File(
+        7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+    ),
+    "t10k-labels-idx1-ubyte": File(
+        10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+    ),
+}
+
+
+def below(root: Path, about: str = "") -> Contents | None:
+    """MNIST in torchvision's layout below `root`, unpacked or as .gz; None if none of it is there.
+
+    Raises UsageError, about that flag, for files that are not MNIST's, and if some of the four are
+    missing.
+    """
+    folder = root / "MNIST" / "raw"
+    paths = {name: first_of(folder / name, folder / f"{name}.gz") for name in MNIST}
+    if not any(paths.values()):
+        return None
+    with concerning(about):
+        if absent := [name for name, path in paths.items() if path is None]:
+            raise UsageError(
+                f"{folder} holds a part of MNIST; {' and '.join(absent)} of its files {MISSING}"
+            )
+        return {name: content(name, path) for name, path in paths.items()}
+
+
+def first_of(*paths: Path) -> Path | None:
+    """The first path at which something lies, if only a link."""
+    return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def content(name: str, path: Path) -> bytearray:
+    """The bytes of one of the files of MNIST.
+
+    Raises UsageError if what is at `path` is anything else.
+    """
+    most = MNIST[name].size
+    try:
+        with reading.allowing(most), reading.opened(path) as file:
+            read = unpacked(file, most + 1) if path.suffix == ".gz" else file.read(most + 1)
+            data = bytearray(read)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UsageError(f"{path} is damaged ({in_one_line(error)}); {REPLACE}") from None
+    if reason := misfit(name, data):
+        raise UsageError(f"{path} is damaged, or not MNIST's: {reason}; {REPLACE}")
+    return data
+
+
+def unpacked(file: IO[bytes], most: int) -> bytes:
+    """What a gzip file holds, up to so many bytes."""
+    with gzip.GzipFile(fileobj=file) as inner:
+        return inner.read(most)
+
+
+def misfit(name: str, data: bytes) -> str:
+    """Why these bytes are not those of a file of MNIST, in words; nothing if they are."""
+    expected = MNIST[name]
+    if len(data) != expected.size:
+        size = f"{len(data)} bytes" if len(data) < expected.size else "more"
+        return f"expected {expected.size} bytes, found {size}"
+    digest = hashlib.sha256(data).hexdigest()
+    return f"expected sha256 {expected.sha256}, found {digest}" if digest != expected.sha256 else ""
+
+
+def download(root: Path | None) -> Contents | None:
+    """MNIST downloaded by torchvision, and kept below `root` if that takes files.
+
+    None without a network, which is known after seconds, or if anything else was sent.
+    """
+    from torchvision import datasets  # slow to import, and only needed here
+
+    if not reachable.reachable(datasets.MNIST.mirrors, answers):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with reachable.patience():
+                datasets.MNIST(folder, download=True)
+            raw = Path(folder) / "MNIST" / "raw"
+            contents = {name: content(name, raw / name) for name in MNIST}
+        # torchvision reads what it has got, and asserts that it is MNIST.
+        except Exception as error:
+            print(f"the download of MNIST failed: {in_one_line(error)}", file=sys.stderr)
+            return None
+    if root:
+        keep(contents, root)
+    return contents
+
+
+def keep(contents: Contents, root: Path) -> None:
+    """Write the files of MNIST below `root`; a sentence on stderr if they cannot be."""
+    try:
+        for name, data in contents.items():
+            path = root / "MNIST" / "raw" / name
+            files.write(path, lambda file, data=data: file.write(data), root)
+    except (OSError, UsageError) as error:
+        print(f"{error}; MNIST is downloaded each time", file=sys.stderr)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` + the smallest MNIST file succeeds."""
+    try:
+        with urllib.request.urlopen(url + SMALLEST, timeout=reachable.PROBE_SECONDS) as reply:
+            return reply.status == 200 and reply.read(2) == GZIP
+    except (OSError, ValueError, HTTPException):
+        return False
