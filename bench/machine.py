@@ -38,31 +38,45 @@ def fitting(batch_size: int) -> Iterator[None]:
         if not memory.exhausted(error):
             raise
         raise MemoryError(
-            f"a batch of {batch_size} images does not fit into memory; choose a smaller --batch-size"
+            f"a batch of {batch_size} images does not fit into memory; "
+            "choose a smaller --batch-size"
         ) from None
 
 
 def choose_device(name: str) -> str:
-    """`auto` is the first of cuda, mps and cpu that is there."""
-    there = (
-        ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
-    )
-    kind, _, index = (there[0] if name == "auto" else name).partition(":")
-    count = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, 1)
-    numbered = (
-        index.isascii()
-        and index.isdecimal()
-        and str(int(index[:9])) == index
-        and int(index) < count
-    )
-    if kind not in there or (":" in name and not numbered):
+    """`auto` is the first of cuda, mps and cpu that is available.
+
+    Raises UsageError for a device that is not.
+    """
+    available = devices()
+    kind, colon, index = (available[0] if name == "auto" else name).partition(":")
+    if kind not in available or (colon and not is_device_index(index, kind)):
         raise UsageError(
-            f"no device {name[:40]!r} on this machine; available: {', '.join(there)}", "--device"
+            f"no device {name[:40]!r} on this machine; available: {', '.join(available)}",
+            "--device",
         )
     if kind == "cpu":
         return kind
     memory.lift_limit()
-    return name if ":" in name and kind == "cuda" else kind
+    return name if colon and kind == "cuda" else kind
+
+
+def devices() -> list[str]:
+    """The kinds of device that are available, the fastest first."""
+    available = []
+    if torch.cuda.is_available():
+        available.append("cuda")
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    return [*available, "cpu"]
+
+
+def is_device_index(text: str, kind: str) -> bool:
+    """Whether "0", "1", ... numbers a device of that kind that is available."""
+    if not (text.isascii() and text.isdecimal()) or str(int(text[:9])) != text:
+        return False
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    return int(text) < count
 
 
 def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
@@ -79,20 +93,23 @@ def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
 
 def device_name(device: str) -> str:
     """The device with the name of its processor."""
-    return f"{device} ({torch.cuda.get_device_name(device) if device.startswith('cuda') else platform.machine()})"
+    on_cuda = device.startswith("cuda")
+    processor = torch.cuda.get_device_name(device) if on_cuda else platform.machine()
+    return f"{device} ({processor})"
 
 
 def check_writable(folder: Path, about: str = "--out") -> None:
-    """Try to write into a folder, or where it would be made, before the work whose results go there. Leaves nothing.
+    """Try to write into a folder, or where it would be made, before work begins. Leaves nothing.
 
     Raises UsageError about that flag if nothing can be written.
     """
     try:
-        there = next(place for place in (folder, *folder.absolute().parents) if is_there(place))
-        for name in folder.absolute().relative_to(there.absolute()).parts:
-            is_there(there / name)  # not; but it may be no name that a file can have
+        places = (folder, *folder.absolute().parents)
+        existing = next(place for place in places if exists(place))
+        for name in folder.absolute().relative_to(existing.absolute()).parts:
+            exists(existing / name)  # not; but it may be no name that a file can have
         # Under a name of its own, as others may try at the same time.
-        with tempfile.TemporaryFile(dir=there) as probe:
+        with tempfile.TemporaryFile(dir=existing) as probe:
             probe.write(b"\0")
     except OSError as error:
         raise UsageError(
@@ -100,7 +117,7 @@ def check_writable(folder: Path, about: str = "--out") -> None:
         ) from None
 
 
-def is_there(place: Path) -> bool:
+def exists(place: Path) -> bool:
     """Whether something lies in a place, a link that leads nowhere too.
 
     Raises OSError for what can be no place.
@@ -121,15 +138,17 @@ def check_target(file: Path, about: str) -> None:
 
 def versions() -> dict[str, str]:
     """Of everything that decides a number, by distribution; what is not installed is left out."""
-    found = {"bench": bench.__version__, "python": platform.python_version()}
+    versions = {"bench": bench.__version__, "python": platform.python_version()}
     for name in DECIDING:
         with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def commit() -> str | None:
-    """The commit of the checkout that holds this very file, with `-dirty` if more than results were changed; else None.
+    """The commit of the checkout that holds this very file; None if there is none.
+
+    It ends in `-dirty` if more than results were changed.
 
     An environment or a copy below another project's checkout is outside of that: its commit has no
     such file.
@@ -139,13 +158,12 @@ def commit() -> str | None:
     try:
         if not git("ls-tree", "HEAD", "--", f"bench/{Path(__file__).name}"):
             return None
-        found = git("rev-parse", "--short=12", "HEAD")
-        changed = git(
-            "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results"
-        )
+        commit = git("rev-parse", "--short=12", "HEAD")
+        paths = ("--", ".", ":(exclude)results")
+        changed = git("status", "--porcelain", "--untracked-files=no", *paths)
     except (OSError, subprocess.SubprocessError):  # a checkout that does not answer says nothing
         return None
-    return found + "-dirty" * bool(changed)
+    return f"{commit}-dirty" if changed else commit
 
 
 def git(*words: str) -> str:
@@ -159,24 +177,24 @@ def git(*words: str) -> str:
     root = Path(__file__).resolve().parents[1]  # git does not look beyond links
     alone = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    options = {
-        "stdin": subprocess.DEVNULL,
-        "capture_output": True,
-        "text": True,
-        "timeout": GIT_SECONDS,
-    }
-    return subprocess.run(
-        ["git", *alone, *words], check=True, env=environment, **options
-    ).stdout.strip()
+    answer = subprocess.run(
+        ["git", *alone, *words],
+        check=True,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=GIT_SECONDS,
+    )
+    return answer.stdout.strip()
 
 
 def peak_memory() -> int:
-    """Largest resident size so far, in bytes, of this process or, if larger, of one that it has waited for."""
-    peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return peak * (1 if sys.platform == "darwin" else 1024)
+    """Largest resident size so far, in bytes: of this process, or of one that it has waited for."""
+    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(who).ru_maxrss for who in processes)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return peak * unit
 
 
 def keep_freed_memory() -> None:
