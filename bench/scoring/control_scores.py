@@ -17,7 +17,8 @@ from bench.data.datasets import Dataset
 from bench.files import Say
 from bench.images import noise_std, to_float
 from bench.progress import SILENT, Advance, Progress
-from bench.scoring import control_sets, extractors, measure, reference
+from bench.runs import fingerprint
+from bench.scoring import catalogue, control_sets, extractors, measure, reference
 from bench.scoring.measure import Json
 from bench.scoring.reference import Reference
 from denoisers.errors import UsageError
@@ -76,7 +77,8 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
 
 def key(reference: str, judge: str, n: int, name: str) -> str:
     """Of the cache: what the scores of a control set depend on."""
-    return f"panel-{measure.VERSIONS}-{reference}-{judge.replace('@', '-')}-{n}-{name}"
+    scores = fingerprint([spec.key for spec in catalogue.SCORES])
+    return f"panel-{measure.VERSIONS}-{scores}-{reference}-{judge.replace('@', '-')}-{n}-{name}"
 
 
 def later(

@@ -12,8 +12,6 @@ from bench.images import to_float
 from bench.scoring import lenet, pretrained
 from denoisers.errors import UsageError
 
-# The extractor beside the one asked for; the latter if that is the former.
-SECOND = ("lenet-b", "lenet-a")
 # Names the class of a sample and how sure it is, whatever the extractor of FID is.
 JUDGE = "lenet-a"
 
@@ -109,7 +107,7 @@ def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extract
 
 def second(name: str) -> str:
     """The extractor that a finding in the features of `name` is tried on again."""
-    return SECOND[name == SECOND[0]]
+    return "lenet-a" if name == "lenet-b" else "lenet-b"
 
 
 def judge() -> str:
@@ -117,9 +115,9 @@ def judge() -> str:
     return f"{JUDGE}@{lenet.load(JUDGE)[1]['sha256'][:16]}"
 
 
-def classify(images: np.ndarray) -> np.ndarray:
-    """Class probabilities float32 (N, 10), according to JUDGE."""
-    net, _ = lenet.load(JUDGE)
+def classify(images: np.ndarray, judge: str = JUDGE) -> np.ndarray:
+    """Class probabilities float32 (N, 10) of uint8 images (N, H, W), according to a shipped classifier."""
+    net, _ = lenet.load(judge)
     return batched(lambda x: net(x).softmax(1), images)
 
 
