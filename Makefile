@@ -32,9 +32,9 @@ report: setup
 reference: setup
 	$(BIN)/bench report results/reference --format html,md,csv,tex,json
 
-# Two processes of one thread each, of which one that has nothing left takes over from the other.
+# Two processes of one thread each; a file is tested by one of them, which prepares what its tests share.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=20
 
 wheel: setup
 	$(BIN)/python tests/wheel.py

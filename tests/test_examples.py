@@ -13,7 +13,7 @@ VAE = Path(__file__).parent.parent / "examples" / "vae.py"
 
 def test_the_vae_is_a_short_script_of_its_own():
     code = VAE.read_text()
-    assert len(code.splitlines()) < 100
+    assert len(code.splitlines()) < 110
     assert "import bench" not in code
     assert "from bench" not in code
 
