@@ -153,6 +153,14 @@ SCORES = (
         compared=True,
     ),
     ScoreSpec(
+        "mixed",
+        "mixed digits",
+        "lower",
+        "Share of the images of whose class two classifiers, trained apart, are less than 70 % sure.",
+        format="share",
+        leaderboard=True,
+    ),
+    ScoreSpec(
         "cosine_distance",
         "cosine distance",
         None,

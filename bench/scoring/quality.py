@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from bench.scoring import fid_kid, prdc
+from bench.scoring import extractors, fid_kid, prdc
 from bench.scoring.prdc import Balls
 from bench.scoring.reference import Reference
 from bench.scoring.uncertainty import Statistic
@@ -83,6 +83,13 @@ def confidence(seen: Seen) -> Statistic:
 def ambiguous(seen: Seen) -> Statistic:
     """Share of the images whose class is less sure than AMBIGUOUS."""
     return Statistic.mean(seen.probabilities.max(1) < AMBIGUOUS)
+
+
+def mixed(seen: Seen) -> Statistic:
+    """Share of the images of whose class two classifiers, trained apart, are less sure than AMBIGUOUS."""
+    second = extractors.classify(seen.images, "lenet-b")
+    unsure = np.maximum(seen.probabilities.max(1), second.max(1)) < AMBIGUOUS
+    return Statistic.mean(unsure)
 
 
 def cosine_distance(seen: Seen) -> float:
