@@ -76,7 +76,8 @@ def shape_of(state: dict[str, Tensor], path: str) -> dict[str, object]:
         }
     except KeyError as error:
         raise UsageError(
-            f"{path} holds no KBNet_s: expected its parameters, but {error} is missing; {layouts.keys(state)}"
+            f"{path} holds no KBNet_s: expected its parameters, but {error} is missing; "
+            f"{layouts.keys(state)}"
         ) from None
     except (ArithmeticError, IndexError, TypeError, ValueError):
         raise UsageError(f"{path} holds no KBNet_s: its parameters have other shapes") from None

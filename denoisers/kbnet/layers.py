@@ -1,7 +1,7 @@
 """The layers of KBNet, each with a faster way where no gradient is kept.
 
-The network of the paper is in `net.py`. Each layer here is the one of its name; the faster ways take
-the same sums by parts that stay in the caches.
+The network that they make up is in `net.py`. The faster ways take the same sums, by parts that stay
+in the caches of the processor, or in an order that its kernels are made for.
 """
 
 import itertools

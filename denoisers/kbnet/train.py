@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from denoisers import training
 from denoisers.kbnet.net import KBNet
 
-# What two CPU cores can train, 0.8 M parameters: half of the time goes into the blocks of full size, where few bases
-# are the largest saving.
+# What two CPU cores can train, 0.8 M parameters: half of the time goes into the blocks of full
+# size, where few bases are the largest saving.
 MINI = {"width": 16, "encoder": (1, 1, 1), "middle": 4, "decoder": (1, 1, 1), "bases": 4}
 # Standard deviation of natural images and of digits, roughly, with grey levels in [0, 1].
 SIGNAL = 0.25
@@ -30,7 +30,7 @@ def sample_sigma(batch: int, band: tuple[float, float], generator: torch.Generat
 
 
 def augmented(images: Tensor, patch: int, generator: torch.Generator) -> Tensor:
-    """A random patch of each image (B, 1, H, W), all eight flips and turns alike: (B, 1, patch, patch)."""
+    """A random patch of each image (B, 1, H, W), flipped and turned: (B, 1, patch, patch)."""
     room = torch.tensor(images.shape[-2:]) - patch + 1
     corners = (torch.rand(len(images), 2, generator=generator) * room).long()
     turns = torch.randint(8, (len(images),), generator=generator)
@@ -64,11 +64,9 @@ def restoration(
 
     def loss(net: nn.Module, x: Tensor, x0: Tensor, weight: Tensor) -> Tensor:
         error = net(x).float() - x0
-        return (
-            (weight.sqrt() * error.abs()).mean()
-            if norm == "l1"
-            else (weight * error.square()).mean()
-        )
+        if norm == "l1":
+            return (weight.sqrt() * error.abs()).mean()
+        return (weight * error.square()).mean()
 
     settings = {
         "loss": norm,
@@ -88,7 +86,7 @@ def train(
     size: dict[str, Any] = MINI,
     **options: Any,
 ) -> training.Trained:
-    """A KBNet trained on `images`, (N, 1, H, W), uint8 or float32 in [0, 1]; other options are those of `training.fit`.
+    """A KBNet trained on `images`, (N, 1, H, W), uint8 or float32 in [0, 1]; options of `training.fit`.
 
     band   lowest and highest noise level on [0, 1]; equal for a network of one level
     patch  side of the random patches, flipped and turned; None for whole images as they are
