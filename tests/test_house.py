@@ -131,3 +131,15 @@ def test_no_module_is_part_of_a_circle():
 def test_every_room_says_what_it_is_for():
     for wing in WINGS:
         assert ast.get_docstring(ast.parse((ROOT / "bench" / wing / "__init__.py").read_text()))
+
+
+@pytest.mark.parametrize("room", ["bench.data", "bench.probes", "denoisers"])
+def test_what_is_long_says_why(room):
+    """No file of more than 300 lines; above a function of more than 50, a comment."""
+    for path in [path for name, path in MODULES.items() if f"{name}.".startswith(f"{room}.")]:
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 300, path
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50:
+                first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
+                assert lines[first - 2].lstrip().startswith("#"), f"{path}: {node.name}"
