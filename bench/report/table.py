@@ -1,10 +1,15 @@
 """Entries as tables: numbers in a frame, and the frame as text for a terminal, Markdown and LaTeX."""
 
+import io
 import textwrap
 from itertools import chain
 from typing import Any
 
 import pandas as pd
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from bench.report.results import diagnosis, ranking
 from bench.report.results.damage import Absent
@@ -14,6 +19,9 @@ from bench.scoring.schema import Score, ScoreSet
 from bench.text import one_line
 
 TERMINAL = 80  # columns
+# A space between columns, and a line below the names.
+UNDERLINED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+WIDEST = 1000  # that a table becomes rather than cut a number
 NAME_WIDTH = 16  # of a terminal table, at least; longer names continue on the next line
 # The headings of the scores that the terminal shows, in their order; copies are those of pixels.
 HEADED = [spec for spec in (*SCORES, *MEMORIZATION) if spec.heading]
@@ -188,30 +196,21 @@ def markdown(table: pd.DataFrame) -> str:
     )
 
 
-def terminal(table: pd.DataFrame, left: tuple[str, ...] = ("denoiser",)) -> str:
+def terminal(table: pd.DataFrame) -> str:
     """A table of text for 80 columns: numbers stand to the right, names continue on the next line."""
-    where = list(table.columns).index("denoiser")
-    lines = [
-        [one_line(cell) for cell in line]
-        for line in (list(table.columns), *table.to_numpy().tolist())
-    ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.columns))]
-    widths[where] = min(
-        widths[where], max(NAME_WIDTH, TERMINAL - sum(widths) + widths[where] - len(widths) + 1)
-    )
-    adjust = [str.ljust if column in left else str.rjust for column in table.columns]
-
-    def put(cells: list[str]) -> str:
-        return " ".join(
-            set_(cell, width) for set_, cell, width in zip(adjust, cells, widths, strict=True)
-        ).rstrip()
-
-    text = [put(lines[0]), put(["-" * width for width in widths])]
-    for line in lines[1:]:
-        first, *more = textwrap.wrap(line[where], widths[where], subsequent_indent="  ") or [""]
-        text.append(put([*line[:where], first, *line[where + 1 :]]))
-        text += [put([part if i == where else "" for i in range(len(line))]) for part in more]
-    return "\n".join(text)
+    grid = Table(box=UNDERLINED, show_edge=False, pad_edge=False, padding=0)
+    for name in table.columns:
+        if name == "denoiser":
+            grid.add_column(Text(name), min_width=NAME_WIDTH)
+        else:
+            grid.add_column(Text(name), justify="right", no_wrap=True)
+    for row in table.to_numpy().tolist():
+        grid.add_row(*(Text(one_line(cell)) for cell in row))
+    output = io.StringIO()
+    console = Console(file=output, color_system=None, width=WIDEST)
+    # Numbers are never cut: a table of many columns is as wide as they are.
+    console.print(grid, width=max(TERMINAL, console.measure(grid).minimum), crop=False)
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
 
 def tables(entries: list[Entry], absent: list[Absent], groups: list[Group] | None = None) -> str:
