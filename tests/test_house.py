@@ -1,6 +1,8 @@
 """Which rooms may know which: the arrows that docs/design.md draws, held to the imports in the code."""
 
 import ast
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,18 @@ def test_what_is_long_says_why(room):
             if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50:
                 first = min([node.lineno, *(part.lineno for part in node.decorator_list)])
                 assert lines[first - 2].lstrip().startswith("#"), f"{path}: {node.name}"
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("bench.check", "assert_conforms"),
+        ("bench.sampler", "Step"),
+        ("denoisers.controls", "identity"),
+    ],
+)
+def test_a_former_address_leads_to_the_new_one_and_says_so(former, name):
+    sys.modules.pop(former, None)
+    with pytest.warns(FutureWarning, match=f"{former} is now "):
+        module = importlib.import_module(former)
+    assert getattr(module, name).__module__ != former
