@@ -1,4 +1,4 @@
-"""`bench train`: a network from scratch to shipped form, weights and card, resuming where it stopped."""
+"""`bench train`: a network from scratch to shipped form, weights and card; resumes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -66,21 +66,10 @@ def train(
 
     Raises UsageError about the flag that is wrong, before anything is trained.
     """
-    if network not in NETWORKS:
-        raise UsageError(
-            f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK"
-        )
-    if epochs is not None:
-        EPOCHS.check(epochs, "--epochs")
-    if name is not None:
-        file_name(name, "--name")
-    TRAINING_SEED.check(seed, "--seed")
+    given = {key: value for key, value in recipe.items() if value is not None}
+    check_flags(network, name, epochs, seed, list(given))
     make, folder, default_name, default_epochs = NETWORKS[network]
     name, epochs = name or default_name, epochs or default_epochs
-    given = {key: value for key, value in recipe.items() if value is not None}
-    if given and make is not make_kbnet:
-        flags = [f"--{'data' if key == 'source' else key}" for key in given]
-        raise UsageError(f"is for kbnet; {network} has one recipe", " and ".join(flags))
     path = out / f"{name}.safetensors"
     machine.check_writable(out)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
@@ -93,14 +82,30 @@ def train(
     if weights is not None:
         with concerning("--weights"):
             options["start"], origin = weights_.load(weights, folder, default_name)
-        card |= {
-            "command": f"{card['command']} --weights {weights}",
-            "started_from": weights_.tag(origin),
-        }
+        card["command"] += f" --weights {weights}"
+        card["started_from"] = weights_.tag(origin)
     if device != "cpu":
         card["command"] += f" --device {device}"
     make(path, data_dir, card, options, **given)
     return path
+
+
+def check_flags(
+    network: str, name: str | None, epochs: int | None, seed: int, recipe: list[str]
+) -> None:
+    """Raise UsageError about a flag of `train` that is wrong, or not for this network."""
+    if network not in NETWORKS:
+        raise UsageError(
+            f"unknown network {network!r}; available: {', '.join(NETWORKS)}", "NETWORK"
+        )
+    if epochs is not None:
+        EPOCHS.check(epochs, "--epochs")
+    if name is not None:
+        file_name(name, "--name")
+    TRAINING_SEED.check(seed, "--seed")
+    if recipe and network != "kbnet":
+        flags = ["--data" if key == "source" else f"--{key}" for key in recipe]
+        raise UsageError(f"is for kbnet; {network} has one recipe", " and ".join(flags))
 
 
 def check_unclaimed(path: Path, command: str) -> None:
@@ -167,7 +172,8 @@ def make_kbnet(
     net, followed = kbnet_train.train(images, path.with_suffix(".ckpt"), **task, **options)
     what = "digits" if source == "mnist" else "grey photographs"
     card |= {
-        "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, without being told the level",
+        "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, "
+        "without being told the level",
         "recipe": followed,
         "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -180,25 +186,24 @@ def make_kbnet(
     if source == "mnist":
         card |= on_digits(trained, digits(data_dir, {}))
     elif source == "natural":
-        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test") | {
-            "psnr_published": PUBLISHED
-        }
+        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test")
+        card["psnr_published"] = PUBLISHED
     weights_.save(path, state, card)
 
 
 def restoration_images(
     source: str, data_dir: Path | None, card: dict[str, Any]
 ) -> tuple[torch.Tensor, int | None]:
-    """Images (N, 1, H, W) and the side of patches to cut from them (None for digits, which stay whole)."""
+    """Images (N, 1, H, W), and the side of patches to cut from them (None for digits)."""
     if source == "mnist":
         return (to_float(digits(data_dir, card).train, pad=2) + 1) / 2, None
     folder = photographs.natural(data_dir) if source == "natural" else Path(source)
-    found = photographs.read(folder)
-    tiles = torch.from_numpy(photographs.tiles(found, TILE))[:, None]
-    folders = sorted({photographs.folder_of(name, folder) for name in found})
+    photos = photographs.read(folder)
+    tiles = torch.from_numpy(photographs.tiles(photos, TILE))[:, None]
+    folders = sorted({photographs.folder_of(name, folder) for name in photos})
     card |= {
         "data": f"photographs: {', '.join(folders)}; grey",
-        "split": f"all {len(found)} images, {len(tiles)} tiles of {TILE}",
+        "split": f"all {len(photos)} images, {len(tiles)} tiles of {TILE}",
     }
     return tiles, PATCH
 
@@ -213,28 +218,28 @@ def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
         return {}
     table = denoising.summary(denoiser, photographs.read(folder), folder)
     table["level"] = table["sigma_255"].map("{:g}".format)
-    said: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for measure in ("psnr", "ssim"):
         known = table.dropna(subset=[measure]).groupby("folder")
-        said[measure] = {
+        facts[measure] = {
             name: dict(zip(rows["level"], rows[measure], strict=True)) for name, rows in known
         }
-    return said | outside(table)
+    return facts | outside(table)
 
 
 def on_digits(denoiser: Denoiser, dataset: datasets.Dataset) -> dict[str, Any]:
-    """What a card says of all held-out digits: the squared error x 1e3 at the levels where a digit is decided.
+    """What a card says of all held-out digits: squared error x 1e3 where a digit is decided.
 
     out_of_band  those of these levels that the denoiser was not trained at, if there are any
     """
     errors = denoising.gauge(denoiser, dataset, num=len(dataset.held_out), sigmas=CARD_SIGMAS)
     errors["level"] = errors["std"].map("std {:g}".format)
-    found = dict(zip(errors["level"], (1e3 * errors["mse"]).round(3), strict=True))
-    return {"held_out_mse_x_1e3": found} | outside(errors)
+    by_level = dict(zip(errors["level"], (1e3 * errors["mse"]).round(3), strict=True))
+    return {"held_out_mse_x_1e3": by_level} | outside(errors)
 
 
 def outside(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The names of the levels in a table of `gauge` at which its denoiser was not trained, for a card."""
+    """The levels in a table of `gauge` at which its denoiser was not trained, by name, for a card."""
     levels = table.loc[table["out_of_band"], "level"].unique().tolist()
     return {"out_of_band": levels} if levels else {}
 
@@ -245,21 +250,17 @@ def make_lenet(
     """Train the classifier, save it with its accuracy on held-out images."""
     check_unclaimed(path, card["command"])
     dataset = digits(data_dir, card)
-    labels, held_out_labels = (
-        torch.from_numpy(a) for a in (dataset.train_labels, dataset.held_out_labels)
-    )
-    net, recipe = lenet_train.train(
-        to_float(dataset.train), labels, path.with_suffix(".ckpt"), **options
-    )
+    images, labels = to_float(dataset.train), torch.from_numpy(dataset.train_labels)
+    net, recipe = lenet_train.train(images, labels, path.with_suffix(".ckpt"), **options)
     net = net.cpu()
+    held_out, truth = to_float(dataset.held_out), torch.from_numpy(dataset.held_out_labels)
+    accuracy = lenet_train.accuracy(net, held_out, truth)
     card |= {
         "summary": "classifier of digits: features for FID and KID, judge of classes and confidence",
         "recipe": recipe,
         "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
-        "held_out_accuracy": round(
-            lenet_train.accuracy(net, to_float(dataset.held_out), held_out_labels), 4
-        ),
+        "held_out_accuracy": round(accuracy, 4),
     }
     weights_.save(path, net.state_dict(), card)
 

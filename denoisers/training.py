@@ -1,4 +1,4 @@
-"""One training loop for every network of the project: AdamW or Muon, warm-up and cosine, EMA, checkpoints that resume.
+"""One training loop for all networks: AdamW or Muon, warm-up and cosine, EMA, checkpoints.
 
 What is drawn for step k comes from generators seeded by (seed, k), and the order of epoch e from
 (seed, e); what a network draws by itself, such as dropout, comes from generators whose state a
@@ -28,7 +28,7 @@ SAVE_AFTER = 5.0  # seconds since the last checkpoint; on a GPU an epoch is shor
 
 
 class Draws(NamedTuple):
-    """Where the random numbers of a step come from: on the CPU, where float64 is known, and on the device."""
+    """Where the random numbers of a step come from: on the CPU, which has float64; on the device."""
 
     host: torch.Generator
     device: torch.Generator
@@ -53,7 +53,7 @@ class Objective:
 def sample_sigma(
     batch: int, generator: torch.Generator, low: float = ENDS[0], high: float = ENDS[1]
 ) -> Tensor:
-    """Noise levels of one batch between `low` and `high`, for images in [-1, 1]; stratified, float64 (B,) on the CPU.
+    """Noise levels of one batch, for images in [-1, 1]; stratified, float64 (B,) on the CPU.
 
     Four fifths follow ln sigma ~ N(0.6, 1.5^2), the shape of Karras et al. 2022 moved up: digits
     are decided between 0.4 and 8, and real images noised to sigma = 0.8 come back about as good as
@@ -72,7 +72,7 @@ def sample_sigma(
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What the training loop reports: steps done and due, loss averaged since the last report, images per second."""
+    """What a training reports: steps done and due, mean loss since the last report, images per second."""
 
     step: int
     steps: int
@@ -80,7 +80,26 @@ class Progress:
     images_per_second: float
 
     def __str__(self) -> str:
-        return f"step {self.step}/{self.steps}  loss {self.loss:.5f}  {self.images_per_second:.0f} images/s"
+        speed = f"{self.images_per_second:.0f} images/s"
+        return f"step {self.step}/{self.steps}  loss {self.loss:.5f}  {speed}"
+
+
+class Reports:
+    """`Progress` every so many steps, and after the last."""
+
+    def __init__(
+        self, report: Callable[[Progress], None], every: int, steps: int, batch_size: int
+    ) -> None:
+        self.report, self.every, self.steps, self.batch_size = report, every, steps, batch_size
+        self.since, self.began = 0, time.perf_counter()
+
+    def after(self, step: int, mean_loss: Callable[[], float]) -> None:
+        """A step was made. Raises FloatingPointError if the loss, where it is due, is not finite."""
+        self.since += 1
+        if self.since == self.every or step == self.steps:
+            loss, seconds = mean_loss(), time.perf_counter() - self.began
+            self.report(Progress(step, self.steps, loss, self.since * self.batch_size / seconds))
+            self.since, self.began = 0, time.perf_counter()
 
 
 class Trained(NamedTuple):
@@ -90,6 +109,7 @@ class Trained(NamedTuple):
     recipe: resuming.Recipe
 
 
+# Half of its lines are its keywords and what they mean; the other half is a training in its order.
 def fit(
     build: Callable[[], nn.Module],
     data: list[Tensor],
@@ -130,15 +150,13 @@ def fit(
         if start:
             weights.load_into(net, start, "the file to start from")
         recipe = {
-            "network": f"{type(net).__name__} {hashlib.sha256(repr(net).encode()).hexdigest()[:8]}",
-            "start": resuming.digest(list(start.values())) if start else "random",
-            "data": resuming.digest(data),
+            **origin(net, start, data),
             **objective.settings,
             "seed": seed,
             "epochs": epochs,
             "batch": batch_size,
             "optimizer": updates.named(lr, muon_lr, weight_decay),
-            "schedule": f"warm-up of {updates.WARM_UP} steps, cosine to {updates.FINAL:g} in {steps}",
+            "schedule": updates.schedule_named(steps),
             "average": "EMA (1 + i) / (10 + i)" if ema_decay is None else f"EMA {ema_decay:g}",
             "precision": "bfloat16" if bfloat16_is_fast(device) else "float32",
             "device": torch.device(device).type,
@@ -147,35 +165,40 @@ def fit(
         state = updates.State(net, updates.optimizers(net, lr, muon_lr, weight_decay))
         step = state.restore(resuming.load(checkpoint, recipe, device))
         update = (updates.Recorded if state.cuda else updates.Update)(state, objective.loss)
-        data, since, started, saved = (
-            [tensor.to(device) for tensor in data],
-            0,
-            time.perf_counter(),
-            -math.inf,
-        )
+        data = [tensor.to(device) for tensor in data]
+        reports, saved = Reports(report, report_every, steps, batch_size), -math.inf
         for epoch in range(step // per_epoch, epochs):
             for rows in batches(len(data[0]), batch_size, seed + epoch, device):
                 drawn = objective.draw([tensor[rows] for tensor in data], draws(seed, step, device))
-                decay = (2 + step) / (11 + step)
-                update(
-                    drawn,
-                    updates.learning_rate(step, steps),
-                    decay if ema_decay is None else min(ema_decay, decay),
-                )
-                step, since = step + 1, since + 1
-                if since == report_every or step == steps:
-                    loss, seconds = update.mean_loss(), time.perf_counter() - started
-                    report(Progress(step, steps, loss, since * batch_size / seconds))
-                    since, started = 0, time.perf_counter()
+                rate, decay = updates.learning_rate(step, steps), decay_at(step, ema_decay)
+                update(drawn, rate, decay)
+                step += 1
+                reports.after(step, update.mean_loss)
             if time.perf_counter() - saved > SAVE_AFTER or step == steps:
                 resuming.save(checkpoint, recipe, state.taken(step))
                 saved = time.perf_counter()
     return Trained(state.average, recipe)
 
 
+def origin(net: nn.Module, start: dict[str, Tensor] | None, data: list[Tensor]) -> resuming.Recipe:
+    """What is trained, from where, on what: the beginning of a recipe."""
+    layers = hashlib.sha256(repr(net).encode()).hexdigest()
+    return {
+        "network": f"{type(net).__name__} {layers[:8]}",
+        "start": resuming.digest(list(start.values())) if start else "random",
+        "data": resuming.digest(data),
+    }
+
+
+def decay_at(step: int, highest: float | None) -> float:
+    """The decay of the average: at first that of the mean so far, which is short."""
+    decay = (2 + step) / (11 + step)
+    return decay if highest is None else min(highest, decay)
+
+
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
-    """torch's own generators, seeded for the first weights and for layers that draw; afterwards as they were."""
+    """torch's own generators, seeded for first weights and layers that draw; then as they were."""
     with torch.random.fork_rng([torch.cuda.current_device()] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         yield
@@ -189,7 +212,7 @@ def batches(number: int, size: int, seed: int, device: str) -> tuple[Tensor, ...
 
 def draws(seed: int, step: int, device: str) -> Draws:
     """The generators of one step. On a CPU they are one, whose numbers are used in turn."""
-    host, there = (
-        torch.Generator(where).manual_seed((seed << 32) + step) for where in ("cpu", device)
+    host, on_device = (
+        torch.Generator(place).manual_seed((seed << 32) + step) for place in ("cpu", device)
     )
-    return Draws(there if device == "cpu" else host, there)
+    return Draws(on_device if device == "cpu" else host, on_device)

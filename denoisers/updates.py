@@ -1,4 +1,4 @@
-"""One step of a training, after the drawing: loss, gradients, optimisers, average; on CUDA recorded as one graph."""
+"""One step of a training, after the drawing: loss to average; on CUDA recorded as one graph."""
 
 import copy
 import math
@@ -37,17 +37,17 @@ class State:
         }
 
     def restore(self, taken: dict[str, Any] | None) -> int:
-        """Go on from what was taken, if there is something; returns the number of steps that were done."""
+        """Go on from what was taken, if anything was; returns the number of steps done before."""
         if taken is None:
             return 0
         self.net.load_state_dict(taken["net"])
         self.average.load_state_dict(taken["average"])
         for optimizer, saved in zip(self.optimizers, taken["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        host, *there = (generator.cpu() for generator in taken["generators"])
+        host, *on_cuda = (generator.cpu() for generator in taken["generators"])
         torch.set_rng_state(host)
-        if there:
-            torch.cuda.set_rng_state(*there)
+        if on_cuda:
+            torch.cuda.set_rng_state(*on_cuda)
         return taken["step"]
 
     @torch.no_grad()
@@ -62,7 +62,7 @@ class State:
 
 
 class Update:
-    """A step as written: called with what was drawn, the share of the peak rates, and the decay of the average."""
+    """A step as written, called with what was drawn, the share of the peak rates and the decay."""
 
     def __init__(self, state: State, loss: Callable[..., Tensor]) -> None:
         self.state, self.loss, self.net = state, loss, state.net
@@ -149,13 +149,8 @@ def optimizers(
     Smaller ones are the first and last convolutions, whose few directions all matter; Muon's
     authors leave those out.
     """
-    wide = [
-        p
-        for p in net.parameters()
-        if muon_lr and p.ndim in (2, 4) and min(len(p), p[0].numel()) >= 64
-    ]
-    taken = {id(p) for p in wide}
-    rest = [p for p in net.parameters() if id(p) not in taken]
+    wide = [p for p in net.parameters() if muon_lr and is_wide(p)]
+    rest = [p for p in net.parameters() if not (muon_lr and is_wide(p))]
     on_cuda = next(net.parameters()).is_cuda
     adamw = torch.optim.AdamW(
         rest, lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True, capturable=on_cuda
@@ -167,14 +162,22 @@ def optimizers(
     return made
 
 
+def is_wide(weight: Tensor) -> bool:
+    """Whether a parameter is a matrix, or a kernel, with at least 64 rows and columns."""
+    return weight.ndim in (2, 4) and min(len(weight), weight[0].numel()) >= 64
+
+
 def named(lr: float, muon_lr: float | None, weight_decay: float) -> str:
     """The optimisers in the words of a card."""
-    rates = (
-        f"Muon {muon_lr:g} for weight matrices, AdamW {lr:g} for the rest"
-        if muon_lr
-        else f"AdamW {lr:g}"
-    )
+    rates = f"AdamW {lr:g}"
+    if muon_lr:
+        rates = f"Muon {muon_lr:g} for weight matrices, {rates} for the rest"
     return f"{rates}; weight decay {weight_decay:g}, gradients clipped to norm {CLIP:g}"
+
+
+def schedule_named(steps: int) -> str:
+    """What `learning_rate` does, in the words of a card."""
+    return f"warm-up of {WARM_UP} steps, cosine to {FINAL:g} in {steps}"
 
 
 def learning_rate(step: int, steps: int) -> float:
