@@ -1,4 +1,4 @@
-"""Restoration without learning: median, bilateral, total variation, non-local means, BM3D, each by its noise level.
+"""Restoration without learning: median, bilateral, total variation, non-local means, BM3D.
 
 None of them knows digits. They keep the mean of an image at every noise level, which a generative
 prior must not. scikit-image comes with the extra `classical`, bm3d with the extra `bm3d`.
@@ -22,7 +22,7 @@ Filter = Callable[[np.ndarray, float], np.ndarray]  # float64 (H, W), sigma -> f
 
 
 class Classical(Denoiser):
-    """A filter for one grey image at one noise level, as a denoiser: channels and images one by one, on the CPU."""
+    """A filter for one grey image, as a denoiser: channels and images one by one, on the CPU."""
 
     def __init__(self, name: str, restore: Filter) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Classical(Denoiser):
 
 
 class Median(Denoiser):
-    """The median of k x k pixels, k = 2 round(2 sigma) + 1 and at most `largest`, so that k grows with the noise."""
+    """The median of k x k pixels, k = 2 round(2 sigma) + 1 and at most `largest`."""
 
     def __init__(self, largest: int) -> None:
         super().__init__()
@@ -69,21 +69,22 @@ def median(largest: str = "9") -> Median:
 def tv() -> Classical:
     """Total variation: Chambolle 2004, "An algorithm for total variation minimization", with weight sigma."""
     restoration = extra("skimage.restoration", "classical")
-    return Classical(
-        "tv", lambda image, sigma: restoration.denoise_tv_chambolle(image, weight=sigma)
-    )
+
+    def restore(image: np.ndarray, sigma: float) -> np.ndarray:
+        return restoration.denoise_tv_chambolle(image, weight=sigma)
+
+    return Classical("tv", restore)
 
 
 def nlm() -> Classical:
     """Non-local means: Buades, Coll & Morel 2005; 5 x 5 patches within 6 pixels, h = 0.8 sigma."""
     restoration = extra("skimage.restoration", "classical")
     fixed = {"patch_size": 5, "patch_distance": 6, "fast_mode": True}
-    return Classical(
-        "nlm",
-        lambda image, sigma: restoration.denoise_nl_means(
-            image, h=0.8 * sigma, sigma=sigma, **fixed
-        ),
-    )
+
+    def restore(image: np.ndarray, sigma: float) -> np.ndarray:
+        return restoration.denoise_nl_means(image, h=0.8 * sigma, sigma=sigma, **fixed)
+
+    return Classical("nlm", restore)
 
 
 def bilateral() -> Classical:

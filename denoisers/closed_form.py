@@ -20,7 +20,7 @@ from denoisers.units import GREY
 
 
 class Ideal(Denoiser):
-    """E[x0 | x] when x0 is one of the training images with equal chance; sampling it returns training images.
+    """E[x0 | x] when x0 is one of the training images with equal chance; samples are such images.
 
     sum_i w_i x_i with w = softmax_i(-|x - x_i|^2 / 2 sigma^2). Pixels that are the same in all
     training images add the same to every exponent, so they are left out of the distances (a third
@@ -48,7 +48,7 @@ class Ideal(Denoiser):
 
 
 class Gaussian(Denoiser):
-    """E[x0 | x] when x0 ~ N(mu, cov): the Wiener filter mu + V diag(l / (l + sigma^2)) V^T (x - mu)."""
+    """E[x0 | x] for x0 ~ N(mu, cov), the Wiener filter: mu + V diag(l / (l + sigma^2)) V^T (x - mu)."""
 
     def __init__(self, mu: Tensor, cov: Tensor) -> None:
         super().__init__()
@@ -65,9 +65,8 @@ class Gaussian(Denoiser):
     def sample(self, z: Tensor) -> Tensor:
         """Images of the model itself, mu + V diag(sqrt(l)) z, from z ~ N(0, I) (B, C, H, W)."""
         mu, variances, basis = self.model.like(z)
-        return (mu + (flat(z, self.spec.name, len(mu)) * variances.sqrt()) @ basis.T).reshape(
-            z.shape
-        )
+        modes = flat(z, self.spec.name, len(mu)) * variances.sqrt()
+        return (mu + modes @ basis.T).reshape(z.shape)
 
 
 class Mixture(Denoiser):
@@ -82,26 +81,20 @@ class Mixture(Denoiser):
         self.spec = Spec("gmm", "sample", blind=False)
         kinds = groups.unique()
         parts = [train[groups == kind].flatten(1).double() for kind in kinds]
-        eigen = [
-            torch.linalg.eigh((part - part.mean(0)).T @ (part - part.mean(0)) / len(part))
-            for part in parts
-        ]
+        centred = [part - part.mean(0) for part in parts]
+        eigen = [torch.linalg.eigh(part.T @ part / len(part)) for part in centred]
         self.register_buffer("means", torch.stack([part.mean(0) for part in parts]).float())
         self.register_buffer("bases", torch.stack([basis.float() for _, basis in eigen]))
         variances = torch.stack([variances.clamp(min=0) for variances, _ in eigen])
-        self.model = Doubles(
-            variances, torch.tensor([len(part) / len(train) for part in parts]).double().log()
-        )
+        shares = torch.tensor([len(part) / len(train) for part in parts])
+        self.model = Doubles(variances, shares.double().log())
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        query, noise = (
-            flat(x, self.spec.name, self.means.shape[1]),
-            double(sigma).reshape(-1, 1) ** 2,
-        )
+        query = flat(x, self.spec.name, self.means.shape[1])
+        noise = double(sigma).reshape(-1, 1) ** 2
         logits, shrunk = [], []
-        for mean, basis, variances, prior in zip(
-            self.means, self.bases, *self.model.like(noise), strict=True
-        ):
+        parts = zip(self.means, self.bases, *self.model.like(noise), strict=True)
+        for mean, basis, variances, prior in parts:
             modes, total = (query - mean.to(x.dtype)) @ basis.to(x.dtype), variances + noise
             logits.append(prior - (double(modes) ** 2 / total + total.log()).sum(1) / 2)
             shrunk.append(modes * (variances / total).to(x))
@@ -113,7 +106,7 @@ class Mixture(Denoiser):
 
 
 class Histogram(Denoiser):
-    """E[x0 | x] when pixels are independent, each drawn from the 256 grey levels by `counts` (1 or C H W, 256)."""
+    """E[x0 | x] when pixels are independent draws of grey levels by `counts` (1 or C H W, 256)."""
 
     ROWS = 16  # images at once: 256 weights per pixel are 1 MB an image
 
@@ -133,7 +126,7 @@ class Histogram(Denoiser):
         return torch.cat(rows).reshape(x.shape)
 
     def code_length(self, images: Tensor) -> Tensor:
-        """Exact bits of each pixel, like images (N, C, H, W) in [-1, 1]: what the likelihood of its errors must be."""
+        """Exact bits of each pixel of images (N, C, H, W) in [-1, 1]: what likelihood must give."""
         chances = self.log_counts.double().log_softmax(-1).expand(self.pixels, -1)
         pixels = torch.arange(self.pixels)
         return (-chances[pixels, grey_levels(images)] / math.log(2)).reshape(images.shape)
@@ -173,7 +166,8 @@ def flat(x: Tensor, name: str, pixels: int) -> Tensor:
     """
     if x[0].numel() != pixels:
         raise UsageError(
-            f"{name} was made from images of {pixels} pixels and knows no others; found {tuple(x.shape[1:])}"
+            f"{name} was made from images of {pixels} pixels and knows no others; "
+            f"found {tuple(x.shape[1:])}"
         )
     return x.flatten(1)
 

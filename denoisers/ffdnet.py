@@ -19,7 +19,7 @@ from denoisers.wrappers import ResidualDenoiser, split_band
 
 
 class FFDNet(nn.Module):
-    """Section 3: unshuffle by 2, append a constant map of the noise level, plain 3 x 3 convolutions, shuffle back.
+    """Section 3: unshuffle by 2, append a map of the noise level, 3 x 3 convolutions, shuffle back.
 
     channels  of the image; width, depth  of the convolutions (64 and 15 for grey, 96 and 12 for
               colour images)

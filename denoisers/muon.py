@@ -1,4 +1,4 @@
-"""Muon: momentum whose singular values are all set to about one, for weight matrices and kernels of convolutions."""
+"""Muon: momentum whose singular values are all set to about one, for matrices and kernels."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from denoisers.precision import bfloat16_is_fast
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum with all singular values set to about one (Jordan et al. 2024), for matrices and convolution kernels.
+    """Momentum with all singular values set to about one (Jordan et al. 2024).
 
     Directions with small gradients are learnt as fast as the dominant ones. Rates are on AdamW's
     scale (Liu et al. 2025, arXiv 2502.16982, equation 4). torch's own takes no kernels and always
@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """About U V^T for each matrix U S V^T of (N, O, I): singular values between 0.5 and 1.5, by Jordan's iteration."""
+    """About U V^T for each U S V^T of (N, O, I): singular values in 0.5..1.5, by Jordan's iteration."""
     x = matrices.to(torch.bfloat16 if bfloat16_is_fast(matrices.device.type) else torch.float32)
     wide = x.shape[1] <= x.shape[2]
     x = x if wide else x.mT

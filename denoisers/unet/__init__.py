@@ -28,14 +28,14 @@ def load(weights: str | None = None) -> VPDenoiser:
 
 
 def shape_of(state: dict[str, Tensor]) -> dict[str, tuple]:
-    """How many blocks each level of the network in a state dict has, and which have attention: options of `UNet`."""
+    """The blocks of each level of the network in a state dict, and which have attention."""
     blocks = [set() for _ in UNet().down]
     attention = [False] * len(blocks)
     for key in state:
-        if found := re.search(r"(?:^|\.)down\.([0-2])\.(blocks|attention)\.(\w+)", key):
-            level = int(found[1])
-            if found[2] == "blocks":
-                blocks[level].add(found[3])
+        if match := re.search(r"(?:^|\.)down\.([0-2])\.(blocks|attention)\.(\w+)", key):
+            level = int(match[1])
+            if match[2] == "blocks":
+                blocks[level].add(match[3])
             else:
                 attention[level] = True
-    return {"blocks": tuple(max(1, len(there)) for there in blocks), "attention": tuple(attention)}
+    return {"blocks": tuple(max(1, len(names)) for names in blocks), "attention": tuple(attention)}

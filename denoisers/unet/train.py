@@ -11,13 +11,12 @@ from denoisers.unet.net import UNet
 
 
 def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
-    """What the network sees and answers: x_t (B, 1, H, W), t (B,), eps, and the scale sqrt(abar) (B, 1, 1, 1)."""
+    """What the network sees and answers: x_t, t (B,), eps, and the scale sqrt(abar) (B, 1, 1, 1)."""
     (x0,) = batch
     sigma = training.sample_sigma(len(x0), draws.host)
     eps = torch.randn(x0.shape, generator=draws.device, device=x0.device)
-    levels = torch.stack(
-        [schedule.sigma_to_t(sigma, training.CHAIN), schedule.vp_scale(sigma), sigma]
-    ).float()
+    t = schedule.sigma_to_t(sigma, training.CHAIN)
+    levels = torch.stack([t, schedule.vp_scale(sigma), sigma]).float()
     # A GPU is still at the step before.
     t, scale, sigma = levels.to(x0.device, non_blocking=x0.is_cuda)
     scale, sigma = scale[:, None, None, None], sigma[:, None, None, None]
@@ -25,7 +24,7 @@ def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
 
 
 def v_loss(net: nn.Module, x: Tensor, t: Tensor, eps: Tensor, scale: Tensor) -> Tensor:
-    """Mean of (eps_hat - eps)^2 / abar, which is the squared error of v (Salimans & Ho 2022, appendix D)."""
+    """Mean of (eps_hat - eps)^2 / abar: the squared error of v (Salimans & Ho 2022, appendix D)."""
     return ((net(x, t) - eps) / scale).square().mean()
 
 
