@@ -109,10 +109,7 @@ def resolve(
     extractor = extractors.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
     dataset = datasets.load(dataset_name, data_dir)
-    if sampling.start == "held-out" and sampling.num > len(dataset.held_out):
-        raise UsageError(
-            f"held-out has {len(dataset.held_out)} digits; found --num {sampling.num}", "--start"
-        )
+    sampling.check_start(dataset)
     denoiser, doubts = load(name, weights, options, dataset, sampling, device)
     dtype = machine.choose_dtype(dtype_name, denoiser, device)
     source = denoisers.registry.source(name)

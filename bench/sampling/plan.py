@@ -1,4 +1,4 @@
-"""What two runs must share before their numbers may stand in one table."""
+"""How images are sampled: how many, by which sampler, on which grid; and the presets of --protocol."""
 
 import dataclasses
 import functools
@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.bounds import BOUNDS, WORK
+from bench.data.datasets import Dataset
 from bench.sampling.samplers import SAMPLERS, Sampler
 from bench.sampling.starts import STARTS
 from denoisers import plugins, registry
@@ -92,6 +93,12 @@ class SamplingPlan:
     def sigmas(self) -> Tensor:
         """The noise levels, float64 (steps + 1,), falling to 0."""
         return GRIDS[self.grid](self.steps, self.sigma_max)
+
+    def check_start(self, dataset: Dataset) -> None:
+        """Raise UsageError if there are fewer held-out digits to start from than images are asked for."""
+        if self.start == "held-out" and self.num > len(dataset.held_out):
+            digits = len(dataset.held_out)
+            raise UsageError(f"held-out has {digits} digits; found --num {self.num}", "--start")
 
     def unconverged(self, count: int) -> list[str]:
         """A sentence if a sampler that stops by itself ran out of steps with `count` images."""

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from bench.data import reachable
 from denoisers import files, layouts, memory, reading
 from denoisers.errors import UsageError, concerning
 from denoisers.weights import home, read_state, sha256
+
+if TYPE_CHECKING:
+    import timm
 
 # Converted from TensorFlow's file by torch-fidelity; pytorch-fid publishes the same bytes as pt_inception-... .
 INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -180,17 +184,9 @@ def timm_model(model: str, weights: Path | None = None) -> Network:
     import timm
     from timm.data import resolve_model_data_config
 
-    try:
-        cfg = timm.models.get_pretrained_cfg(model)
-    except RuntimeError:  # the part after the point
-        raise unknown(model, timm.list_pretrained(f"{model.partition('.')[0]}.*")) from None
-    if cfg is None:
-        raise unknown(model, difflib.get_close_matches(model, timm.list_models(), n=3))
-    path = (
-        existing(weights)
-        if weights
-        else official_timm(model, cfg.hf_hub_id, cfg.hf_hub_filename, cfg.url)
-    )
+    cfg = published(model)
+    theirs = (cfg.hf_hub_id, cfg.hf_hub_filename, cfg.url)
+    path = existing(weights) if weights else official_timm(model, *theirs)
     with concerning("--features-weights"):
         state = read_state(path)
     heads = [cfg.classifier] if isinstance(cfg.classifier, str) else cfg.classifier or []
@@ -225,6 +221,19 @@ def timm_model(model: str, weights: Path | None = None) -> Network:
     resize = {"bilinear": "half-pixel", "bicubic": "bicubic"}[data["interpolation"]]
     levels = [tuple(255 * value for value in data[key]) for key in ("mean", "std")]
     return net.eval(), Preprocessing(resize, data["input_size"][1:], *levels)
+
+
+def published(model: str) -> "timm.models.PretrainedCfg":
+    """What timm says of the weights that it publishes for `model`. Raises UsageError for an unknown one."""
+    import timm
+
+    try:
+        cfg = timm.models.get_pretrained_cfg(model)
+    except RuntimeError:  # the part after the point
+        raise unknown(model, timm.list_pretrained(f"{model.partition('.')[0]}.*")) from None
+    if cfg is None:
+        raise unknown(model, difflib.get_close_matches(model, timm.list_models(), n=3))
+    return cfg
 
 
 def official_timm(model: str, hub_id: str | None, name: str | None, url: str | None) -> Path:
