@@ -188,7 +188,11 @@ def test_a_gauged_splice_has_the_name_of_its_run(bench, tmp_path, order):
         == 0
     )
     (curve,) = (curve for curve in plots.gauged(tmp_path) if curve.name.startswith("splice"))
-    assert curve.name == names.describe(plan.facts.to_json()) == f"{name} mnist,gray-all below.coupling=naive"
+    assert (
+        curve.name
+        == names.describe(plan.facts.to_json())
+        == f"{name} mnist,gray-all below.coupling=naive"
+    )
     assert curve.weights == plan.facts.identity.weights
 
 

@@ -40,6 +40,7 @@ from bench.cli.flags import (
 )
 
 
+# Two thirds of it are its flags.
 def run(
     denoiser: Denoiser,
     weights: Weights = None,

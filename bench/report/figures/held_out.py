@@ -43,7 +43,7 @@ def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
         / 255
     )
     write(path, pd.DataFrame({"dataset": named, "d1": d1}))
-    return d1
+    return read(path, ("d1",), ("dataset",))["d1"].to_numpy()
 
 
 def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
@@ -59,7 +59,7 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     kept = read(path, ("digit", "x", "y"), ("set",))
     names = {REAL, *(entry.name for entry, _ in shown)}
     if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
-        return kept
+        return kept.astype({"digit": int})
     if not shown:
         return None
     from bench.data import datasets
@@ -83,7 +83,7 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     labels[: len(sets[REAL])] = digits.held_out_labels[:DIGITS]
     placed = pd.DataFrame({"set": names, "digit": labels, "x": x, "y": y})
     write(path, placed)
-    return placed
+    return read(path, ("digit", "x", "y"), ("set",)).astype({"digit": int})
 
 
 def dataset_name(entries: list[Entry]) -> str:
@@ -100,5 +100,5 @@ def read(path: Path, numbers: tuple[str, ...], words: tuple[str, ...]) -> pd.Dat
 
 
 def write(path: Path, frame: pd.DataFrame) -> None:
-    """Keep points. Raises OSError."""
+    """Keep points, rounded: what is drawn is what is read back, the first time too. Raises OSError."""
     files.write(path, lambda file: frame.to_csv(file, index=False, float_format="%.4g"))
