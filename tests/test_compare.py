@@ -15,7 +15,7 @@ N = 200
 
 
 @pytest.fixture(scope="module")
-def scored(digits, tmp_path_factory):
+def scored(digits, tmp_path_factory, shared_home):
     """Two honest halves of the held-out digits, and training digits under much noise."""
     folder = tmp_path_factory.mktemp("scored")
     sets = {
@@ -25,7 +25,7 @@ def scored(digits, tmp_path_factory):
     }
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+        patch.setenv("BENCH_HOME", str(shared_home))
         for name, images in sets.items():
             np.savez(folder / f"{name}.npz", arr_0=images[..., None])
             found[name], _ = record.score_path(
