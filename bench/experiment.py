@@ -15,7 +15,7 @@ from bench import files, machine, samples
 from bench.bounds import BOUNDS
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.facts import Identity, RunFacts
+from bench.facts import Identity, RunFacts, arguments
 from bench.files import Say
 from bench.progress import SILENT, Progress
 from bench.runs import Run
@@ -28,7 +28,6 @@ from bench.scoring import durations, extractors, record
 from bench.scoring.extractors import Extractor
 from bench.scoring.rules import ScoringRules
 from denoisers import framing
-from denoisers import weights as weights_
 from denoisers.base import Denoiser
 from denoisers.errors import ForeignError, UsageError, concerning
 
@@ -71,6 +70,7 @@ class Plan:
         )
 
 
+# Half of it is what a run can be asked for.
 def resolve(
     name: str,
     sampling: SamplingPlan,
@@ -92,8 +92,7 @@ def resolve(
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
     options            keywords of the denoiser's load function
-    extractor_weights  file for a network trained on photographs, as `extractors.load`
-                       takes it
+    extractor_weights  file for a network trained on photographs: see `extractors.load`
     worker_count       processes that generate, "auto" or a number: see `workers.choose`
     within             the folder that the user named, if `out` is one below it: see `runs.Run`
 
@@ -164,12 +163,6 @@ def load(
         return denoiser, framing.fit(denoiser, dataset.train.shape[1:], dataset.pad, device)
 
 
-def arguments(weights: str | None, options: Mapping[str, str]) -> dict[str, str]:
-    """What foreign code is given, which need not say what its weights are: of files their content."""
-    given = {"weights": weights, **options}
-    return {key: weights_.content(value) for key, value in given.items() if value is not None}
-
-
 def execute(
     plan: Plan,
     *,
@@ -177,9 +170,7 @@ def execute(
     say: Say = lambda line: None,
     progress: Progress = SILENT,
 ) -> Run:
-    """Generate and score; or resume; or return at once what is already complete; after a process that does the same.
-
-    What is there is checked, and no more is made again than what is missing or damaged.
+    """Generate and score what is not there, or not as it was written; after a process that does so.
 
     say       gets lines about what is going on
     progress  is told of each stage; sampling is counted in image-steps

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench import files, machine
 from bench.bounds import is_number
 from bench.runs import fingerprint
-from denoisers import weights
+from denoisers import weights as weights_
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 
@@ -75,6 +75,12 @@ class Identity:
         return content
 
 
+def arguments(weights: str | None, options: Mapping[str, str]) -> dict[str, str]:
+    """What foreign code is given, which need not say what its weights are: of files their content."""
+    given = {"weights": weights, **options}
+    return {key: weights_.content(value) for key, value in given.items() if value is not None}
+
+
 @dataclasses.dataclass(frozen=True)
 class RunFacts:
     """`run.json` as a run begins; what it has cost is added when the images are there.
@@ -111,7 +117,7 @@ class RunFacts:
             identity,
             denoiser.spec.to_json(),
             denoiser.card,
-            [*weights.warnings(denoiser.card), *doubts],
+            [*weights_.warnings(denoiser.card), *doubts],
             sum(not denoiser.spec.in_band(sigma) for sigma in levels) / len(levels),
             len(levels),
             sum(p.numel() for p in denoiser.parameters()),

@@ -19,7 +19,7 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 
 from bench import cli, experiment
 from bench.images import to_float
-from bench.scoring import extractors, lenet, pretrained
+from bench.scoring import extractors, lenet, preprocessing, pretrained
 from bench.scoring.lenet.train import accuracy, jitter
 from denoisers.errors import UsageError
 from denoisers.weights import sha256
@@ -112,7 +112,7 @@ def test_inception_is_that_of_torch_fidelity_and_torchmetrics(digits, networks, 
 def test_resizes_are_those_of_pillow(resize, of_pillow, digits):
     image = digits.held_out[0]
     theirs = np.asarray(Image.fromarray(image.astype(np.float32)).resize((299, 299), of_pillow))
-    ours = pretrained.RESIZES[resize](torch.from_numpy(image)[None, None].float(), (299, 299))[
+    ours = preprocessing.RESIZES[resize](torch.from_numpy(image)[None, None].float(), (299, 299))[
         0, 0
     ].numpy()
     assert np.abs(ours - theirs).max() < 0.01

@@ -16,7 +16,7 @@ from bench.noise import noise
 from bench.sampling import generation, trajectory
 from bench.sampling.samplers import SAMPLERS
 from bench.sampling.starts import STARTS
-from bench.scoring import pretrained
+from bench.scoring import preprocessing, pretrained
 from denoisers import closed_form, framing, schedule
 from denoisers.base import Spec
 from denoisers.precision import Doubles, double
@@ -135,8 +135,8 @@ def test_features_of_a_network_trained_on_photographs(digits):
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).eval()
-    for resize in pretrained.RESIZES:
-        prepare = pretrained.Preprocessing(resize, (40, 40), (128.0,) * 3, (128.0,) * 3)
+    for resize in preprocessing.RESIZES:
+        prepare = preprocessing.Preprocessing(resize, (40, 40), (128.0,) * 3, (128.0,) * 3)
         expected = pretrained.features(net, prepare, "cpu", digits.train[:3])
         with mac() as device:
             moved = copy.deepcopy(net).to(device)

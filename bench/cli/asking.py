@@ -104,6 +104,7 @@ def check(
     sys.exit(bool(failed))
 
 
+# Half of it is its flags.
 def gauge(
     denoiser: Denoiser,
     weights: Weights = None,

@@ -35,6 +35,7 @@ from bench.cli.flags import (
 from denoisers.errors import UsageError, concerning, listed
 
 
+# A third of it is its flags.
 def report(
     folder: Annotated[Path, argument(read=place, shown="FOLDER", help="Folder of runs.")] = Path(
         "results"

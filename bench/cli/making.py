@@ -70,6 +70,7 @@ def study(
     finish("report", out)
 
 
+# Two thirds of it are its flags.
 def train(
     network: Annotated[
         str, argument(read=one_of(choices.EPOCHS), shown="NETWORK", help=" | ".join(choices.EPOCHS))

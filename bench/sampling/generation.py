@@ -187,16 +187,9 @@ def generate(
 
         with fitting(setup.batch_size):
             x = initial(setup, index)
+            options = {**setup.member.settings, "clip": setup.clip, "callback": record}
             with foreign("the sampler"):
-                x = setup.member.solve(
-                    denoiser,
-                    x,
-                    setup.sigmas,
-                    fresh,
-                    **setup.member.settings,
-                    clip=setup.clip,
-                    callback=record,
-                )
+                x = setup.member.solve(denoiser, x, setup.sigmas, fresh, **options)
             check_images(x, (len(batch), *setup.shape))
             images.append(to_uint8(x, setup.pad))
             noise_left.append(noise_std(x).cpu().numpy())

@@ -122,11 +122,9 @@ def measure(
         space: {key: Score.of(value, len(distances[space].d1)) for key, value in part.items()}
         for space, part in spaces.items()
     }
-    histogram = np.bincount(seen.classes, minlength=10).tolist()
+    whole = ScoreSet(scores, near, np.bincount(seen.classes, minlength=10).tolist())
     rows = per_image(seen, distances)
-    return Measured(
-        ScoreSet(scores, near, histogram), replicates, rows, memorization.verdict(spaces)
-    )
+    return Measured(whole, replicates, rows, memorization.verdict(spaces))
 
 
 def measured_alone(seen: Seen) -> dict[str, Statistic | float]:

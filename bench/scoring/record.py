@@ -195,6 +195,7 @@ def draw_sheets(
     return {name: sha256(run.path / name) for name in SHEETS}
 
 
+# A third of it is what can be asked for.
 def score_path(
     path: Path,
     *,
