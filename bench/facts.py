@@ -4,16 +4,17 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from bench import files, machine
+from bench import files
 from bench.bounds import is_number
 from bench.runs import fingerprint
-from denoisers import weights as weights_
-from denoisers.base import Denoiser
 from denoisers.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from denoisers.base import Denoiser
 
 SAMPLER = {
     "num": int,
@@ -77,8 +78,10 @@ class Identity:
 
 def arguments(weights: str | None, options: Mapping[str, str]) -> dict[str, str]:
     """What foreign code is given, which need not say what its weights are: of files their content."""
+    from denoisers.weights import content
+
     given = {"weights": weights, **options}
-    return {key: weights_.content(value) for key, value in given.items() if value is not None}
+    return {key: content(value) for key, value in given.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,19 +108,27 @@ class RunFacts:
 
     @classmethod
     def of(
-        cls, identity: Identity, denoiser: Denoiser, sigmas: Tensor, device: str, doubts: list[str]
+        cls,
+        identity: Identity,
+        denoiser: "Denoiser",
+        sigmas: "Tensor",
+        device: str,
+        doubts: list[str],
     ) -> "RunFacts":
         """What is known of a run before its first image, here and now.
 
         sigmas  its noise levels, float64 (steps + 1,)
         doubts  of the denoiser, beside those of its card
         """
+        from bench import machine  # it brings torch, which who reads run.json does without
+        from denoisers import weights
+
         levels = sigmas[:-1].tolist()
         return cls(
             identity,
             denoiser.spec.to_json(),
             denoiser.card,
-            [*weights_.warnings(denoiser.card), *doubts],
+            [*weights.warnings(denoiser.card), *doubts],
             sum(not denoiser.spec.in_band(sigma) for sigma in levels) / len(levels),
             len(levels),
             sum(p.numel() for p in denoiser.parameters()),
@@ -137,8 +148,7 @@ class RunFacts:
 def check(content: Mapping[str, Any]) -> None:
     """Raise UsageError if `run.json`, a run's or that of images made elsewhere, is not as we write it."""
     check_types(content, FIELDS, "run.json")
-    if content.get("denoiser") is None and ("denoiser" in content or content.get("name") is None):
-        raise UsageError("run.json names no denoiser, and no images")
+    check_named(content)
     cost, spec = content.get("cost") or {}, content.get("spec") or {}
     check_types(cost, dict.fromkeys(cost, float), "run.json")
     check_types(spec, SPEC, "run.json")
@@ -147,6 +157,12 @@ def check(content: Mapping[str, Any]) -> None:
         raise UsageError(f"run.json has trained noise levels from {low} to {high}")
     if "sampler" in content:
         check_sampler(content["sampler"] or {})
+
+
+def check_named(content: Mapping[str, Any]) -> None:
+    """Raise UsageError if `run.json` does not say what made the images, or what they are called."""
+    if content.get("denoiser") is None and ("denoiser" in content or content.get("name") is None):
+        raise UsageError("run.json names no denoiser, and no images")
 
 
 def check_sampler(sampler: Mapping[str, Any]) -> None:

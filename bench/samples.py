@@ -40,7 +40,7 @@ def write(run: Run, images: np.ndarray, noise_std: np.ndarray, trace: str) -> di
 
 
 def read(run: Run, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarray] | None:
-    """What `write_samples` wrote, images of this shape (N, H, W); None if they must be made, or made again.
+    """What `write` wrote, images of this shape (N, H, W); None if they must be made, or made again.
 
     `run.json`, `trace.csv` and `generation.json` are put right. A line says what is not used,
     or is written again.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -200,3 +201,23 @@ def test_scoring_again_returns_at_once(scored, tmp_path, home):
     assert run.path == scored["one"]
     assert said == [f"complete: {run.path}"]
     assert (run.path / f"metrics-{mark}.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("run.json", {"name": None, "denoiser": None}, "run.json names no denoiser"),
+        ("metrics", {"second": [1]}, "second scores without the name of their features"),
+        ("metrics", {"scoring": None}, "has no scoring"),
+        ("metrics", {"controls": [1]}, "list for controls"),
+        ("metrics", {"scores": {"kid": {"value": "low"}}}, "something else than numbers"),
+    ],
+)
+def test_damaged_files_are_named_with_their_run(scored, tmp_path, file, change, said):
+    copy = tmp_path / "copy"
+    shutil.copytree(scored["one"], copy)
+    path = next(copy.glob(f"{file}*"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UsageError, match=re.escape(said)) as refused:
+        load(copy)
+    assert str(copy) in str(refused.value)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -160,3 +161,9 @@ def test_a_former_address_leads_to_the_new_one_and_says_so(former, name):
     with pytest.warns(FutureWarning, match=f"{former} is now "):
         module = importlib.import_module(former)
     assert getattr(module, name).__module__ != former
+
+
+@pytest.mark.parametrize("module", ["bench.report.exports", "bench.scoring.selection"])
+def test_what_only_reads_results_does_not_wait_for_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,6 +19,14 @@ from bench.report.figures import curves, plots, style
 
 ROOT = Path(__file__).parent.parent
 
+CURVE = {
+    "sigma": [0.1, 1.0, 10.0],
+    "mse": [0.01, 0.02, 0.03],
+    "mse_mean": 0.07,
+    "dataset": "d",
+    "num": 5,
+}
+
 
 @pytest.fixture
 def drawn(make_run, tmp_path):
@@ -29,15 +37,8 @@ def drawn(make_run, tmp_path):
         )
     folder = tmp_path / "results"
     (folder / "gauge").mkdir()
-    curve = {
-        "sigma": [0.1, 1.0, 10.0],
-        "mse": [0.01, 0.02, 0.03],
-        "mse_mean": 0.07,
-        "dataset": "d",
-        "num": 5,
-    }
     for name in ("gaussian", "_hidden"):
-        pd.DataFrame(curve | {"denoiser": name}).to_csv(
+        pd.DataFrame(CURVE | {"denoiser": name}).to_csv(
             folder / "gauge" / f"{name}.csv", index=False
         )
     entries, _ = report.collect(folder)
@@ -91,13 +92,6 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
         scores={"kid": 0.004},
     )
     folder = tmp_path / "results"
-    curve = {
-        "sigma": [0.1, 1.0, 10.0],
-        "mse": [0.01, 0.02, 0.03],
-        "mse_mean": 0.07,
-        "dataset": "d",
-        "num": 5,
-    }
     kept = {
         "unet": "card@01234567",
         "kbnet": "mnist@11111111",
@@ -108,7 +102,7 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
         path = folder / ("nested/gauge" if place % 2 else "gauge") / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         denoiser = " ".join([name, *weights.split("@")[:1]]).strip()
-        pd.DataFrame(curve | {"denoiser": denoiser, "weights": weights}).to_csv(path, index=False)
+        pd.DataFrame(CURVE | {"denoiser": denoiser, "weights": weights}).to_csv(path, index=False)
     (group,) = report.groups(report.collect(folder)[0])
     colours = {entry.name: f"#{place}{place}{place}" for place, entry in enumerate(group.entries)}
     axes = Figure().subplots()

@@ -322,6 +322,13 @@ def noise_of(x, sigma):
 BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 
 
+def sampled(name, sigmas, z):
+    """What a sampler of ours makes with the noise z, of which z[0] it begins with."""
+    member = samplers.SAMPLERS[name]
+    x = samplers.start(z[0], sigmas[0])
+    return member.solve(wobbly, x, sigmas, lambda i: z[i + 1], **member.settings, clip=False)
+
+
 @pytest.mark.parametrize(
     ("name", "scheduler", "settings"),
     [
@@ -340,19 +347,12 @@ BETAS = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
     ],
 )
 def test_first_order_equals_diffusers(name, scheduler, settings, generator, monkeypatch):
-    steps, member = 20, samplers.SAMPLERS[name]
+    steps = 20
     z = torch.randn(steps + 1, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
     scheduler.alphas_cumprod = ABAR  # theirs is float32, and 1 - abar_1 is 1e-4
     scheduler.set_timesteps(steps)
     sigmas = torch.cat([schedule.sigmas_of(ABAR)[scheduler.timesteps], torch.zeros(1)])
-    ours = member.solve(
-        wobbly,
-        samplers.start(z[0], sigmas[0]),
-        sigmas,
-        lambda i: z[i + 1],
-        **member.settings,
-        clip=False,
-    )
+    ours = sampled(name, sigmas, z)
     x_t = z[0]
     for i, (t, sigma) in enumerate(zip(scheduler.timesteps, sigmas[:-1], strict=True)):
         drawn = {"variance_noise": z[i + 1]} if settings else {}
@@ -368,20 +368,13 @@ def test_first_order_equals_diffusers(name, scheduler, settings, generator, monk
     ("name", "algorithm"), [("dpmpp_2m", "dpmsolver++"), ("dpmpp_2m_sde", "sde-dpmsolver++")]
 )
 def test_second_order_equals_diffusers(name, algorithm, generator):
-    steps, member = 20, samplers.SAMPLERS[name]
+    steps = 20
     z = torch.randn(steps + 1, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
     kind = {"algorithm_type": algorithm, "use_karras_sigmas": True, "final_sigmas_type": "zero"}
     scheduler = diffusers.DPMSolverMultistepScheduler(**BETAS, **kind)
     scheduler.set_timesteps(steps)
     sigmas = scheduler.sigmas.double()
-    ours = member.solve(
-        wobbly,
-        samplers.start(z[0], sigmas[0]),
-        sigmas,
-        lambda i: z[i + 1],
-        **member.settings,
-        clip=False,
-    )
+    ours = sampled(name, sigmas, z)
     x_t = z[0]
     for i, t in enumerate(scheduler.timesteps):
         eps = noise_of(x_t * (1 + sigmas[i] ** 2) ** 0.5, sigmas[i])

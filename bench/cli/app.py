@@ -16,6 +16,7 @@ from bench.text import printable
 from denoisers.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.facts import RunFacts
     from bench.runs import Run
 
 app = typer.Typer(
@@ -122,12 +123,13 @@ def warn(lines: Iterable[str]) -> None:
         say(f"warning: {line}")
 
 
-def warn_out_of_band(facts: dict) -> None:
+def warn_out_of_band(facts: "RunFacts") -> None:
     """Say it if the network was asked about noise it was never trained on."""
-    if share := facts["out_of_band"]:
-        low, high = facts["spec"]["sigma_min"], facts["spec"]["sigma_max"]
+    if share := facts.out_of_band:
+        low, high = facts.spec["sigma_min"], facts.spec["sigma_max"]
         say(
-            f"warning: {share:.0%} of the steps lie outside the noise band {facts['denoiser']} was trained on "
+            f"warning: {share:.0%} of the steps lie outside the noise band "
+            f"{facts.identity.denoiser} was trained on "
             f"(sigma {low:.4g} to {math.inf if high is None else high:.4g} on [-1, 1])"
         )
 

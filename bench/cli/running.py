@@ -163,7 +163,7 @@ def run(
         worker_count=workers,
         out=out,
     )
-    warn_out_of_band(plan.facts.to_json())
+    warn_out_of_band(plan.facts)
     known = plan.facts.warnings
     warn(known)
     with plan.run.alone(say):

@@ -24,8 +24,8 @@ ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
 def read(path: Path, dataset: Dataset) -> np.ndarray:
     """Images uint8 (N, H, W) of the dataset's size, N >= 6; a frame as samplers have is taken off.
 
-    Of the types of `images.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of
-    `images.grey`; or of any mode that `images.read` takes.
+    Of the types of `image_files.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of
+    `image_files.grey`; or of any mode that `image_files.read` takes.
 
     Raises UsageError naming what was found and expected.
     """

@@ -5,10 +5,11 @@ and image i of runs of one seed was made from the same noise: the difference of 
 replicate of the paired difference.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,16 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from bench import names
+from bench.facts import check_named
 from bench.runs import Run
 from bench.scoring import catalogue, uncertainty
 from bench.scoring.catalogue import COMPARED, COPIES
-from bench.scoring.rules import ScoringRules
-from bench.scoring.schema import Score, ScoreSet, objects, scores_from_json
+from bench.scoring.rules import ScoringRules, extractor_of
+from bench.scoring.schema import ScoreSet, objects, second_from_json
 from denoisers.errors import UsageError
 
-MADE = (
-    "denoiser",
-    "weights",
-    "options",
-    "sampler",
-    "dtype",
-    "source",
-    "arguments",
-    "noise_version",
-    "digest",
-)
+MADE = ("denoiser", "weights", "options", "sampler", "dtype")
+MADE += ("source", "arguments", "noise_version", "digest")
 LEVEL = 0.05
 CONCORDANT = 0.8  # Kendall's tau below which two extractors are said to disagree
 
@@ -50,7 +43,7 @@ class Scored:
     rules: ScoringRules
     scores: ScoreSet  # of the first
     held_out: ScoreSet  # the control of as many held-out digits
-    second: dict[str, Score]  # in a second feature space, of the first
+    second: dict[str, Any]  # in a second feature space, of the first: see `second_from_json`
     values: dict[str, float]
     replicates: dict[str, np.ndarray]
     path: Path  # of the first
@@ -70,16 +63,27 @@ class Scored:
         return 1.96 * math.sqrt(2) * (self.held_out.scores[score].stderr or 0.0)
 
 
+@contextlib.contextmanager
+def naming(run: Run) -> Iterator[None]:
+    """Usage errors inside say which run they are of."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{run.path}: {error.message}", error.about) from None
+
+
 def load_one(run: Run, features: str | None = None, *, mark: str | None = None) -> Scored:
     """One run folder, by the name of the extractor or by the fingerprint of the scoring protocol.
 
     Raises UsageError naming what is missing.
     """
     facts = run.read_json("run.json")
-    files = run.metrics if mark is None else [f"metrics-{mark}.json"]
     by_extractor: dict[str, list[dict[str, Any]]] = {}
-    for metrics in map(run.read_json, files):
-        by_extractor.setdefault(metrics["scoring"]["features"].split("@")[0], []).append(metrics)
+    for file in run.metrics if mark is None else [f"metrics-{mark}.json"]:
+        metrics = run.read_json(file)
+        with naming(run):
+            rules = ScoringRules.from_json(metrics, file)
+        by_extractor.setdefault(extractor_of(rules.scoring), []).append(metrics)
     if not by_extractor:
         raise UsageError(
             f"{run.path} has no scores; the same `bench run` or `bench score` command writes them"
@@ -105,12 +109,12 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         raise UsageError(
             f"{run.path}/{file} is missing or damaged; the same command scores the images again"
         )
-    file = f"metrics-{metrics['fingerprint']}.json"
-    scores = ScoreSet.from_json(metrics)
-    held_out = ScoreSet.from_json(objects(metrics, "controls").get("held_out") or {})
-    second = {
-        key: entry for key, entry in (metrics.get("second") or {}).items() if key != "features"
-    }
+    with naming(run):
+        check_named(facts)
+        rules = ScoringRules.from_json(metrics, f"metrics-{metrics['fingerprint']}.json")
+        scores = ScoreSet.from_json(metrics)
+        held_out = ScoreSet.from_json(objects(metrics, "controls").get("held_out") or {})
+        second = second_from_json(metrics)
     values = {key: scores.scores.get(key) for key in COMPARED}
     for key in COPIES:
         values[key] = scores.memorization.get(key.removeprefix("copy_rate_"), {}).get("copy_rate")
@@ -118,17 +122,16 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     absent += [f"{key} of held-out digits" for key in COMPARED if key not in held_out.scores]
     if absent or values["kid"].n is None:
         lacking = absent[0] if absent else "the number of images"
-        raise UsageError(
-            f"{run.path}: the scores lack {lacking}; score again with the same command"
-        )
+        with naming(run):
+            raise UsageError(f"the scores lack {lacking}; score again with the same command")
     return Scored(
         names.describe(facts),
         (facts.get("seed", 0),),
         facts,
-        ScoringRules.from_json(metrics, file),
+        rules,
         scores,
         held_out,
-        scores_from_json(second),
+        second,
         {key: score.value for key, score in values.items()},
         replicates,
         run.path,

@@ -12,7 +12,7 @@ CONTROL = 12.0  # of each control set but the held-out one, which is scored as t
 
 
 def expected(dataset: Dataset, extractor: Extractor, num: int) -> dict[str, float]:
-    """Seconds by stage that `scoring.finish` will take for `num` images; what is kept from before takes none."""
+    """Seconds by stage that `record.finish` will take for `num` images; what is kept from before takes none."""
     size = len(dataset.train) / LARGE
     against, second = (
         Reference(dataset, each)

@@ -24,7 +24,7 @@ from bench.scoring.schema import Score, ScoreSet, scores_to_json
 from bench.scoring.uncertainty import Estimate, Statistic
 from denoisers.errors import UsageError
 
-# Raise it when `measure` or anything it calls in manifold, memorization or uncertainty changes.
+# Raise it when `measure` or anything it calls in quality, prdc, memorization or uncertainty changes.
 VERSION = 2
 VERSIONS = (
     "-".join(str(part.VERSION) for part in (reference, fid_kid, nearest, control_sets))

@@ -87,7 +87,7 @@ def ambiguous(seen: Seen) -> Statistic:
 
 def mixed(seen: Seen) -> Statistic:
     """Share of the images of whose class two classifiers, trained apart, are less sure than AMBIGUOUS."""
-    second = extractors.classify(seen.images, "lenet-b")
+    second = extractors.classify(seen.images, extractors.second(extractors.JUDGE))
     unsure = np.maximum(seen.probabilities.max(1), second.max(1)) < AMBIGUOUS
     return Statistic.mean(unsure)
 

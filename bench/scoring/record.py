@@ -117,7 +117,6 @@ def finish(
     What is there and as it was written stays: the sheets alone are drawn again where they alone are
     not. Whatever belongs to this scoring is in files of its fingerprint; all others are the same
     for every scoring.
-
     """
     whole = kept_scores(run, files.digest(samples), rules, say)
     before = None if whole is None else whole["files"]

@@ -75,17 +75,17 @@ class Reference:
 
     @functools.cached_property
     def kid(self) -> KidReference:
-        """For `metrics.kid`."""
+        """For `fid_kid.kid`."""
         return KidReference(**{name: value for name, value in self.arrays.items() if name != "raw"})
 
     @functools.cached_property
     def moments(self) -> Moments:
-        """For `metrics.fid`."""
+        """For `fid_kid.fid`."""
         return Moments.of(self.features)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a reference lives as long as the command
     def balls(self, n: int) -> Balls:
-        """For `manifold.overlap`: as many training images as are scored, at most BALLS, drawn once for all."""
+        """For `prdc.overlap`: as many training images as are scored, at most BALLS, drawn once for all."""
         order = np.random.default_rng(SEED).permutation(len(self.features))
         return Balls.of(self.features[order[: min(n, BALLS)]])
 

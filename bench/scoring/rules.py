@@ -74,6 +74,11 @@ class ScoringRules:
         return cls(scoring, mark, table or mark, content.get("preprocessing") or "")
 
 
+def extractor_of(scoring: Mapping[str, str]) -> str:
+    """The extractor that images were scored with, without its digest; "?" if the rules do not say."""
+    return str(scoring.get("features", "?")).split("@", maxsplit=1)[0]
+
+
 def rules_in_words(
     dataset: str,
     features: str,

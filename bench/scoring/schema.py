@@ -133,6 +133,18 @@ def scores_from_json(entries: Any) -> dict[str, Score]:
     return {name: score for name, score in read.items() if score is not None}
 
 
+def second_from_json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores in a second feature space, and its name. Raises UsageError."""
+    scores = content.get("second")
+    if not scores:
+        return {}
+    if not isinstance(scores, dict) or not isinstance(scores.get("features"), str):
+        raise UsageError("second scores without the name of their features")
+    return {"features": scores["features"]} | scores_from_json(
+        {key: v for key, v in scores.items() if key != "features"}
+    )
+
+
 def objects(content: Mapping[str, Any], field: str) -> dict[str, Any]:
     """Objects by their names, in one of the fields; none if that is null. Raises UsageError."""
     value = content.get(field)

@@ -56,10 +56,10 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
         (entry, entry.kept.images) for entry in entries[:MAPPED] if entry.kept.images is not None
     ]
     newest = max((entry.run.path.stat().st_mtime for entry, _ in shown), default=0)
-    kept = read(path, ("digit", "x", "y"), ("set",))
+    kept = points_in(path)
     names = {REAL, *(entry.name for entry, _ in shown)}
     if kept is not None and set(kept["set"]) == names and path.stat().st_mtime > newest:
-        return kept.astype({"digit": int})
+        return kept
     if not shown:
         return None
     from bench.data import datasets
@@ -83,12 +83,18 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     labels[: len(sets[REAL])] = digits.held_out_labels[:DIGITS]
     placed = pd.DataFrame({"set": names, "digit": labels, "x": x, "y": y})
     write(path, placed)
-    return read(path, ("digit", "x", "y"), ("set",)).astype({"digit": int})
+    return points_in(path)
 
 
 def dataset_name(entries: list[Entry]) -> str:
     """What the runs say they were trained and scored on, name@digest; empty if they do not."""
     return next((str(entry.facts["dataset"]) for entry in entries if "dataset" in entry.facts), "")
+
+
+def points_in(path: Path) -> pd.DataFrame | None:
+    """The map that was kept: columns set, digit, x, y; None if there is none."""
+    kept = read(path, ("digit", "x", "y"), ("set",))
+    return None if kept is None else kept.astype({"digit": int})
 
 
 def read(path: Path, numbers: tuple[str, ...], words: tuple[str, ...]) -> pd.DataFrame | None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from bench import names
 from bench.report.results.kept import Kept
 from bench.runs import Run
+from bench.scoring.rules import extractor_of
 from bench.scoring.schema import Score, ScoreSet
 
 CONTROLS = {
@@ -63,7 +64,7 @@ class Entry:
     @property
     def features(self) -> str:
         """The extractor that the images were scored with, without its digest."""
-        return str(self.scoring.get("features", "?")).split("@", maxsplit=1)[0]
+        return extractor_of(self.scoring)
 
     def score(self, name: str) -> Score | None:
         """A score, or None where it was not measured."""

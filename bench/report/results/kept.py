@@ -29,7 +29,7 @@ class Kept(NamedTuple):
     look        at these
     sheet       whether grid.png is one
     pairs       sample and nearest training image, the most alike first, uint8 (n, 2, H, W)
-    trace       columns sigma and what `inline.PANELS` shows
+    trace       columns sigma and what `drawings.PANELS` shows
     trajectory  sigma (levels,); forward, x, denoised uint8 (chains, levels, H, W)
     distances   one row per image: id, nearest, d1, ratio
     scored      values with their bootstrap values

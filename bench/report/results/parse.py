@@ -11,7 +11,7 @@ from bench.report.results.kept import Kept
 from bench.report.results.rows import LARGEST
 from bench.runs import SCHEMA_VERSION, Run
 from bench.scoring.rules import ScoringRules
-from bench.scoring.schema import ScoreSet, objects, scores_from_json
+from bench.scoring.schema import ScoreSet, objects, second_from_json
 from bench.text import one_line
 from denoisers.errors import UsageError
 
@@ -101,7 +101,7 @@ def read(run: Run, facts: dict[str, Any], name: str, where: str) -> tuple[Entry,
             key: ScoreSet.from_json(value) for key, value in objects(content, "controls").items()
         },
         verdict=verdict(content),
-        second=second(content),
+        second=second_from_json(content),
         facts=facts,
         kept=Kept(),
     )
@@ -119,18 +119,6 @@ def verdict(content: dict[str, Any]) -> dict[str, str]:
     if not isinstance(said, dict) or not all(isinstance(said.get(word), str) for word in words):
         raise UsageError("a verdict without memorization and because")
     return {word: said[word] for word in words}
-
-
-def second(content: dict[str, Any]) -> dict[str, Any]:
-    """Scores in a second feature space, and its name. Raises UsageError."""
-    scores = content.get("second")
-    if not scores:
-        return {}
-    if not isinstance(scores, dict) or not isinstance(scores.get("features"), str):
-        raise UsageError("second scores without the name of their features")
-    return {"features": scores["features"]} | scores_from_json(
-        {key: v for key, v in scores.items() if key != "features"}
-    )
 
 
 def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:
