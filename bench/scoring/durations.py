@@ -6,7 +6,11 @@ from bench.scoring.extractors import Extractor
 from bench.scoring.reference import Reference
 
 LARGE = 60_000  # training images, for which the seconds below were measured, on two cores
-FEATURES, NULL = 12.0, 60.0  # of a reference: of its training images, and of its held-out ones
+FEATURES, SUMS, NULL = (
+    6.0,
+    6.0,
+    60.0,
+)  # of a reference: of its training images, and of its held-out ones
 FIXED, PER_IMAGE = 5.0, 0.015  # of a set of images that is scored
 CONTROL = 12.0  # of each control set but the held-out one, which is scored as the images are
 
@@ -18,7 +22,11 @@ def expected(dataset: Dataset, extractor: Extractor, num: int) -> dict[str, floa
         Reference(dataset, each)
         for each in (extractor, extractors.load(extractors.second(extractor.name)))
     )
-    made = {against.arrays_key: FEATURES, against.null_key: NULL, second.arrays_key: FEATURES}
+    made = {against.null_key: NULL} | {
+        key: seconds
+        for each in (against, second)
+        for key, seconds in ((each.features_key, FEATURES), (each.sums_key, SUMS))
+    }
     once = size * (FIXED + PER_IMAGE * num)
     absent = control_scores.missing(against, num, control_scores.names(num))
     controls = sum(once if name == control_scores.HELD_OUT else size * CONTROL for name in absent)

@@ -176,14 +176,30 @@ class KidReference:
 
     @classmethod
     def of(cls, features: np.ndarray, *, standardised: bool = True) -> "KidReference":
-        """From raw features (N, d), N >= 2. Dimensions that never vary are left as they are."""
-        if not standardised:
-            raw = features.astype(np.float32)
-            return cls(np.zeros(raw.shape[1]), np.ones(raw.shape[1]), raw, kernel_sums(raw))
-        mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-        std = np.where(std > 1e-6 * max(1e-30, std.max()), std, 1.0)
-        standard = ((features - mean) / std).astype(np.float32)
-        return cls(mean, std, standard, kernel_sums(standard))
+        """From raw features (N, d), N >= 2: see `scaled`."""
+        found = scaled(features, standardised=standardised)
+        return cls(*found, kernel_sums(found.features))
+
+
+class Scaled(NamedTuple):
+    """Features (N, d) as KID takes them, and the mean and scale (d,) that they were brought to it by."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    features: np.ndarray
+
+
+def scaled(features: np.ndarray, *, standardised: bool) -> Scaled:
+    """Raw features less their mean, over their standard deviation, where KID is of standardised ones.
+
+    Dimensions that never vary are left as they are.
+    """
+    if not standardised:
+        raw = features.astype(np.float32)
+        return Scaled(np.zeros(raw.shape[1]), np.ones(raw.shape[1]), raw)
+    mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    std = np.where(std > 1e-6 * max(1e-30, std.max()), std, 1.0)
+    return Scaled(mean, std, ((features - mean) / std).astype(np.float32))
 
 
 def kernel(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:

@@ -145,7 +145,7 @@ def scored(
     second = extractors.load(extractors.second(extractor.name))
     against, other = Reference(dataset, extractor, say), Reference(dataset, second, say)
     advance = progress.stage("reference", 3)
-    for ask in (lambda: against.arrays, lambda: against.null, lambda: other.arrays):
+    for ask in (lambda: against.kid, lambda: against.null, lambda: other.kid):
         ask()  # what is not kept from before is made now
         advance(1)
     controls = control_scores.measured(
