@@ -1,5 +1,9 @@
 """KBNet against its definition, against spandrel's KBNet on the same weights, and against files that do not fit."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -56,6 +60,65 @@ def test_without_gradient_the_same_by_other_ways(generator, monkeypatch, height)
     with torch.no_grad():
         assert torch.allclose(net(x), expected, atol=1e-10)
     assert torch.equal(x, given)  # what is worked on in place is the network's own
+
+
+KERNEL = """
+import torch
+import torch.nn.functional as F
+from denoisers.kbnet.kernels import mixture
+
+generator = torch.Generator().manual_seed(0)
+random = lambda *shape: torch.randn(shape, generator=generator)
+for channels, outputs, groups, side, bases in [
+    (16, 16, 4, 3, 32),
+    (40, 40, 10, 3, 5),  # the last channels and bases fill no tile
+    (16, 16, 4, 5, 0),
+    (32, 32, 32, 3, 0),
+    (256, 8, 8, 3, 0),
+]:
+    x, share = random(3, channels, 7, 5), random(3, bases, 7, 5) if bases else None
+    weight = random(bases or 1, outputs, channels // groups, side, side)
+    bias = random(bases or 1, outputs)
+    expected = sum(
+        (share[:, n : n + 1] if bases else 1) * F.conv2d(x, w, b, padding=side // 2, groups=groups)
+        for n, (w, b) in enumerate(zip(weight, bias))
+    )
+    given = x, share, weight, bias, groups
+    assert torch.allclose(mixture(*given), expected, rtol=1e-4, atol=1e-3), (channels, bases)
+    # What traces a network is told the same shape and order.
+    torch.library.opcheck(mixture, given, test_utils=("test_schema", "test_faketensor"))
+"""
+
+
+def test_the_kernel_of_a_gpu_is_a_mixture_of_convolutions():
+    pytest.importorskip("triton")
+    # Read line by line instead of compiled, which Triton decides when it is imported.
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", KERNEL], env=environment, check=True)
+
+
+def test_the_way_of_a_gpu_traces_without_a_break(generator, monkeypatch):
+    pytest.importorskip("triton")
+    from denoisers.kbnet import kernels
+
+    monkeypatch.setattr(kbnet.layers, "gpu_kernels", lambda x, inputs: kernels)
+    net = awake(KBNet(**TINY), generator)
+    with torch.no_grad():
+        graph = torch.export.export(net, (torch.rand(2, 1, 16, 16),), strict=True).graph
+    calls = [node.target for node in graph.nodes if node.target is torch.ops.kbnet.mixture.default]
+    # Of each of the 7 blocks at least the attention and the depthwise convolution.
+    assert len(calls) >= 2 * 7
+
+
+def test_weights_cast_once_are_as_near_as_under_autocast(generator):
+    net = awake(KBNet(**TINY), generator)
+    x = torch.rand(4, 1, 32, 32, generator=generator)
+    exact = net(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        error = (net(x) - exact).norm()
+    out = net.to(torch.bfloat16)(x)
+    assert out.dtype == torch.float32
+    assert 0 < (out - exact).norm() < 1.5 * error
 
 
 def test_size_of_the_published_network():

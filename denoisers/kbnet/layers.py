@@ -1,13 +1,17 @@
 """The layers of KBNet, each with a faster way where no gradient is kept.
 
-The network that they make up is in `net.py`. The faster ways take the same sums, by parts that stay
-in the caches of the processor, or in an order that its kernels are made for.
+The network that they make up is in `net.py`. The faster ways take the same sums: on a CPU by parts
+that stay in the caches of the processor, or in an order that its kernels are made for; on a GPU
+with Triton by the kernel in `kernels.py`.
 """
 
+import importlib.util
 import itertools
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 # Without a gradient to keep:
@@ -20,7 +24,18 @@ RUN = 256
 FEW = 8  # channels below which adding one after the other is faster than a sum over them
 # Channels out of each of the products into which a 1x1 convolution to very many channels is cut.
 BLOCK = 256
-WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices
+WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices, on a CPU
+TRITON = importlib.util.find_spec("triton") is not None
+
+
+def gpu_kernels(x: Tensor, inputs: int) -> ModuleType | None:
+    """Kernels for `x` in groups of so many channels, where they are and no gradient is kept."""
+    power_of_two = inputs & (inputs - 1) == 0
+    if torch.is_grad_enabled() or not (TRITON and x.is_cuda and power_of_two):
+        return None
+    from denoisers.kbnet import kernels
+
+    return kernels
 
 
 def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -33,13 +48,15 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     returns    (B, C, H, W), channels last
 
     A convolution is linear in its kernel, so all bases filter the image and their results are
-    mixed: no kernel is ever made. With a gradient to keep, all at once, N times the size of `x`.
+    mixed. With a gradient to keep, all at once, N times the size of `x`.
     Without, for some groups of channels of some pixels at a time, so few that they are used up
-    before they leave the cache.
+    before they leave the cache; or on a GPU by a kernel that mixes the bases, in its registers.
     """
     batch, c, height, width = x.shape
     n, inputs = attention.shape[1], weight.shape[2] // (9 * c)
     groups = c // inputs
+    if kernels := gpu_kernels(x, inputs):
+        return kernels.mixture(x, attention, weight.view(n, c, inputs, 3, 3), bias[0], groups)
     bases = weight[0].to(x.dtype).view(n, groups, inputs, 9 * inputs).permute(1, 2, 0, 3)
     offset = bias[0].t().to(x.dtype)
     # Rows, columns, images, channels: one transposition turns a tile into planes
@@ -142,7 +159,7 @@ class PointwiseConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, 1, **options)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.in_channels < WIDE:
+        if self.in_channels < WIDE and x.device.type == "cpu":
             return super().forward(x)
         rows, weight = x.permute(0, 2, 3, 1), self.weight.flatten(1)
         blocks, rest = divmod(self.out_channels, BLOCK)
@@ -155,7 +172,22 @@ class PointwiseConv2d(nn.Conv2d):
         return out.transpose(0, 1).reshape(*rows.shape[:3], -1).permute(0, 3, 1, 2)
 
 
-class GroupedConv2d(nn.Conv2d):
+class LocalConv2d(nn.Conv2d):
+    """A convolution in groups of few channels, padded to the size of the image.
+
+    Without gradient on a GPU by a kernel of its own: cuDNN is slow with many groups.
+    """
+
+    def __init__(self, inputs: int, outputs: int, side: int, groups: int) -> None:
+        super().__init__(inputs, outputs, side, padding=side // 2, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if kernels := gpu_kernels(x, self.in_channels // self.groups):
+            return kernels.mixture(x, None, self.weight[None], self.bias[None], self.groups)
+        return super().forward(x)
+
+
+class GroupedConv2d(LocalConv2d):
     """A 5x5 convolution in groups of 4 channels.
 
     Without gradient two groups are taken as one of 8 channels, half of whose weights are zero:
@@ -163,7 +195,7 @@ class GroupedConv2d(nn.Conv2d):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 5, padding=2, groups=channels // 4)
+        super().__init__(channels, channels, 5, channels // 4)
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() or x.device.type != "cpu" or self.groups % 2:
@@ -178,18 +210,18 @@ class GroupedConv2d(nn.Conv2d):
         return F.conv2d(x, kernels, self.bias, padding=reach, groups=self.groups // 2)
 
 
-class ReducingConv2d(nn.Conv2d):
+class ReducingConv2d(LocalConv2d):
     """A 3x3 convolution with as many groups as outputs.
 
-    Without gradient, depthwise and added up, which is faster.
+    Without gradient, depthwise and added up, which is faster on a CPU.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, padding=1, groups=outputs)
+        super().__init__(inputs, outputs, 3, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         each = self.in_channels // self.out_channels
-        if torch.is_grad_enabled() or each == 1:
+        if torch.is_grad_enabled() or x.device.type != "cpu" or each == 1:
             return super().forward(x)
         filtered = F.conv2d(x, self.weight.reshape(-1, 1, 3, 3), padding=1, groups=self.in_channels)
         total = self.bias.view(-1, 1, 1)
@@ -198,6 +230,13 @@ class ReducingConv2d(nn.Conv2d):
         for i in range(each):
             total = total + filtered[:, i::each]
         return total
+
+
+class PixelShuffle(nn.Module):
+    """Every 4 channels become 2x2 pixels; channels last, also where torch would leave that order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rearrange(x, "b (c i j) h w -> b (h i) (w j) c", i=2, j=2).permute(0, 3, 1, 2)
 
 
 def in_parts(stage: nn.Module, x: Tensor) -> Tensor:

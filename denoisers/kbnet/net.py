@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from denoisers.kbnet.layers import (
     GroupedConv2d,
+    LocalConv2d,
+    PixelShuffle,
     PointwiseConv2d,
     ReducingConv2d,
     in_parts,
@@ -49,11 +51,11 @@ class KBBlock(nn.Module):
     ) -> None:
         super().__init__()
         c, wide, gated = channels, int(ffn_scale * channels), min(channels, 32)
-        local = nn.Conv2d(c, c, 3, padding=1, groups=c) if lightweight else GroupedConv2d(c)
+        local = LocalConv2d(c, c, 3, c) if lightweight else GroupedConv2d(c)
         self.norm1 = LayerNorm2d(c)
         self.sca = nn.Sequential(nn.AdaptiveAvgPool2d(1), PointwiseConv2d(c, c))
         self.conv11 = nn.Sequential(PointwiseConv2d(c, c), local)
-        self.conv1, self.conv21 = PointwiseConv2d(c, c), nn.Conv2d(c, c, 3, padding=1, groups=c)
+        self.conv1, self.conv21 = PointwiseConv2d(c, c), LocalConv2d(c, c, 3, c)
         reduced, shares = ReducingConv2d(c, gated), PointwiseConv2d(gated // 2, bases)
         self.conv2 = nn.Sequential(reduced, SimpleGate(), shares)
         self.conv211 = PointwiseConv2d(c, bases)
@@ -92,7 +94,8 @@ class KBNet(nn.Module):
     """f(noisy) -> clean: image (B, channels, H, W) in [0, 1] plus noise, any H and W; not clipped.
 
     It is told no noise level. The defaults are KBNet_s for grey images, 142 M parameters. H and W
-    are padded with zeros to multiples of 2 ** len(encoder), as the authors do.
+    are padded with zeros to multiples of 2 ** len(encoder), as the authors do. It computes in the
+    dtype of its weights; the last skip is kept in that of the image.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class KBNet(nn.Module):
             return nn.Sequential(*(KBBlock(c, **block) for _ in range(blocks)))
 
         def rise(above: int, below: int) -> nn.Sequential:
-            return nn.Sequential(PointwiseConv2d(below, 4 * above, bias=False), nn.PixelShuffle(2))
+            return nn.Sequential(PointwiseConv2d(below, 4 * above, bias=False), PixelShuffle())
 
         self.multiple = 2 ** len(encoder)
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
@@ -130,8 +133,9 @@ class KBNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        h = self.intro(F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple)))
-        skips = []
+        added = 0, -width % self.multiple, 0, -height % self.multiple
+        h = self.intro(F.pad(x.to(self.intro.weight.dtype), added))
+        h, skips = h.contiguous(memory_format=torch.channels_last), []
         for stage, down in zip(self.encoders, self.downs, strict=True):
             h = in_parts(stage, h)
             skips.append(h)
