@@ -4,13 +4,14 @@
 # make screens  the terminal as docs/screens.md shows it, and the picture of the page
 # make picture  the picture of the tracked report alone, docs/report.png
 # make numbers  the numbers in README and docs, from the tracked files
+# make controls  the scores of the control sets that come with the package, from MNIST: minutes
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
 BIN := .venv/bin
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report reference test wheel lint format bench samplers screens picture numbers clean
+.PHONY: setup run report reference test wheel lint format bench samplers screens picture numbers controls clean
 
 setup: .venv/.installed
 
@@ -60,6 +61,9 @@ picture: setup
 
 numbers: setup
 	$(BIN)/python docs/fill_numbers.py
+
+controls: setup
+	$(BIN)/python -m bench.scoring.shipping
 
 samplers: setup
 	$(BIN)/python benchmarks/samplers.py 50 1000

@@ -70,6 +70,31 @@ def test_what_is_not_that_is_computed_again_and_said(cache, damage):
     assert [ask("a", said=said), said] == [0, [line]]
 
 
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A folder that stands for the one of the package, with one file in it."""
+    folder = tmp_path / "shipped"
+    arrays = {"x": np.full(1000, 1.0), "y.z": np.arange(3)}
+    files.write_sealed(folder / "a.npz", "a", arrays)
+    monkeypatch.setattr(reference, "SHIPPED", folder)
+    return folder
+
+
+def test_what_is_shipped_is_neither_computed_nor_copied(cache, shipped):
+    assert [reference.is_kept("a"), reference.is_kept("b")] == [True, False]
+    assert [ask("a"), ask("b", 2.0), ask("a")] == [0, 1, 0]
+    assert [path.name for path in cache.iterdir()] == ["b.npz"]
+    assert reference.is_kept("b")
+
+
+def test_what_is_shipped_and_damaged_is_computed_and_kept(cache, shipped):
+    truncated(shipped / "a.npz")
+    said = []
+    assert [ask("a", said=said), ask("a", said=said)] == [1, 0]
+    assert all(line.startswith(f"{shipped / 'a.npz'} does not fit (") for line in said)
+    assert [path.name for path in cache.iterdir()] == ["a.npz"]
+
+
 def test_a_cache_that_cannot_be_written_costs_time_alone(cache):
     cache.write_text("a file")
     said = []

@@ -26,9 +26,7 @@ VERSION = 1  # raise it when `Reference.null` changes
 BALLS = 10_000  # training images that precision, recall, density and coverage are taken to, at most
 CELLS, CELL_DIRECTIONS = 3, 64  # of C_T, as in the code of Meehan et al.
 SEED = 20261120
-SHIPPED = (
-    Path(__file__).parent / "shipped"
-)  # what shipping.py has measured, as a cache would hold it
+SHIPPED = Path(__file__).parent / "shipped"  # what shipping.py made, as a cache would hold it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
