@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from bench import machine
-from bench.bounds import EPOCHS, TRAINING_SEED, file_name
+from bench.bounds import BOUNDS, EMA, EPOCHS, TRAINING_SEED, file_name
 from bench.data import datasets, photographs
 from bench.images import to_float
 from bench.probes import denoising
@@ -17,6 +17,7 @@ from bench.scoring.lenet import train as lenet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
+from denoisers.bounds import number
 from denoisers.errors import UsageError, concerning
 from denoisers.kbnet import train as kbnet_train
 from denoisers.training import ENDS, Progress
@@ -50,6 +51,8 @@ def train(
     weights: str | None = None,
     out: Path = Path("weights"),
     epochs: int | None = None,
+    batch_size: int | None = None,
+    ema: float | None = None,
     seed: int = 0,
     data_dir: Path | None = None,
     device: str = "cpu",
@@ -58,16 +61,18 @@ def train(
 ) -> Path:
     """Train `network` (`unet`, `kbnet` or `lenet`); returns the path of the safetensors file.
 
-    weights  card or file to start from, instead of random numbers
-    recipe   `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that
-             name
+    weights     card or file to start from, instead of random numbers
+    batch_size  images of a step; None for the network's own number, or all images if they are fewer
+    ema         highest decay of the average of the weights; None for the network's own
+    recipe      `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that
+                name
 
     The checkpoint lies beside it; the same command continues from there after an interruption.
 
     Raises UsageError about the flag that is wrong, before anything is trained.
     """
     given = {key: value for key, value in recipe.items() if value is not None}
-    check_flags(network, name, epochs, seed, list(given))
+    check_flags(network, name, epochs, batch_size, ema, seed, list(given))
     make, folder, default_name, default_epochs = NETWORKS[network]
     name, epochs = name or default_name, epochs or default_epochs
     path = out / f"{name}.safetensors"
@@ -79,6 +84,12 @@ def train(
         "source": "trained by this project from the data named here",
         "command": f"bench train {network} --name {name} --epochs {epochs} --seed {seed}",
     }
+    if batch_size is not None:
+        options["batch_size"] = batch_size
+        card["command"] += f" --batch-size {batch_size}"
+    if ema is not None:
+        options["ema_decay"] = ema
+        card["command"] += f" --ema {number(ema)}"
     if weights is not None:
         with concerning("--weights"):
             options["start"], origin = weights_.load(weights, folder, default_name)
@@ -91,7 +102,13 @@ def train(
 
 
 def check_flags(
-    network: str, name: str | None, epochs: int | None, seed: int, recipe: list[str]
+    network: str,
+    name: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    ema: float | None,
+    seed: int,
+    recipe: list[str],
 ) -> None:
     """Raise UsageError about a flag of `train` that is wrong, or not for this network."""
     if network not in NETWORKS:
@@ -100,6 +117,10 @@ def check_flags(
         )
     if epochs is not None:
         EPOCHS.check(epochs, "--epochs")
+    if batch_size is not None:
+        BOUNDS["batch-size"].check(batch_size, "--batch-size")
+    if ema is not None:
+        EMA.check(ema, "--ema")
     if name is not None:
         file_name(name, "--name")
     TRAINING_SEED.check(seed, "--seed")

@@ -51,10 +51,10 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, averages, momentum)
         updates = orthogonal(torch.stack([as_matrix(direction) for direction in ahead]))
-        for weight, update in zip(weights, updates, strict=True):
-            matrix = as_matrix(weight)
-            scale = 0.2 * max(matrix.shape) ** 0.5
-            matrix.mul_(1 - lr * weight_decay).sub_(update * (lr * scale))
+        scale = 0.2 * max(updates.shape[1:]) ** 0.5
+        matrices = [as_matrix(weight) for weight in weights]
+        torch._foreach_mul_(matrices, 1 - lr * weight_decay)
+        torch._foreach_sub_(matrices, (updates * (lr * scale)).unbind())
 
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -19,34 +19,33 @@ import torch
 from torch import Tensor, nn
 
 from denoisers import resuming, schedule, updates, weights
+from denoisers.bounds import number
+from denoisers.errors import UsageError
 from denoisers.precision import bfloat16_is_fast
 
 # Every noise level a sampler asks for.
 CHAIN = schedule.sigmas_of(schedule.alphas_cumprod(schedule.linear_betas()))
 ENDS = CHAIN[0].item(), CHAIN[-1].item()
-SAVE_AFTER = 5.0  # seconds since the last checkpoint; on a GPU an epoch is shorter than the writing
-
-
-class Draws(NamedTuple):
-    """Where the random numbers of a step come from: on the CPU, which has float64; on the device."""
-
-    host: torch.Generator
-    device: torch.Generator
+SAVE_AFTER = 20.0  # seconds since the last checkpoint, which a GPU waits for
+AHEAD = 256  # steps whose numbers from the CPU are drawn, and copied to the device, at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """What a network is trained on.
 
-    draw      draw(batch, draws) gives what a step sees: images, noise, levels; all its randomness
-              comes from `draws`
+    draw      draw(batch, levels, generator) gives what a step sees: images, noise, levels; all that
+              it draws comes from `generator`, on the device of the batch
     loss      loss(net, *drawn) gives a scalar; it draws nothing, so that it can be recorded and
               replayed
-    settings  what both depend on beside the data, for the recipe
+    levels    levels(size, generator) gives what is to be drawn on the CPU, which has float64, for a
+              batch of that size; before `draw`, and for many steps before the first
+    settings  what all depend on beside the data, for the recipe
     """
 
-    draw: Callable[[list[Tensor], Draws], list[Tensor]]
+    draw: Callable[[list[Tensor], list[Tensor], torch.Generator], list[Tensor]]
     loss: Callable[..., Tensor]
+    levels: Callable[[int, torch.Generator], list[Tensor]] = lambda size, generator: []
     settings: resuming.Recipe = dataclasses.field(default_factory=dict)
 
 
@@ -117,7 +116,7 @@ def fit(
     checkpoint: Path,
     *,
     epochs: int,
-    batch_size: int = 128,
+    batch_size: int,
     lr: float = 1e-3,
     muon_lr: float | None = None,
     weight_decay: float = 0.01,
@@ -139,10 +138,10 @@ def fit(
     checkpoint  written at the end of an epoch, and continued if it is there; to start over, remove
                 it
 
-    Raises UsageError if `start` does not fit the network, or the checkpoint this recipe;
-    FloatingPointError if the loss is no longer a number.
+    Raises UsageError if `start` does not fit the network, the checkpoint this recipe, or a batch
+    the data; FloatingPointError if the loss is no longer a number.
     """
-    batch_size = min(batch_size, len(data[0]))
+    check_batch(batch_size, data[0])
     per_epoch = len(data[0]) // batch_size
     steps = epochs * per_epoch
     with seeded(seed, device):
@@ -157,7 +156,7 @@ def fit(
             "batch": batch_size,
             "optimizer": updates.named(lr, muon_lr, weight_decay),
             "schedule": updates.schedule_named(steps),
-            "average": "EMA (1 + i) / (10 + i)" if ema_decay is None else f"EMA {ema_decay:g}",
+            "average": f"EMA {'(1 + i) / (10 + i)' if ema_decay is None else number(ema_decay)}",
             "precision": "bfloat16" if bfloat16_is_fast(device) else "float32",
             "device": torch.device(device).type,
         }
@@ -168,8 +167,10 @@ def fit(
         data = [tensor.to(device) for tensor in data]
         reports, saved = Reports(report, report_every, steps, batch_size), -math.inf
         for epoch in range(step // per_epoch, epochs):
-            for rows in batches(len(data[0]), batch_size, seed + epoch, device):
-                drawn = objective.draw([tensor[rows] for tensor in data], draws(seed, step, device))
+            order = batches(len(data[0]), batch_size, seed + epoch, device)
+            ahead = drawn_ahead(objective, batch_size, seed, step, len(order), device)
+            for rows, (levels, generator) in zip(order, ahead, strict=True):
+                drawn = objective.draw([tensor[rows] for tensor in data], levels, generator)
                 rate, decay = updates.learning_rate(step, steps), decay_at(step, ema_decay)
                 update(drawn, rate, decay)
                 step += 1
@@ -210,9 +211,39 @@ def batches(number: int, size: int, seed: int, device: str) -> tuple[Tensor, ...
     return order[: number // size * size].split(size)
 
 
-def draws(seed: int, step: int, device: str) -> Draws:
-    """The generators of one step. On a CPU they are one, whose numbers are used in turn."""
-    host, on_device = (
-        torch.Generator(place).manual_seed((seed << 32) + step) for place in ("cpu", device)
-    )
-    return Draws(on_device if device == "cpu" else host, on_device)
+def drawn_ahead(
+    objective: Objective, size: int, seed: int, step: int, steps: int, device: str
+) -> Iterator[tuple[list[Tensor], torch.Generator]]:
+    """For each of `steps` steps from `step` on: its levels, on the device, and its generator there.
+
+    Levels are drawn and copied in blocks: a GPU that had to wait for those of every step would
+    wait for the CPU in every step.
+    """
+    for first in range(step, step + steps, AHEAD):
+        block = range(first, min(first + AHEAD, step + steps))
+        hosts = [generator_of(seed, each, "cpu") for each in block]
+        levels = [objective.levels(size, host) for host in hosts]
+        tables = [torch.stack(column).to(device) for column in zip(*levels, strict=True)]
+        for row, each in enumerate(block):
+            # On a CPU it is one generator, whose numbers are used in turn.
+            own = hosts[row] if device == "cpu" else generator_of(seed, each, device)
+            yield [table[row] for table in tables], own
+
+
+def generator_of(seed: int, step: int, device: str) -> torch.Generator:
+    """The generator of one step, as it begins."""
+    return torch.Generator(device).manual_seed((seed << 32) + step)
+
+
+def most(size: int, images: Tensor) -> int:
+    """A batch of that size, or of all images if there are fewer."""
+    return min(size, len(images))
+
+
+def check_batch(size: int, images: Tensor) -> None:
+    """Raise UsageError for a batch of more images than there are."""
+    if size > len(images):
+        raise UsageError(
+            f"must be at most {len(images)}, the number of images to train on; found {size}",
+            "--batch-size",
+        )

@@ -7,12 +7,12 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 
-from bench.bounds import BOUNDS, DIGITS, EPOCHS, TRAINING_SEED, WORK
+from bench.bounds import BOUNDS, DIGITS, EMA, EPOCHS, TRAINING_SEED, WORK
 from bench.cli.entry import app
 from denoisers.bounds import FINITE, GREY, LEVEL, SIDE, WHOLE, grey_levels, number
 from denoisers.errors import UsageError
 
-ALL = [*BOUNDS.values(), DIGITS, EPOCHS, TRAINING_SEED, WORK, LEVEL, GREY, SIDE, WHOLE, FINITE]
+ALL = [*BOUNDS.values(), DIGITS, EMA, EPOCHS, TRAINING_SEED, WORK, LEVEL, GREY, SIDE, WHOLE, FINITE]
 ODD = (
     "",
     " ",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,6 @@ from denoisers import kbnet
 from denoisers.kbnet.layers import kernel_basis_attention
 from denoisers.kbnet.net import KBNet
 from denoisers.kbnet.train import augmented, restoration, sample_sigma
-from denoisers.training import Draws
 
 TINY = {"width": 16, "encoder": (1, 2), "middle": 2, "decoder": (1, 1)}
 
@@ -217,11 +217,16 @@ def test_a_single_level_and_a_band_from_zero_are_uniform_others_generative(gener
 
 
 def test_patches_are_turned_flipped_and_cut_from_the_image(generator):
-    image = torch.arange(36.0).reshape(1, 1, 6, 6).expand(300, -1, -1, -1)
-    patches = augmented(image, 5, generator)
-    assert patches.shape == (300, 1, 5, 5)
-    # Four corners, eight orientations.
-    assert len({tuple(p.flatten().tolist()) for p in patches}) == 4 * 8
+    """Each as numpy cuts, turns and mirrors it; four rows, three columns and eight ways occur."""
+    images = torch.rand(1000, 1, 8, 7, generator=generator)
+    corners, turns = torch.rand(1000, 2, generator=generator), torch.arange(1000) % 8
+    patches, seen = augmented(images, 5, corners, turns), set()
+    for image, (down, right), turn, patch in zip(images, corners, turns, patches, strict=True):
+        row, column = int(down * 4), int(right * 3)
+        piece = np.rot90(image[0, row : row + 5, column : column + 5].numpy(), turn % 4)
+        assert np.array_equal(patch[0], np.fliplr(piece) if turn >= 4 else piece)
+        seen.add((row, column, int(turn)))
+    assert len(seen) == 4 * 3 * 8
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
@@ -229,6 +234,6 @@ def test_the_loss_of_an_oracle_is_zero(generator, norm):
     images = torch.rand(8, 1, 16, 16, generator=generator)
     for band in [(0.1, 0.1), (0.0, 0.2), (0.01, 5.0)]:
         task = restoration(band, norm, None)
-        drawn = task.draw([images], Draws(generator, generator))
+        drawn = task.draw([images], task.levels(8, generator), generator)
         assert task.loss(lambda x: images, *drawn) == 0
         assert task.loss(lambda x: x, *drawn) > 0.005

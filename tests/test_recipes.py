@@ -1,6 +1,7 @@
 """What `bench train` ships says what happened."""
 
 import dataclasses
+import inspect
 import json
 import os
 import signal
@@ -11,9 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from bench import recipes
+from bench.cli import making
 from bench.data import datasets
-from denoisers import resuming, unet
+from bench.scoring.lenet import train as lenet_train
+from denoisers import resuming, training, unet
 from denoisers.errors import UsageError
+from denoisers.kbnet import train as kbnet_train
+from denoisers.unet import train as unet_train
 
 
 @pytest.fixture
@@ -62,6 +67,59 @@ def test_the_card_tells_the_recipe_that_was_followed(tmp_path):
     assert recipe["optimizer"].startswith("AdamW 0.001; weight decay 0.01")
     assert recipe["average"] == "EMA 0.999"
     assert recipe["precision"] in ("bfloat16", "float32")
+
+
+@pytest.mark.usefixtures("few")
+def test_size_of_a_batch_and_average_are_chosen_said_and_held_to(tmp_path):
+    chosen = {"batch_size": 32, "ema": 0.75}
+    path = lenet(tmp_path, **chosen)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["command"] == (
+        "bench train lenet --name t --epochs 2 --seed 1 --batch-size 32 --ema 0.75"
+    )
+    assert (card["recipe"]["batch"], card["recipe"]["average"]) == (32, "EMA 0.75")
+    assert card["recipe"]["schedule"].endswith("in 8")
+    for other in ({"batch_size": 16}, {"ema": 0.5}, {"ema": None}):
+        with pytest.raises(UsageError, match=r"another recipe: it has (batch 32|average EMA 0.75)"):
+            lenet(tmp_path, **chosen | other)
+    slow = lenet(tmp_path, name="slow", **chosen | {"ema": 0.0})
+    first, second = load_file(path), load_file(slow)
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("chosen", "flag", "why"),
+    [
+        ({"batch_size": 129}, "--batch-size", "at most 128, the number of images"),
+        ({"batch_size": 0}, "--batch-size", "must lie in 1..1000000"),
+        ({"ema": 1}, "--ema", "must lie in 0..0.999999"),
+        ({"ema": float("nan")}, "--ema", "must lie in"),
+    ],
+)
+def test_a_batch_and_an_average_that_cannot_be(tmp_path, chosen, flag, why):
+    with pytest.raises(UsageError, match=why) as raised:
+        lenet(tmp_path, **chosen)
+    assert raised.value.about == flag
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", recipes.NETWORKS)
+def test_help_names_the_size_of_a_batch(tmp_path, monkeypatch, name):
+    """The number that is taken where none is given, of 300 digits."""
+    asked = []
+    monkeypatch.setattr(
+        training, "fit", lambda *given, batch_size, **rest: asked.append(batch_size)
+    )
+    images, path = torch.zeros(300, 1, 32, 32), tmp_path / "x.ckpt"
+    if name == "lenet":
+        lenet_train.train(images, images, path)
+    elif name == "kbnet":
+        kbnet_train.train(images, path, band=(0.1, 0.1))
+    else:
+        unet_train.train(images, path)
+    said = inspect.signature(making.train).parameters["batch_size"].annotation.__metadata__[0]
+    assert f"{name} {asked[0]}" in said.show_default.split(", ")
 
 
 @pytest.mark.usefixtures("few")

@@ -3,7 +3,9 @@
 import resource
 import signal
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
@@ -14,16 +16,20 @@ from denoisers.training import CHAIN, Objective, sample_sigma
 from denoisers.unet.train import V_LOSS
 
 
-def noised(batch, draws):
-    x, y = batch
-    return [x + 0.1 * torch.randn(x.shape, generator=draws.device), y]
+def levels(size, generator):
+    return [0.2 * torch.rand(size, 1, generator=generator)]
+
+
+def noised(batch, levels, generator):
+    (x, y), (level,) = batch, levels
+    return [x + level * torch.randn(x.shape, generator=generator, device=x.device), y]
 
 
 def squared(net, x, y):
     return (net(x).float() - y).square().mean()
 
 
-TASK = Objective(noised, squared)
+TASK = Objective(noised, squared, levels)
 
 
 @pytest.fixture
@@ -47,10 +53,17 @@ def dropping():
     return nn.Sequential(nn.Linear(4, 64), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.Linear(64, 1))
 
 
-@pytest.mark.parametrize(("build", "muon_lr"), [(wide, None), (wide, 0.01), (dropping, None)])
-def test_resuming_gives_the_same_weights(task, tmp_path, monkeypatch, build, muon_lr):
+@pytest.mark.parametrize(
+    ("build", "chosen"),
+    [
+        (wide, {}),
+        (wide, {"muon_lr": 0.01}),
+        (dropping, {"ema_decay": 0.7}),
+    ],
+)
+def test_resuming_gives_the_same_weights(task, tmp_path, monkeypatch, build, chosen):
     monkeypatch.setattr(training, "SAVE_AFTER", 0)
-    options = {"epochs": 4, "batch_size": 16, "report_every": 1, "seed": 3, "muon_lr": muon_lr}
+    options = {"epochs": 4, "batch_size": 16, "report_every": 1, "seed": 3} | chosen
     whole, _ = training.fit(build, task, TASK, tmp_path / "whole.ckpt", **options)
 
     def stop(progress):
@@ -67,6 +80,114 @@ def test_resuming_gives_the_same_weights(task, tmp_path, monkeypatch, build, muo
     assert steps[0].step == 9  # the checkpoint of the second epoch
     ours, theirs = whole.state_dict(), resumed.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_how_many_steps_are_drawn_ahead_does_not_matter(task, tmp_path, monkeypatch):
+    found = []
+    for ahead in (1, 3, 256):
+        monkeypatch.setattr(training, "AHEAD", ahead)
+        path = tmp_path / f"{ahead}.ckpt"
+        found.append(training.fit(wide, task, TASK, path, epochs=2, batch_size=8).net.state_dict())
+    for other in found[1:]:
+        assert all(torch.equal(other[key], found[0][key]) for key in other)
+
+
+def test_a_batch_of_more_images_than_there_are_is_refused(task, tmp_path):
+    training.fit(wide, task, TASK, tmp_path / "all.ckpt", epochs=1, batch_size=64)
+    with pytest.raises(UsageError, match=r"at most 64, the number of images.*found 65") as raised:
+        training.fit(wide, task, TASK, tmp_path / "x.ckpt", epochs=1, batch_size=65)
+    assert raised.value.about == "--batch-size"
+    assert not (tmp_path / "x.ckpt").exists()
+
+
+def test_the_unet_sees_the_numbers_that_its_definition_says(generator, tmp_path):
+    """Order of an epoch by seed + epoch; levels and noise of step k by (seed, k), one after the other.
+
+    Levels are stratified: the i-th of B lies in the i-th part of the distribution, four fifths of
+    it ln sigma ~ N(0.6, 1.5^2) between the ends of the chain, one fifth uniform in ln sigma.
+    """
+    images, seed, size, seen = torch.rand(12, 1, 4, 4, generator=generator), 5, 5, []
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x, t):
+            return self.scale * x
+
+    def loss(net, *drawn):
+        seen.append([tensor.clone() for tensor in drawn])
+        return V_LOSS.loss(net, *drawn)
+
+    objective = Objective(V_LOSS.draw, loss, V_LOSS.levels)
+    options = {"epochs": 2, "batch_size": size, "seed": seed}
+    training.fit(Net, [images], objective, tmp_path / "x.ckpt", **options)
+    assert len(seen) == 4
+    ends = np.log(CHAIN[[0, -1]].numpy())
+    low, high = scipy.stats.norm.cdf((ends - 0.6) / 1.5)
+    for step, (x, t, eps, scale) in enumerate(seen):
+        epoch, batch = divmod(step, 2)
+        order = torch.randperm(12, generator=torch.Generator().manual_seed(seed + epoch))
+        x0 = images[order[batch * size : (batch + 1) * size]]
+        own = torch.Generator().manual_seed((seed << 32) + step)
+        place = (
+            np.arange(size) + torch.rand(size, generator=own, dtype=torch.float64).numpy()
+        ) / size
+        assert torch.equal(eps, torch.randn(size, 1, 4, 4, generator=own))
+        curve = 0.6 + 1.5 * scipy.stats.norm.ppf(low + (high - low) * np.minimum(place / 0.8, 1))
+        line = ends[0] + (ends[1] - ends[0]) * (place - 0.8) / 0.2
+        sigma = np.exp(np.where(place < 0.8, curve, line))
+        assert scale.flatten().numpy() == pytest.approx(1 / np.sqrt(1 + sigma**2), rel=1e-6)
+        assert t.numpy() == pytest.approx(
+            np.interp(np.log(sigma), CHAIN.log().numpy(), np.arange(1000)), rel=1e-6, abs=1e-6
+        )
+        noisy = (x0.double() + torch.from_numpy(sigma)[:, None, None, None] * eps) * scale.double()
+        assert torch.allclose(x.double(), noisy, atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
+def test_on_cuda_a_recorded_step_does_what_the_step_does(task, tmp_path, monkeypatch):
+    """Compiled kernels round in another way; what is drawn, learnt and averaged is the same."""
+    before = {key: value.clone() for key, value in seeded_net().state_dict().items()}
+    options = {"epochs": 6, "batch_size": 16, "device": "cuda", "muon_lr": 0.01, "report_every": 24}
+    found, losses = [], []
+    for kind in (updates.Recorded, updates.Update):
+        monkeypatch.setattr(updates, "Recorded", kind)
+        path = tmp_path / f"{kind.__name__}.ckpt"
+        net, _ = training.fit(
+            seeded_net, task, TASK, path, report=lambda p: losses.append(p.loss), **options
+        )
+        found.append({key: value.cpu() for key, value in net.state_dict().items()})
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    for key, recorded in found[0].items():
+        moved = (found[1][key] - before[key]).norm()
+        assert moved > 0
+        assert (recorded - found[1][key]).norm() < 0.2 * moved
+
+
+def seeded_net():
+    torch.manual_seed(1)
+    return wide()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
+def test_on_cuda_a_resumed_training_goes_on(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_AFTER", 0)
+    options = {"epochs": 6, "batch_size": 16, "device": "cuda", "report_every": 1}
+    whole, _ = training.fit(seeded_net, task, TASK, tmp_path / "whole.ckpt", **options)
+
+    def stop(progress):
+        if progress.step == 14:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        training.fit(seeded_net, task, TASK, tmp_path / "part.ckpt", report=stop, **options)
+    resumed, _ = training.fit(seeded_net, task, TASK, tmp_path / "part.ckpt", **options)
+    before = seeded_net().state_dict()
+    for key, ours in whole.state_dict().items():
+        moved = (ours.cpu() - before[key]).norm()
+        assert (ours - resumed.state_dict()[key]).norm() < 0.1 * moved
 
 
 def test_training_leaves_the_generators_of_others_alone(task, tmp_path):
@@ -106,7 +227,7 @@ def test_a_checkpoint_of_another_network_objective_or_data_is_refused(task, tmp_
     for said, other in {
         "network": (dropping, task, TASK),
         "data": (wide, [task[0] + 1, task[1]], TASK),
-        "noise 25": (wide, task, Objective(noised, squared, {"noise": 25})),
+        "noise 25": (wide, task, Objective(noised, squared, levels, {"noise": 25})),
     }.items():
         with pytest.raises(UsageError, match=said):
             training.fit(*other, path, **options)
@@ -126,14 +247,14 @@ def test_what_is_no_checkpoint_is_named(task, tmp_path, content):
         UsageError,
         match=r"x\.ckpt is not (a checkpoint that says by which recipe|readable: it is empty)",
     ):
-        training.fit(wide, task, TASK, path, epochs=1)
+        training.fit(wide, task, TASK, path, epochs=1, batch_size=16)
 
 
 def test_a_training_that_diverges_says_so(task, tmp_path):
     path = tmp_path / "x.ckpt"
-    endless = Objective(noised, lambda *drawn: squared(*drawn) * float("inf"))
+    endless = Objective(noised, lambda *drawn: squared(*drawn) * float("inf"), levels)
     with pytest.raises(FloatingPointError, match="diverged"):
-        training.fit(wide, task, endless, path, epochs=1)
+        training.fit(wide, task, endless, path, epochs=1, batch_size=16)
     assert not path.exists()
 
 
@@ -150,7 +271,7 @@ def test_muon_moves_the_inner_matrices_alone_and_by_its_rate(task, tmp_path):
 
         path = tmp_path / f"{scale}-{muon_lr}"
         options = {"epochs": 1, "batch_size": 64, "weight_decay": 0.0, "ema_decay": 0.0, "lr": 0.0}
-        objective = Objective(noised, lambda *args: scale * squared(*args))
+        objective = Objective(noised, lambda *args: scale * squared(*args), levels)
         net, _ = training.fit(build, task, objective, path, muon_lr=muon_lr, **options)
         return [(a - b).norm().item() for a, b in zip(net.parameters(), before, strict=True)]
 
@@ -214,7 +335,9 @@ def test_v_loss_of_an_oracle_is_zero_and_of_nothing_is_about_one(train, generato
             abar = schedule.alphas_cumprod(schedule.linear_betas())
             return (1 - abar[t.round().long()]).sqrt()[:, None, None, None].float() * x  # v = 0
 
-    value = V_LOSS.loss(Silent(), *V_LOSS.draw([train[:256]], training.Draws(generator, generator)))
+    value = V_LOSS.loss(
+        Silent(), *V_LOSS.draw([train[:256]], V_LOSS.levels(256, generator), generator)
+    )
     assert 0.7 < value < 1.1  # E|v|^2 lies between E|x0|^2 = 0.8 and E|eps|^2 = 1
 
 

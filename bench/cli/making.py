@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from bench.bounds import EPOCHS, TRAINING_SEED, file_name
+from bench.bounds import EMA, EPOCHS, TRAINING_SEED, file_name
 from bench.cli import choices
 from bench.cli.app import finish, resumable, say, terminal
 from bench.cli.flags import (
@@ -93,6 +93,19 @@ def train(
     epochs: Annotated[
         int | None, number(EPOCHS, "Rounds over the data.", "--epochs", default=ROUNDS)
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        setting("batch-size", "Images of a step.", "unet 256, kbnet 32, lenet 128"),
+    ] = None,
+    ema: Annotated[
+        float | None,
+        number(
+            EMA,
+            "Highest decay of the average of the weights.",
+            "--ema",
+            default="unet (1 + i) / (10 + i) at step i, others 0.999",
+        ),
+    ] = None,
     seed: Annotated[int, number(TRAINING_SEED, "Of weights, order and noise.", "--seed")] = 0,
     source: Annotated[
         str | None,
@@ -123,6 +136,8 @@ def train(
         "weights": weights,
         "out": out,
         "epochs": epochs,
+        "batch_size": batch_size,
+        "ema": ema,
         "seed": seed,
         "data_dir": data_dir,
     }

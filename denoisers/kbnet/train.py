@@ -1,5 +1,6 @@
 """Trains KBNet to remove Gaussian noise: `bench train kbnet`."""
 
+import functools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,16 +30,27 @@ def sample_sigma(batch: int, band: tuple[float, float], generator: torch.Generat
     return low + (high - low) * (torch.arange(batch) + uniform) / batch
 
 
-def augmented(images: Tensor, patch: int, generator: torch.Generator) -> Tensor:
-    """A random patch of each image (B, 1, H, W), flipped and turned: (B, 1, patch, patch)."""
-    room = torch.tensor(images.shape[-2:]) - patch + 1
-    corners = (torch.rand(len(images), 2, generator=generator) * room).long()
-    turns = torch.randint(8, (len(images),), generator=generator)
-    patches = []
-    for image, (row, column), turn in zip(images, corners.tolist(), turns.tolist(), strict=True):
-        piece = image[..., row : row + patch, column : column + patch].rot90(turn % 4, (-2, -1))
-        patches.append(piece.flip(-1) if turn >= 4 else piece)
-    return torch.stack(patches)
+def augmented(images: Tensor, patch: int, corners: Tensor, turns: Tensor) -> Tensor:
+    """A patch of each image (B, 1, H, W), flipped and turned: (B, 1, patch, patch).
+
+    corners  (B, 2) in [0, 1), where it lies between the first place and the last
+    turns    int64 (B,): quarter turns, and 4 more for a mirror image of that
+    """
+    height, width = images.shape[-2:]
+    pixels = ways_to_turn(patch, images.device)[turns]
+    rows = pixels // patch + (corners[:, :1] * (height - patch + 1)).long()
+    columns = pixels % patch + (corners[:, 1:] * (width - patch + 1)).long()
+    taken = images.flatten(2).gather(2, (rows * width + columns)[:, None])
+    return taken.unflatten(2, (patch, patch))
+
+
+@functools.cache
+def ways_to_turn(patch: int, device: torch.device) -> Tensor:
+    """Which pixel of a square lies at each place once it is turned or mirrored: (8, patch^2)."""
+    square = torch.arange(patch * patch).view(patch, patch)
+    turned = [square.rot90(quarter) for quarter in range(4)]
+    ways = [*turned, *(one.flip(-1) for one in turned)]
+    return torch.stack(ways).flatten(1).to(device)
 
 
 def restoration(
@@ -53,12 +65,21 @@ def restoration(
     """
     weighted = 0 < band[0] < band[1]
 
-    def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
-        (images,) = batch
+    def levels(size: int, generator: torch.Generator) -> list[Tensor]:
+        places = []
+        if patch:
+            places.append(torch.rand(size, 2, generator=generator))
+            places.append(torch.randint(8, (size,), generator=generator))
+        return [sample_sigma(size, band, generator), *places]
+
+    def noised(
+        batch: list[Tensor], levels: list[Tensor], generator: torch.Generator
+    ) -> list[Tensor]:
+        (images,), (sigma, *places) = batch, levels
+        images = augmented(images, patch, *places) if patch else images
         x0 = images.float() / 255 if images.dtype == torch.uint8 else images
-        x0 = augmented(x0, patch, draws.host) if patch else x0
-        sigma = sample_sigma(len(x0), band, draws.host).to(x0.device)[:, None, None, None]
-        noise = torch.randn(x0.shape, generator=draws.device, device=x0.device)
+        sigma = sigma[:, None, None, None]
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
         weight = (sigma**-2 + SIGNAL**-2) if weighted else torch.ones_like(sigma)
         return [x0 + sigma * noise, x0, weight]
 
@@ -73,7 +94,7 @@ def restoration(
         "noise": f"std {band[0]:g} to {band[1]:g} on [0, 1]",
         "patch": patch or "none",
     }
-    return training.Objective(noised, loss, settings)
+    return training.Objective(noised, loss, levels, settings)
 
 
 def train(
@@ -93,7 +114,7 @@ def train(
     """
     # The scales of the branches begin at 0.01 and have to rise.
     rates = {"lr": 2e-3, "muon_lr": 2e-3}
-    options = {"batch_size": 32} | rates | options
+    options = {"batch_size": training.most(32, images)} | rates | options
     return training.fit(
         lambda: KBNet(**size), [images], restoration(band, norm, patch), checkpoint, **options
     )

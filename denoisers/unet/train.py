@@ -10,15 +10,17 @@ from denoisers import schedule, training
 from denoisers.unet.net import UNet
 
 
-def noised(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
-    """What the network sees and answers: x_t, t (B,), eps, and the scale sqrt(abar) (B, 1, 1, 1)."""
-    (x0,) = batch
-    sigma = training.sample_sigma(len(x0), draws.host)
-    eps = torch.randn(x0.shape, generator=draws.device, device=x0.device)
+def levels(size: int, generator: torch.Generator) -> list[Tensor]:
+    """Where a batch is on the chain: t, sqrt(abar) and sigma of each image, float32 (3, size)."""
+    sigma = training.sample_sigma(size, generator)
     t = schedule.sigma_to_t(sigma, training.CHAIN)
-    levels = torch.stack([t, schedule.vp_scale(sigma), sigma]).float()
-    # A GPU is still at the step before.
-    t, scale, sigma = levels.to(x0.device, non_blocking=x0.is_cuda)
+    return [torch.stack([t, schedule.vp_scale(sigma), sigma]).float()]
+
+
+def noised(batch: list[Tensor], levels: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+    """What the network sees and answers: x_t, t (B,), eps, and the scale sqrt(abar) (B, 1, 1, 1)."""
+    (x0,), ((t, scale, sigma),) = batch, levels
+    eps = torch.randn(x0.shape, generator=generator, device=x0.device)
     scale, sigma = scale[:, None, None, None], sigma[:, None, None, None]
     return [scale * (x0 + sigma * eps), t, eps, scale]
 
@@ -28,10 +30,11 @@ def v_loss(net: nn.Module, x: Tensor, t: Tensor, eps: Tensor, scale: Tensor) -> 
     return ((net(x, t) - eps) / scale).square().mean()
 
 
-V_LOSS = training.Objective(noised, v_loss, {"loss": "eps-prediction, squared error of v"})
+V_LOSS = training.Objective(noised, v_loss, levels, {"loss": "eps-prediction, squared error of v"})
 
 
 def train(images: Tensor, checkpoint: Path, **options: Any) -> training.Trained:
     """A UNet trained on `images`, float32 (N, 1, 32, 32) in [-1, 1]; options are those of `training.fit`."""
-    options = {"batch_size": 256, "muon_lr": 4e-3, "ema_decay": None} | options
+    size = training.most(256, images)
+    options = {"batch_size": size, "muon_lr": 4e-3, "ema_decay": None} | options
     return training.fit(UNet, [images], V_LOSS, checkpoint, **options)

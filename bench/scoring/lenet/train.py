@@ -29,10 +29,10 @@ def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images + 1, grid, align_corners=False) - 1
 
 
-def shown(batch: list[Tensor], draws: training.Draws) -> list[Tensor]:
+def shown(batch: list[Tensor], levels: list[Tensor], generator: torch.Generator) -> list[Tensor]:
     """Jittered images and their labels."""
     images, labels = batch
-    return [jitter(images, draws.device), labels]
+    return [jitter(images, generator), labels]
 
 
 def cross_entropy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -45,12 +45,13 @@ def cross_entropy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 CLASSIFICATION = training.Objective(
-    shown, cross_entropy, {"loss": "cross-entropy; digits turned, scaled and shifted"}
+    shown, cross_entropy, settings={"loss": "cross-entropy; digits turned, scaled and shifted"}
 )
 
 
 def train(images: Tensor, labels: Tensor, checkpoint: Path, **options: Any) -> training.Trained:
     """A LeNet trained on `images`, float32 (N, 1, 28, 28) in [-1, 1], and `labels`, int64 (N,)."""
+    options = {"batch_size": training.most(128, images)} | options
     return training.fit(LeNet, [images, labels], CLASSIFICATION, checkpoint, **options)
 
 
