@@ -32,7 +32,7 @@ class Line(NamedTuple):
     memory: float | None
 
     def __str__(self) -> str:
-        ratio = "" if self.ratio is None else f"{self.ratio:5.2f} x {self.beside}"
+        ratio = "" if self.ratio is None else f"{self.ratio:5.3g} x {self.beside}"
         memory = "" if self.memory is None else f"{self.memory:6.2f} GB"
         value = f"{self.value:10.4g} {self.unit}"
         return f"{self.part:<48} {self.what:<34} {value:<26} {memory:<10} {ratio}".rstrip()
