@@ -69,13 +69,13 @@ def asked_once():
     """
     indices, of = {}, nearest.Index.of
 
-    def index(points):
+    def index(points, device="cpu"):
         if len(points) > 5000:
-            return of(points)
+            return of(points, device)
         content = hashlib.sha1(np.ascontiguousarray(points)).hexdigest()
-        key = (content, points.shape, points.dtype.str, nearest.DIRECTIONS)
+        key = (content, points.shape, points.dtype.str, nearest.DIRECTIONS, device)
         if key not in indices:
-            indices[key] = of(points)
+            indices[key] = of(points, device)
         return indices[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -17,12 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.scoring.blocks import room
+from denoisers import precision
+
 VERSION = 3  # raise it when results change: some are cached
 DIRECTIONS = 128  # of the basis; fewer leave more candidates, more cost more per bound
 BASIS_ROWS = 5000  # points that the basis is fitted to; any basis gives the same neighbours
 SPARE = 4  # measured in float64 beyond the k nearest in float32
 MOST = 1024  # candidates of a query in variants
-CELLS = 2**24  # of bounds, and of vectors to be measured, held at once; 64 and 128 MB
+CELLS = 2**24  # of bounds, and of vectors to be measured, held at once; 64 and 128 MB on a CPU
+TILE = 2**18  # bounds of variants held at once, of which one each is kept: 1 MB stays in a cache
 SLACK = 1e-5  # of the squared norms: beyond what float32 rounds in a bound
 
 
@@ -50,9 +54,13 @@ class Index:
     columns: Tensor
 
     @classmethod
-    def of(cls, points: np.ndarray) -> "Index":
-        """From (M, D), M >= 2: grey levels (distances are then exact) or features."""
-        x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+    def of(cls, points: np.ndarray, device: str = "cpu") -> "Index":
+        """From (M, D), M >= 2: grey levels (distances are then exact) or features.
+
+        device  that searches; the CPU in place of one without float64
+        """
+        place = precision.where(torch.device(device))
+        x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)).to(place)
         shift = x.mean(0).round()
         x = x - shift
         fitted = x[:: max(1, len(x) // BASIS_ROWS)]
@@ -63,7 +71,7 @@ class Index:
         return cls(
             x,
             shift,
-            x.double().square().sum(1),
+            torch.cat([part.double().square().sum(1) for part in x.split(BASIS_ROWS)]),
             mean,
             basis,
             torch.cat([bounding, -half, torch.ones_like(half)], 1),
@@ -80,21 +88,26 @@ class Index:
         if not k <= len(self.points):
             raise ValueError(f"{k} neighbours need as many points; found {len(self.points)}")
         queries = queries.reshape(len(queries), -1, self.points.shape[1])
-        size = max(1, CELLS // (len(self.points) * queries.shape[1]))
+        size = max(1, self.room(CELLS) // (len(self.points) * queries.shape[1]))
         blocks = (
-            torch.from_numpy(queries[i : i + size]).float() - self.shift
+            torch.from_numpy(queries[i : i + size]).to(self.points.device).float() - self.shift
             for i in range(0, len(queries), size)
         )
         found = [self.block(block, k) for block in blocks]
-        return Neighbours(*(torch.cat(parts).numpy() for parts in zip(*found, strict=True)))
+        return Neighbours(*(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)))
+
+    def room(self, cells: int) -> int:
+        """As many, or more where the points lie on a GPU."""
+        return room(cells, self.points.device)
 
     def block(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """`nearest` for as many (B, S, D) as the bounds of all points fit into memory for."""
         bounds, slack = self.bounds(queries)
-        index = torch.empty(len(queries), k, dtype=torch.int64)
-        squared = torch.empty(len(queries), k, dtype=torch.float64)
-        left, one = torch.arange(len(queries)), queries.shape[1] == 1
-        for count in (24 + 4 * k,) if one else (24 + 4 * k, MOST):
+        index = bounds.new_empty(len(queries), k, dtype=torch.int64)
+        squared = bounds.new_empty(len(queries), k, dtype=torch.float64)
+        left = torch.arange(len(queries), device=bounds.device)
+        one, few = queries.shape[1] == 1, 24 + 4 * k
+        for count in (few,) if one else (few, MOST // 4, MOST):
             smallest = bounds[left].topk(min(count, len(self.points)))
             index[left], squared[left] = self.measured(queries[left], smallest.indices, k)
             # Nothing unmeasured is nearer than this.
@@ -114,8 +127,11 @@ class Index:
     def bounds(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Minus half the lower bound on the squared distance of (B, S, D) to every point, (B, M); its slack (B,)."""
         bounding, half = projected(queries.flatten(0, 1) - self.mean, self.basis)
-        product = torch.cat([bounding, torch.ones_like(half), -half], 1) @ self.columns.T
-        best = product.view(*queries.shape[:2], -1).amax(1) if queries.shape[1] > 1 else product
+        rows = torch.cat([bounding, torch.ones_like(half), -half], 1)
+        # Variants in tiles, as only the best of each query is kept.
+        size = len(self.columns) if queries.shape[1] == 1 else self.room(TILE) // len(rows)
+        tiles = self.columns.split(max(1, size))
+        best = torch.cat([(rows @ tile.T).view(*queries.shape[:2], -1).amax(1) for tile in tiles], 1)
         largest = half.view(queries.shape[:2]).amax(1) - self.columns[:, -2].min()
         return best, SLACK * largest.double()
 
@@ -125,7 +141,7 @@ class Index:
         All of them in float32 first; what may be among the k then in float64, where grey levels are
         not rounded.
         """
-        size = max(1, CELLS // (candidates.shape[1] * queries.shape[2]))
+        size = max(1, self.room(CELLS) // (candidates.shape[1] * queries.shape[2]))
         parts = []
         for query, chosen in zip(queries.split(size), candidates.split(size), strict=True):
             rough = self.squared(query, chosen)
