@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import denoisers
 from bench import files, machine, samples
@@ -19,7 +18,8 @@ from bench.facts import Identity, RunFacts, arguments
 from bench.files import Say
 from bench.progress import SILENT, Progress
 from bench.runs import Run
-from bench.sampling import generation, trajectory, workers
+from bench.sampling import execution, generation, trajectory, workers
+from bench.sampling.execution import Runner
 from bench.sampling.generation import Setup
 from bench.sampling.plan import SamplingPlan
 from bench.sampling.samplers import Step
@@ -45,7 +45,7 @@ class Plan:
     sampling: SamplingPlan
     seed: int
     device: str
-    dtype: torch.dtype
+    runner: Runner  # calls the denoiser
     batch_size: int
     workers: int  # processes; the images do not depend on them
     facts: RunFacts
@@ -56,7 +56,7 @@ class Plan:
         """How the images are generated."""
         start = self.sampling.start
         return Setup(
-            self.denoiser,
+            self.runner,
             self.sampling.sigmas,
             self.sampling.member,
             self.seed,
@@ -65,7 +65,6 @@ class Plan:
             self.batch_size,
             self.sampling.clip,
             self.device,
-            self.dtype,
             guess=None if start == "noise" else STARTS[start](self.dataset, self.seed),
         )
 
@@ -84,6 +83,7 @@ def resolve(
     extractor_weights: Path | None = None,
     device: str = "auto",
     dtype_name: str = "auto",
+    compiling: str = "auto",
     batch_size: int | None = None,
     worker_count: str = "auto",
     out: Path = Path("results"),
@@ -92,6 +92,7 @@ def resolve(
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
     options            keywords of the denoiser's load function
+    dtype_name, compiling  see `execution.choose`
     extractor_weights  file for a network trained on photographs: see `extractors.load`
     worker_count       processes that generate, "auto" or a number: see `workers.choose`
     within             the folder that the user named, if `out` is one below it: see `runs.Run`
@@ -110,9 +111,10 @@ def resolve(
     dataset = datasets.load(dataset_name, data_dir)
     sampling.check_start(dataset)
     denoiser, doubts = load(name, weights, options, dataset, sampling, device)
-    dtype = machine.choose_dtype(dtype_name, denoiser, device)
     source = denoisers.registry.source(name)
-    count = workers.choose(worker_count, device, foreign=bool(source))
+    runner = run_by(denoiser, device, dataset, sampling, dtype_name, compiling, ours=not source)
+    # Threads that compiled code has begun, or code that is not ours, do not survive the copying.
+    count = workers.choose(worker_count, device, foreign=bool(source) or runner.way.compiled)
     identity = Identity(
         name,
         denoiser.spec.weights,
@@ -120,12 +122,15 @@ def resolve(
         sampling.to_json(),
         seed,
         dataset.id,
-        str(dtype).removeprefix("torch."),
+        runner.way.dtype,
         NOISE_VERSION,
         source,
         arguments(weights, options) if source else {},
+        runner.way.identity,
     )
-    size = batch_size or (1024 if device.startswith("cuda") else 128)
+    runner.batch = min(
+        batch_size or execution.batch_size(runner, dataset.shape, sampling.num), sampling.num
+    )
     return Plan(
         denoiser,
         dataset,
@@ -133,10 +138,10 @@ def resolve(
         sampling,
         seed,
         device,
-        dtype,
-        min(size, sampling.num),
+        runner,
+        runner.batch,
         count,
-        RunFacts.of(identity, denoiser, sampling.sigmas, device, doubts),
+        RunFacts.of(identity, denoiser, sampling.sigmas, device, runner.to_json(), doubts),
         record.rules_of(dataset, extractor, sampling.num, sampling.to_json()),
         Run(out / files.slug(name) / identity.run_id, within or out),
     )
@@ -158,9 +163,28 @@ def load(
         denoiser = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
     if ":" in sampling.sampler:
         generation.rehearse(sampling.member, sampling.sigmas, dataset.shape, sampling.clip)
-    denoiser = denoiser.to(device, memory_format=torch.channels_last)
+    denoiser = execution.laid_out(denoiser, device)
     with concerning("--denoiser"):
         return denoiser, framing.fit(denoiser, dataset.train.shape[1:], dataset.pad, device)
+
+
+def run_by(
+    denoiser: Denoiser,
+    device: str,
+    dataset: Dataset,
+    sampling: SamplingPlan,
+    dtype: str,
+    compiling: str,
+    *,
+    ours: bool,
+) -> Runner:
+    """What calls the denoiser in the run: see `execution.choose`."""
+    calls = sampling.num * sampling.steps
+    with concerning("--denoiser"):
+        way = execution.choose(
+            denoiser, device, dataset.shape, calls, dtype=dtype, compiling=compiling, ours=ours
+        )
+        return Runner(denoiser, way, device)
 
 
 def execute(
@@ -265,6 +289,7 @@ def join(plan: Plan, chunks: list[dict[str, np.ndarray]], count: int) -> dict[st
         },
         "peak_memory_bytes": machine.peak_memory(),  # before scores add theirs
         "unconverged": late,
+        "execution": plan.runner.to_json(),
         "warnings": [*plan.facts.warnings, *plan.sampling.unconverged(late)],
     }
     if len(trace):  # a sampler that never calls back leaves the share of the grid, as the run began

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,12 @@ SAMPLER = {
     "clip": bool,
 }
 SPEC = {"sigma_min": float, "sigma_max": float}
-OBJECTS = ("options", "sampler", "spec", "card", "cost", "versions")
+OBJECTS = ("options", "sampler", "spec", "card", "cost", "versions", "execution")
 NUMBERS = ("out_of_band", "nfe", "peak_memory_bytes", "parameters", "unconverged")
 FIELDS: dict[str, Any] = {
     **dict.fromkeys(OBJECTS, dict),
     **dict.fromkeys(NUMBERS, float),
-    **dict.fromkeys(("argv", "warnings"), list),
+    **dict.fromkeys(("argv", "warnings", "way"), list),
     "seed": int,
     "denoiser": str,
     "name": str,
@@ -48,6 +48,7 @@ class Identity:
     dataset    name@digest
     source     digests of code that is not ours; empty for a built-in denoiser
     arguments  of such code: of files the digest of their content
+    way        what changes images beyond dtype: see `execution.Way.identity`
     """
 
     denoiser: str
@@ -60,6 +61,7 @@ class Identity:
     noise_version: int
     source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    way: Sequence[str] = ()
 
     @property
     def run_id(self) -> str:
@@ -69,10 +71,12 @@ class Identity:
         return f"{name}-seed{self.seed}-{fingerprint(self.to_json())}"
 
     def to_json(self) -> dict[str, Any]:
-        """As `run.json` says it; source and arguments belong together."""
+        """As `run.json` says it; source and arguments belong together, and the plain way is not said."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if not self.source:
             del content["source"], content["arguments"]
+        if not self.way:
+            del content["way"]
         return content
 
 
@@ -91,6 +95,7 @@ class RunFacts:
     spec, card   of the denoiser, as JSON
     out_of_band  share of the steps at noise levels that the network was not trained on
     nfe          calls of the denoiser per image
+    execution    how its networks are run: see `execution.Runner.to_json`
     """
 
     identity: Identity
@@ -100,6 +105,7 @@ class RunFacts:
     out_of_band: float
     nfe: float
     parameters: int
+    execution: Mapping[str, Any]
     device: str
     versions: Mapping[str, str]
     commit: str | None
@@ -113,6 +119,7 @@ class RunFacts:
         denoiser: "Denoiser",
         sigmas: "Tensor",
         device: str,
+        execution: Mapping[str, Any],
         doubts: list[str],
     ) -> "RunFacts":
         """What is known of a run before its first image, here and now.
@@ -132,6 +139,7 @@ class RunFacts:
             sum(not denoiser.spec.in_band(sigma) for sigma in levels) / len(levels),
             len(levels),
             sum(p.numel() for p in denoiser.parameters()),
+            execution,
             machine.device_name(device),
             machine.versions(),
             machine.commit(),

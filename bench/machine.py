@@ -18,9 +18,7 @@ import torch
 
 import bench
 from denoisers import memory
-from denoisers.base import Denoiser
 from denoisers.errors import UsageError
-from denoisers.precision import bfloat16_is_fast
 
 # Distributions whose version can change an image or a score.
 TORCH = ("torch", "torchvision", "torch-fidelity", "torchmetrics", "timm")
@@ -58,6 +56,8 @@ def choose_device(name: str) -> str:
     if kind == "cpu":
         return kind
     memory.lift_limit()
+    # PyTorch lets convolutions round to a third of the digits of float32, unless told not to.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return name if colon and kind == "cuda" else kind
 
 
@@ -77,18 +77,6 @@ def is_device_index(text: str, kind: str) -> bool:
         return False
     count = torch.cuda.device_count() if kind == "cuda" else 1
     return int(text) < count
-
-
-def choose_dtype(name: str, denoiser: Denoiser, device: str) -> torch.dtype:
-    """`auto` is bfloat16 for networks where the processor has instructions for it.
-
-    Closed forms stay float32.
-    """
-    if name not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"unknown dtype {name!r}; available: auto, float32, bfloat16", "--dtype")
-    if name == "float32" or not denoiser.spec.weights:
-        return torch.float32
-    return torch.bfloat16 if name == "bfloat16" or bfloat16_is_fast(device) else torch.float32
 
 
 def device_name(device: str) -> str:

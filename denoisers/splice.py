@@ -54,23 +54,10 @@ class Splice(Denoiser):
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         high = sigma > self.switch
         if high.all():
-            return ask(self.above, x, sigma)
+            return self.above(x, sigma)
         if not high.any():
-            return ask(self.below, x, sigma)
+            return self.below(x, sigma)
         out = torch.empty_like(x)
-        out[high], out[~high] = (
-            ask(self.above, x[high], sigma[high]),
-            ask(self.below, x[~high], sigma[~high]),
-        )
+        out[high] = self.above(x[high], sigma[high])
+        out[~high] = self.below(x[~high], sigma[~high])
         return out
-
-
-def ask(part: Denoiser, x: Tensor, sigma: Tensor) -> Tensor:
-    """D(x; sigma) of one part.
-
-    A closed form stays float32, as it does by itself, where the other part is a network.
-    """
-    if part.spec.weights:
-        return part(x, sigma).to(x.dtype)
-    with torch.autocast(x.device.type, enabled=False):
-        return part(x, sigma)

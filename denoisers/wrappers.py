@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from denoisers.base import Denoiser, Spec, expand_as
 from denoisers.errors import UsageError
+from denoisers.precision import Doubles, double
 from denoisers.schedule import chain_of, sigma_to_t, vp_scale
 
 
@@ -165,8 +166,9 @@ class VPDenoiser(Denoiser):
                 f"prediction_type must be one of {', '.join(PREDICTIONS)}; "
                 f"found {spec.prediction_type!r}"
             )
-        # Not a buffer: stays float64 when the weights are cast.
         self.chain = chain_of(alphas_cumprod)
+        # Not a buffer: stays float64 when the weights are cast; copied to a device once.
+        self.levels = Doubles(self.chain)
         undeclared = (spec.sigma_min, spec.sigma_max) == (0.0, math.inf)
         band = chain_band(self.chain, spec) if undeclared else {}
         self.net, self.spec = net, dataclasses.replace(spec, blind=False, **band)
@@ -184,7 +186,8 @@ class VPDenoiser(Denoiser):
     def on_chain(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D(x; sigma) once x and sigma are in the network's own range."""
         s = expand_as(sigma, x)
-        t = sigma_to_t(sigma, self.chain).expand(len(x))
+        (chain,) = self.levels.like(double(sigma))
+        t = sigma_to_t(sigma, chain).expand(len(x))
         x_t = pad(vp_scale(s) * x, self.spec.multiple_of)
         output = self.net(x_t, t.to(x.dtype))[..., : x.shape[-2], : x.shape[-1]]
         return PREDICTIONS[self.spec.prediction_type](x, s, output.to(x.dtype))

@@ -737,6 +737,7 @@ def test_the_words_of_choices_are_those_of_the_tables():
     from bench import experiment, recipes
     from bench.data import datasets
     from bench.report import exports
+    from bench.sampling import execution
     from bench.sampling.samplers import SAMPLERS
     from bench.sampling.starts import STARTS
     from bench.scoring import extractors
@@ -748,6 +749,8 @@ def test_the_words_of_choices_are_those_of_the_tables():
     assert SAMPLERS.keys() == choices.SAMPLERS.keys()
     assert extractors.EXTRACTORS.keys() == choices.FEATURES.keys()
     assert experiment.OVERWRITE == flags.OVERWRITE
+    assert execution.DTYPES == flags.DTYPES
+    assert execution.COMPILE == flags.COMPILE
     assert tuple(exports.FORMATS) == flags.FORMATS
     assert {name: rounds for name, (*_, rounds) in recipes.NETWORKS.items()} == choices.EPOCHS
     for name, setting in plan.PRESETS.items():

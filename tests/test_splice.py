@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import denoisers
+from bench.sampling.execution import Runner, Way
 from denoisers import registry
 from denoisers.base import Spec
 from denoisers.errors import UsageError
@@ -85,9 +86,11 @@ def test_bands_that_do_not_meet_and_levels_without_end_are_recorded(load):
 @torch.no_grad()
 def test_a_closed_form_beside_a_network_stays_float32(load, x):
     splice, alone = load("splice:unet,gaussian@0.6"), load("gaussian")
-    with torch.autocast("cpu", torch.bfloat16):
-        found = splice(x, torch.tensor(0.5))
-    assert torch.equal(found, alone(x, torch.tensor(0.5)))
+    runner = Runner(splice, Way("bfloat16", cast=True), "cpu")
+    assert torch.equal(runner(x, torch.tensor(0.5)), alone(x, torch.tensor(0.5)))
+    assert not torch.equal(
+        runner(x, torch.tensor(0.7)), load("unet")(x, torch.tensor(0.7))
+    )  # as the other part does not
 
 
 def test_wrong_parts_and_options_are_named(load):

@@ -15,7 +15,8 @@ from denoisers.places import expand
 
 # The words of choices that need no line on each; those that do are in choices.py. test_cli.py holds them to the tables.
 KINDS = ("denoisers", "samplers", "grids", "starts", "features", "datasets", "protocols")
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "tf32", "bfloat16")
+COMPILE = ("auto", "on", "off")
 OVERWRITE = ("only-missing", "always", "never")
 FORMATS = ("html", "md", "csv", "tex", "json")
 STUDIES = ("ladder",)
@@ -36,7 +37,7 @@ PANELS = {  # of help: title -> flags; all others stand under "Options"
         *("--eta", "--churn", "--beta", "--h0", "--seed"),
     ),
     "Data and scores": ("--dataset", "--data-dir", "--features", "--features-weights"),
-    "Machine": ("--device", "--dtype", "--batch-size", "--workers", "--max-bytes"),
+    "Machine": ("--device", "--dtype", "--compile", "--batch-size", "--workers", "--max-bytes"),
     "Results": ("--out", "--overwrite", "--json"),
 }
 PANEL = {flag: title for title, flags in PANELS.items() for flag in flags}
@@ -209,7 +210,14 @@ DataDir = Annotated[
 Device = Annotated[
     str, flag("--device", read=word, shown="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
 ]
-Dtype = Annotated[str, choice(DTYPES, "Arithmetic of the network.", "--dtype")]
+Dtype = Annotated[
+    str,
+    choice(DTYPES, "Arithmetic of the network; tf32 is float32 with rounded products.", "--dtype"),
+]
+Compiling = Annotated[
+    str,
+    choice(COMPILE, "torch.compile of the network; auto: where it pays, on CUDA.", "--compile"),
+]
 Seed = Annotated[
     int, number(BOUNDS["seed"], "Of the noise: image i depends on (seed, i) alone.", "--seed")
 ]

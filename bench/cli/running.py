@@ -18,6 +18,7 @@ from bench.cli.app import (
 )
 from bench.cli.flags import (
     OVERWRITE,
+    Compiling,
     DataDir,
     Dataset,
     Denoiser,
@@ -111,8 +112,9 @@ def run(
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    compile_: Compiling = "auto",
     batch_size: Annotated[
-        int | None, setting("batch-size", "Images at once.", "128, on cuda 1024")
+        int | None, setting("batch-size", "Images at once.", "128; on cuda what fits, up to 4096")
     ] = None,
     workers: WorkerCount = "auto",
     max_bytes: MaxBytes = None,
@@ -159,6 +161,7 @@ def run(
         extractor_weights=features_weights,
         device=device,
         dtype_name=dtype,
+        compiling=compile_,
         batch_size=batch_size,
         worker_count=workers,
         out=out,

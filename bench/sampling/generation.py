@@ -1,10 +1,9 @@
 """From ids to uint8 images, one chunk at a time, with the per-step trace."""
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from bench.noise import START, noise
 from bench.sampling.samplers import Sampler, Step, start
 from bench.sampling.starts import Guess
 from denoisers.errors import UsageError, foreign
-from denoisers.precision import able
+from denoisers.precision import able, where
 
 WORK = 2500  # steps of images, at least, that are written together: seconds of a network's
 SHARES = 16  # chunks of a run, at least, as far as it has so many batches, for workers to share
@@ -92,11 +91,11 @@ def missing(wanted: list[range], there: Iterable[range]) -> list[range]:
 class Setup:
     """All that decides an image besides its id, and how many are made at once.
 
+    denoiser    as it is run: see `execution.Runner`; the state between steps stays float32
     sigmas      float64 (steps + 1,), falling to 0
     shape       (C, H, W) of the sampler's images, of which `pad` pixels on each side are cut off at
                 the end
     member      sampler and settings, one of `samplers.SAMPLERS` or a variation
-    dtype       of the network's arithmetic (autocast); the state between steps stays float32
     guess       x0 to begin from, under noise; None for pure noise
     """
 
@@ -109,50 +108,71 @@ class Setup:
     batch_size: int
     clip: bool = True
     device: str = "cpu"
-    dtype: torch.dtype = torch.float32
     guess: Guess | None = None
 
 
 class Metered:
-    """A denoiser in the arithmetic of a run, whose calls and seconds are counted."""
+    """The denoiser of a run, whose calls and seconds are counted without making an accelerator wait."""
 
     def __init__(self, setup: Setup) -> None:
-        self.denoiser, self.device, self.dtype = setup.denoiser, setup.device, setup.dtype
-        self.calls, self.seconds = 0, 0.0
+        self.denoiser, self.device = setup.denoiser, setup.device
+        self.calls = 0
+        self.marks: list[tuple[Any, Any]] = []
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D(x; sigma) in the dtype of x. Raises ForeignError if the denoiser fails."""
-        began = time.perf_counter()
-        with foreign("the denoiser"), self.arithmetic():
+        began = mark(self.device)
+        with foreign("the denoiser"):
             denoised = self.denoiser(x, sigma)
             if isinstance(denoised, Tensor):
                 denoised = denoised.to(x.dtype)
-        synchronize(self.device)
+        self.marks.append((began, mark(self.device)))
         self.calls += len(x)
-        self.seconds += time.perf_counter() - began
         return denoised
 
-    def arithmetic(self) -> contextlib.AbstractContextManager:
-        """Inside, networks compute in the dtype of the run."""
-        if self.dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(torch.device(self.device).type, self.dtype)
+    def seconds(self) -> float:
+        """In the denoiser so far."""
+        synchronize(self.device)
+        return sum(elapsed(began, ended) for began, ended in self.marks)
+
+
+def mark(device: str) -> Any:
+    """Now: on a clock of the CPU, or in the queue of a GPU, which need not have come so far."""
+    if device.startswith("cuda"):
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+    synchronize(device)
+    return time.perf_counter()
+
+
+def elapsed(began: Any, ended: Any) -> float:
+    """Seconds between two marks that have been passed."""
+    return ended - began if isinstance(began, float) else began.elapsed_time(ended) / 1000
 
 
 class Trace:
-    """What is measured at every step, summed over images: `rows` as in `Chunk`, and `unconverged`."""
+    """What is measured at every step, summed over images on the device, and read once: `rows` as in `Chunk`."""
 
-    def __init__(self, steps: int) -> None:
-        self.rows, self.unconverged = np.zeros((steps, 7)), 0
+    def __init__(self, steps: int, device: str) -> None:
+        self.sums = torch.zeros(steps, 7, dtype=torch.float64, device=where(torch.device(device)))
+        self.unconverged = 0
 
     def add(self, step: Step) -> None:
         """What the sampler says of one step of a batch."""
         residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
         beside = residual[..., 1:] * residual[..., :-1]
         measured = (residual.square(), beside, step.x, step.x.square(), clipped)
-        means = [step.level, *(able(part).mean(dtype=torch.float64).item() for part in measured)]
-        self.rows[step.index] += len(step.x) * np.array([1.0, *means])
+        means = torch.stack([able(part).mean(dtype=torch.float64) for part in measured])
+        row, images = self.sums[step.index], len(step.x)
+        row[0] += images
+        row[1] += images * step.level
+        row[2:] += images * means
         self.unconverged += step.unconverged
+
+    def rows(self) -> np.ndarray:
+        """The sums, float64 (steps, 7)."""
+        return self.sums.cpu().numpy()
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
@@ -171,7 +191,8 @@ def generate(
     UsageError if the denoiser or the sampler fails.
     """
     began = time.perf_counter()
-    denoiser, trace = Metered(setup), Trace(len(setup.sigmas) - 1)
+    denoiser = Metered(setup)
+    trace = Trace(len(setup.sigmas) - 1, setup.device)
     images, noise_left = [], []
     for first in range(0, len(ids), setup.batch_size):
         batch = ids[first : first + setup.batch_size]
@@ -193,12 +214,13 @@ def generate(
             check_images(x, (len(batch), *setup.shape))
             images.append(to_uint8(x, setup.pad))
             noise_left.append(noise_std(x).cpu().numpy())
-    cost = np.array([time.perf_counter() - began, denoiser.seconds, denoiser.calls])
+    inside = denoiser.seconds()
+    cost = np.array([time.perf_counter() - began, inside, denoiser.calls])
     return Chunk(
         np.array(ids),
         np.concatenate(images),
         np.concatenate(noise_left),
-        trace.rows,
+        trace.rows(),
         cost,
         np.array(trace.unconverged),
     )

@@ -87,33 +87,59 @@ def extrapolated(denoised: Tensor, last: Tensor, levels: list[float]) -> Tensor:
     return denoised + h / (2 * h_last) * (denoised - last)
 
 
-def told(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """A noise level as denoisers are told it: in the dtype of x, and on its device."""
-    return torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+def told(sigmas: Tensor, x: Tensor) -> Tensor:
+    """Noise levels as denoisers are told them: in the dtype of x, and on its device, copied once for all steps."""
+    return sigmas.to(x.dtype).to(x.device)
 
 
-def checked(denoised: Tensor, x: Tensor, sigma: float | Tensor, step: int, steps: int) -> Tensor:
-    """`denoised`, if it can be D(x; sigma).
+class Checked:
+    """A denoiser whose answers are checked: to be images at once, to be finite as soon as that costs no waiting.
 
-    Raises FloatingPointError, naming the step, if it is not finite, UsageError if it is no image.
+    A CPU knows it at once; an accelerator, which is still at the steps before, is asked by `settle`.
     """
-    if not isinstance(denoised, Tensor) or denoised.shape != x.shape:
-        what = tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
-        raise UsageError(
-            f"the denoiser returned {what}, expected images of shape {tuple(x.shape)}; "
-            "see `bench check`",
-            "--denoiser",
-        )
-    if not torch.isfinite(denoised).all():
-        level = (
-            f"{sigma:.4g}"
-            if isinstance(sigma, float)
-            else f"{sigma.min():.4g} to {sigma.max():.4g}"
-        )
-        raise FloatingPointError(
-            f"the denoiser returned NaN or infinity at step {step} of {steps}, sigma {level}"
-        )
-    return denoised
+
+    def __init__(self, denoiser: Denoise, steps: int) -> None:
+        self.denoiser, self.steps = denoiser, steps
+        self.finite: list[Tensor] = []
+        self.asked: list[tuple[int, float | Tensor]] = []
+
+    def __call__(self, x: Tensor, sigma: Tensor, step: int, level: float | Tensor) -> Tensor:
+        """D(x; sigma) of a step at that level.
+
+        Raises UsageError if it is no image; FloatingPointError as `settle` does, on a CPU.
+        """
+        denoised = self.denoiser(x, sigma)
+        if not isinstance(denoised, Tensor) or denoised.shape != x.shape:
+            what = (
+                tuple(denoised.shape) if isinstance(denoised, Tensor) else type(denoised).__name__
+            )
+            raise UsageError(
+                f"the denoiser returned {what}, expected images of shape {tuple(x.shape)}; "
+                "see `bench check`",
+                "--denoiser",
+            )
+        self.finite.append(torch.isfinite(denoised).all())
+        self.asked.append((step, level))
+        if x.device.type == "cpu":
+            self.settle()
+        return denoised
+
+    def settle(self) -> None:
+        """Raise FloatingPointError, naming the step, at the first answer since the last time that was not finite."""
+        finite, asked = self.finite, self.asked
+        self.finite, self.asked = [], []
+        for fine, (step, sigma) in zip(
+            torch.stack(finite).tolist() if finite else [], asked, strict=True
+        ):
+            if not fine:
+                level = (
+                    f"{sigma:.4g}"
+                    if isinstance(sigma, float)
+                    else f"{sigma.min():.4g} to {sigma.max():.4g}"
+                )
+                raise FloatingPointError(
+                    f"the denoiser returned NaN or infinity at step {step} of {self.steps}, sigma {level}"
+                )
 
 
 def sample(
@@ -134,9 +160,10 @@ def sample(
     order          2 replaces D by `extrapolated` in every step but the first and the last
     returns        the last D
     """
-    levels, before = sigmas.tolist(), None
+    levels, on_device, before = sigmas.tolist(), told(sigmas, x), None
+    ask = Checked(denoiser, len(levels) - 1)
     for i, (sigma, sigma_next) in enumerate(itertools.pairwise(levels)):
-        denoised = checked(denoiser(x, told(sigma, x)), x, sigma, i, len(levels) - 1)
+        denoised = ask(x, on_device[i], i, sigma)
         callback(Step(i, sigma, x, denoised))
         denoised = denoised.clamp(-1, 1) if clip else denoised
         sigma_down, sigma_up = split(sigma, sigma_next, eta, variance)
@@ -147,6 +174,7 @@ def sample(
         x = denoised + (sigma_down / sigma) * (x - denoised)
         if sigma_up:
             x = x + sigma_up * noise(i)
+    ask.settle()
     return x
 
 
@@ -170,21 +198,23 @@ def heun(
     levels = sigmas.tolist()
     steps = len(levels) - 1
     extra = min(churn / steps, math.sqrt(2) - 1)
+    raised, plain = told(sigmas * (1 + extra), x), told(sigmas, x)
+    ask = Checked(denoiser, steps)
     for i, (level, sigma_next) in enumerate(itertools.pairwise(levels)):
         sigma = level * (1 + extra)
         if extra:
             x = x + math.sqrt(sigma**2 - level**2) * noise(i)
-        denoised = checked(denoiser(x, told(sigma, x)), x, sigma, i, steps)
+        denoised = ask(x, raised[i], i, sigma)
         callback(Step(i, sigma, x, denoised))
         slope = (x - (denoised.clamp(-1, 1) if clip else denoised)) / sigma
         ahead = x + (sigma_next - sigma) * slope
         if sigma_next > 0:
-            denoised = denoiser(ahead, told(sigma_next, x))
-            denoised = checked(denoised, ahead, sigma_next, i, steps)
+            denoised = ask(ahead, plain[i + 1], i, sigma_next)
             slope = (
                 slope + (ahead - (denoised.clamp(-1, 1) if clip else denoised)) / sigma_next
             ) / 2
         x = x + (sigma_next - sigma) * slope
+    ask.settle()
     return x
 
 
@@ -216,12 +246,13 @@ def ks(
     """
     steps, out = len(sigmas) - 1, torch.empty_like(x)
     going = torch.arange(len(x), device=x.device)
-    level = sigmas[0].to(x).expand(len(x))
+    level, last = told(sigmas[0], x).expand(len(x)), told(sigmas[-2], x)
+    ask = Checked(denoiser, steps)
     for i in range(steps):
-        denoised = checked(denoiser(x, level), x, level, i, steps)
+        denoised = ask(x, level, i, level)
         residual = x - (denoised.clamp(-1, 1) if clip else denoised)
         sigma = residual.square().mean(dim=(1, 2, 3)).sqrt()
-        left = sigma > sigmas[-2].to(sigma)
+        left = sigma > last
         late = int(left.sum()) if i == steps - 1 else 0
         left &= i < steps - 1
         callback(Step(i, sigma, x, denoised, late))
@@ -235,6 +266,7 @@ def ks(
         if gamma:
             x = x + gamma * sigma.reshape(-1, 1, 1, 1) * noise(i)[going]
         level = (1 - beta * h) * sigma
+    ask.settle()
     return out
 
 

@@ -105,6 +105,8 @@ class UNet(nn.Module):
     ones on large maps.
     """
 
+    casts = True  # takes float32 and computes in the dtype of its weights, but for the skip
+
     def __init__(
         self,
         channels: int = 64,
