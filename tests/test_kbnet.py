@@ -46,6 +46,23 @@ def test_attention_is_a_mixture_of_grouped_convolutions(generator, monkeypatch, 
         )
 
 
+@pytest.mark.parametrize("group", [4, 2])
+def test_few_bases_in_bfloat16_are_mixed_as_well(generator, monkeypatch, group):
+    monkeypatch.setattr(kbnet.layers, "TILE", 5000)  # several parts, the last one smaller
+    given = [
+        torch.randn(shape, generator=generator).bfloat16()
+        for shape in [(5, 16, 13, 9), (5, 4, 13, 9), (1, 4, 16 * group * 9), (1, 4, 16)]
+    ]
+    with torch.no_grad():
+        exact = kernel_basis_attention(*(x.double() for x in given))
+        by_convolution = kernel_basis_attention(*given).double()
+        monkeypatch.setattr(kbnet.layers, "FEW_BASES", 0)
+        by_tiles = kernel_basis_attention(*given).double()
+    error = (by_tiles - exact).norm()
+    assert not torch.equal(by_convolution, by_tiles)
+    assert 0 < (by_convolution - exact).norm() < 1.1 * error < 0.01 * exact.norm()
+
+
 @pytest.mark.parametrize("height", [16, 35])
 def test_without_gradient_the_same_by_other_ways(generator, monkeypatch, height):
     for name, value in {"PART": 3000, "BLOCK": 8, "WIDE": 16, "FEW": 2, "TILE": 5000}.items():
