@@ -26,6 +26,7 @@ class Extractor:
     preprocessing: str = "grey levels as they are"
     # For KID; the scale of a home-made network is arbitrary, that of Inception published.
     standardised: bool = True
+    device: str = "cpu"  # that it runs on, and that scores in its features are computed on
 
     @property
     def id(self) -> str:
@@ -35,14 +36,23 @@ class Extractor:
 
 def classifier(name: str, weights: Path | None, device: str) -> Extractor:
     """The last hidden layer of a shipped MNIST classifier, (N, 128)."""
-    net, card = lenet.load(name)  # small enough for the CPU, whose features are the same everywhere
-    return Extractor(name, card["sha256"][:16], lambda images: batched(net.features, images))
+    net, card = lenet.load(name)
+    net = net.to(device)
+    return Extractor(
+        name,
+        card["sha256"][:16],
+        lambda images: batched(net.features, images, device),
+        device=device,
+    )
 
 
 def pixels(name: str, weights: Path | None, device: str) -> Extractor:
     """The grey levels themselves in [0, 1], (N, H W): a Gaussian model of the pixels scores well, by construction."""
     return Extractor(
-        name, "1", lambda images: images.reshape(len(images), -1).astype(np.float32) / 255
+        name,
+        "1",
+        lambda images: images.reshape(len(images), -1).astype(np.float32) / 255,
+        device=device,
     )
 
 
@@ -69,7 +79,8 @@ def from_network(name: str, network: pretrained.Network, device: str) -> Extract
         digest,
         functools.partial(pretrained.features, net, prepare, device),
         str(prepare),
-        False,
+        standardised=False,
+        device=device,
     )
 
 
@@ -115,17 +126,20 @@ def judge() -> str:
     return f"{JUDGE}@{lenet.load(JUDGE)[1]['sha256'][:16]}"
 
 
-def classify(images: np.ndarray, judge: str = JUDGE) -> np.ndarray:
+def classify(images: np.ndarray, judge: str = JUDGE, device: str = "cpu") -> np.ndarray:
     """Class probabilities float32 (N, 10) of uint8 images (N, H, W), according to a shipped classifier."""
-    net, _ = lenet.load(judge)
-    return batched(lambda x: net(x).softmax(1), images)
+    net = lenet.load(judge)[0].to(device)
+    return batched(lambda x: net(x).softmax(1), images, device)
 
 
 @torch.inference_mode()
 def batched(
-    function: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, size: int = 200
+    function: Callable[[torch.Tensor], torch.Tensor],
+    images: np.ndarray,
+    device: str = "cpu",
+    size: int = 100,
 ) -> np.ndarray:
-    """`function` of float images in [-1, 1], over uint8 images (N, H, W)."""
-    return np.concatenate(
-        [function(to_float(images[i : i + size])).numpy() for i in range(0, len(images), size)]
-    )
+    """`function` of float images in [-1, 1], over uint8 images (N, H, W), `size` at a time on a CPU."""
+    size = size if device == "cpu" else 40 * size
+    parts = [images[i : i + size] for i in range(0, len(images), size)]
+    return torch.cat([function(to_float(part).to(device)) for part in parts]).cpu().numpy()

@@ -1,77 +1,44 @@
 """Quality as functions of feature arrays (N, d) or class probabilities (N, C).
 
-No images, no files, no devices.
+No images, no files. What takes long is done on the device that is named; the CPU stands in for one
+without float64.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.scoring import uncertainty
+from bench.scoring.devices import place, room
+from bench.scoring.frechet import Moments, frechet, frechet_of_rows, weighted
 from bench.scoring.uncertainty import Statistic
 
 VERSION = 2  # raise it when Moments or KidReference change: references are cached
 # Of FID by the width of the features; each costs width cubed.
 REPLICATES_BELOW = ((256, 500), (1024, 100), (1e9, 25))
-BLOCK = 1024  # rows of a kernel matrix held at once; 60 000 columns of them take 250 MB
+BLOCK = 2**18  # values of a kernel held at once: with their float64 copy 3 MB, in reach of a cache
 SIZES, DRAWS = 15, 4  # of FID at infinity: set sizes from N / 2 to N, random sets of each
 
 
-class Moments(NamedTuple):
-    """Mean (d,) and unbiased covariance (d, d) of features, and the symmetric root of that covariance; float64."""
-
-    mean: np.ndarray
-    cov: np.ndarray
-    root: np.ndarray
-
-    @classmethod
-    def of(cls, features: np.ndarray) -> "Moments":
-        """From (N, d). Raises ValueError for fewer than two rows."""
-        if len(features) < 2:
-            raise ValueError(f"FID needs at least 2 images a side; found {len(features)}")
-        mean, cov = weighted(features, np.ones(len(features)))
-        values, vectors = np.linalg.eigh(cov)
-        return cls(mean, cov, vectors * np.sqrt(values.clip(min=0)) @ vectors.T)
-
-
-def weighted(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and unbiased covariance (d, d), row i counted weights[i] times; in the precision of the features."""
-    if features.dtype != np.float32:
-        features = features.astype(np.float64)
-    n = weights.sum()
-    mean = weights @ features / n
-    centred = features - mean
-    return mean, (centred.T * weights) @ centred / (n - 1)
-
-
-def fid(reference: Moments, generated: np.ndarray) -> float:
+def fid(reference: Moments, generated: np.ndarray, device: str = "cpu") -> float:
     """Frechet distance between the Gaussians fitted to two feature sets: Heusel et al. 2017 (arXiv 1706.08500), eq. 6.
 
     generated  raw features (N, d). Raises ValueError for fewer than two rows.
     """
-    moments = Moments.of(generated.astype(np.float64))
-    return frechet(reference, moments.mean, moments.cov)
+    if len(generated) < 2:
+        raise ValueError(f"FID needs at least 2 images a side; found {len(generated)}")
+    (value,) = frechet(reference, generated, np.ones((1, len(generated))), device)
+    return float(value)
 
 
-def frechet(reference: Moments, mean: np.ndarray, cov: np.ndarray) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), the root through eigenvalues of the symmetric R1 C2 R1, R1 R1 = C1.
-
-    Covariances of fewer images than dimensions are singular; their zero eigenvalues come out as
-    rounding of either sign and count as 0.
-    """
-    overlap = np.sqrt(np.linalg.eigvalsh(reference.root @ cov @ reference.root).clip(min=0)).sum()
-    return float(
-        np.square(mean - reference.mean).sum()
-        + np.trace(reference.cov)
-        + np.trace(cov)
-        - 2 * overlap
-    )
-
-
-def fid_replicates(reference: Moments, features: np.ndarray, generated: np.ndarray) -> np.ndarray:
+def fid_replicates(
+    reference: Moments, features: np.ndarray, generated: np.ndarray, device: str = "cpu"
+) -> np.ndarray:
     """Bootstrap values of FID, float64 (R,): generated rows (N, d) drawn again, those of the reference to first order.
 
     Resampling raises FID, so that `uncertainty.basic` is the interval to take. R is smaller for
@@ -81,46 +48,12 @@ def fid_replicates(reference: Moments, features: np.ndarray, generated: np.ndarr
     generated = (generated - reference.mean).astype(np.float32)
     number = next(number for width, number in REPLICATES_BELOW if generated.shape[1] <= width)
     centred = reference._replace(mean=np.zeros_like(reference.mean))
-    resampled = frechet_of_rows if len(generated) < generated.shape[1] else frechet_of_moments
-    drawn = np.array(
-        list(resampled(centred, generated, uncertainty.counts(len(generated))[:number]))
-    )
+    resampled = frechet_of_rows if len(generated) < generated.shape[1] else frechet
+    drawn = resampled(centred, generated, uncertainty.counts(len(generated))[:number], device)
     change = fid_influence(
-        reference, features, *weighted(generated.astype(np.float64), np.ones(len(generated)))
+        reference, features, *weighted(generated, np.ones(len(generated)), device)
     )
     return drawn + uncertainty.resampled_mean(change, stream=1)[:number]
-
-
-def frechet_of_moments(
-    reference: Moments, features: np.ndarray, draws: np.ndarray
-) -> Iterator[float]:
-    """FID of rows (N, d), counted as often as each of `draws` (R, N) says."""
-    return (frechet(reference, *weighted(features, weights)) for weights in draws)
-
-
-def frechet_of_rows(reference: Moments, features: np.ndarray, draws: np.ndarray) -> Iterator[float]:
-    """The same for fewer rows than columns, through products of rows (N, N): R C R of A'A has the eigenvalues of A A'.
-
-    reference  with mean 0, as the rows are less its own
-    """
-    features = features.astype(np.float64)
-    rotated = features @ reference.root
-    plain, moved = features @ features.T, rotated @ rotated.T
-    for weights in draws:
-        n = weights.sum()
-        within = np.trace(covariances(plain, weights)) / (n - 1)
-        overlap = np.sqrt(
-            np.linalg.eigvalsh(covariances(moved, weights)).clip(min=0) / (n - 1)
-        ).sum()
-        shift = weights @ plain @ weights / n**2
-        yield float(shift + np.trace(reference.cov) + within - 2 * overlap)
-
-
-def covariances(products: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Products of rows (N, N) once their weighted mean is taken off and each is counted by the root of its weight."""
-    mean = weights @ products / weights.sum()
-    root = np.sqrt(weights)
-    return root[:, None] * (products - mean - mean[:, None] + weights @ mean / weights.sum()) * root
 
 
 def fid_influence(
@@ -140,7 +73,7 @@ def fid_influence(
     return influence - influence.mean()
 
 
-def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
+def fid_infinity(reference: Moments, generated: np.ndarray, device: str = "cpu") -> float | None:
     """FID of endlessly many images: Chong & Forsyth 2020 (arXiv 1911.07023), section 4.
 
     FID of n images is biased by c / n, c depending on the generator; a line is fitted to FID
@@ -153,10 +86,10 @@ def fid_infinity(reference: Moments, generated: np.ndarray) -> float | None:
     generated = generated - reference.mean
     centred = reference._replace(mean=np.zeros_like(reference.mean))
     sizes = np.linspace(len(generated) / 2, len(generated), SIZES).astype(int).repeat(DRAWS)
-    values = []
-    for size in sizes:
-        chosen = generated[generator.permutation(len(generated))[:size]]
-        values.append(frechet(centred, *weighted(chosen, np.ones(size))))
+    chosen = np.zeros((len(sizes), len(generated)), np.float32)
+    for row, size in zip(chosen, sizes, strict=True):
+        row[generator.permutation(len(generated))[:size]] = 1
+    values = frechet(centred, generated, chosen, device)
     return float(np.polyfit(1 / sizes, values, 1)[1])
 
 
@@ -202,31 +135,57 @@ def scaled(features: np.ndarray, *, standardised: bool) -> Scaled:
     return Scaled(mean, std, ((features - mean) / std).astype(np.float32))
 
 
-def kernel(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
-    """(x . y / d + 1)^3 for all pairs, in blocks of rows: the polynomial kernel of Binkowski et al. 2018."""
-    columns = torch.from_numpy(y).T
-    # Torch, because numpy uses one core for all but the product.
-    for rows in torch.from_numpy(x).split(BLOCK):
-        block = (rows @ columns).div_(x.shape[1]).add_(1)
-        yield block.pow_(3).numpy()
+def kernel(x: Tensor, y: Tensor, *, half: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
+    """(x . y / d + 1)^3 for all pairs, in tiles: the polynomial kernel of Binkowski et al. 2018.
+
+    Tiles are float64, of products in float32; each comes with its rows and its columns.
+
+    half  of x and x, only the tiles on and above the diagonal
+    """
+    side = max(1, math.isqrt(room(BLOCK, x.device)))
+    for i in range(0, len(x), side):
+        for j in range(i if half else 0, len(y), side):
+            rows, columns = slice(i, i + side), slice(j, j + side)
+            yield (
+                rows,
+                columns,
+                (x[rows] @ y[columns].T).div_(x.shape[1]).add_(1).pow_(3).double(),
+            )
 
 
-def kernel_sums(x: np.ndarray) -> np.ndarray:
-    """Sum over j != i of k(x_i, x_j), float64 (N,)."""
-    total = np.concatenate([block.sum(1, dtype=np.float64) for block in kernel(x, x)])
-    return total - (np.einsum("ij,ij->i", x, x, dtype=np.float64) / x.shape[1] + 1) ** 3
+def kernel_sums(features: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Sum over j != i of k(x_i, x_j), float64 (N,), of features float32 (N, d)."""
+    x = torch.from_numpy(features).to(place(device))
+    total = -((x.double().square().sum(1) / x.shape[1] + 1) ** 3)
+    for rows, columns, block in kernel(x, x, half=True):
+        total[rows] += block.sum(1)
+        if rows != columns:
+            total[columns] += block.sum(0)
+    return total.cpu().numpy()
 
 
-def kid(reference: KidReference, generated: np.ndarray) -> Statistic:
+def cross_sums(
+    first: np.ndarray, second: np.ndarray, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of k(x_i, y_j) over j and over i, float64 (N,) and (M,), of features float32 (N, d) and (M, d)."""
+    x, y = (torch.from_numpy(each).to(place(device)) for each in (first, second))
+    over = [x.new_zeros(len(each), dtype=torch.float64) for each in (x, y)]
+    for rows, columns, block in kernel(x, y):
+        over[0][rows] += block.sum(1)
+        over[1][columns] += block.sum(0)
+    return over[0].cpu().numpy(), over[1].cpu().numpy()
+
+
+def kid(reference: KidReference, generated: np.ndarray, device: str = "cpu") -> Statistic:
     """Squared MMD over all pairs, unbiased (so it may be negative), and how each row moves it.
 
     generated  raw features (N, d), N >= 3
     """
-    return Statistic.left_out(*kid_without_each(reference, generated))
+    return Statistic.left_out(*kid_without_each(reference, generated, device))
 
 
 def kid_without_each(
-    reference: KidReference, generated: np.ndarray
+    reference: KidReference, generated: np.ndarray, device: str = "cpu"
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """KID of all rows; KID without each generated row (N,); KID without each row of the reference.
 
@@ -238,11 +197,8 @@ def kid_without_each(
     if min(n, m) < 3:
         raise ValueError(f"KID needs at least 3 images a side; found {m} and {n} (--num)")
     y = ((generated - reference.mean) / reference.std).astype(np.float32)
-    own, other = kernel_sums(y), reference.row_sums
-    cross, cross_columns = np.empty(n), np.zeros(m)
-    for i, block in enumerate(kernel(y, reference.features)):
-        cross[i * BLOCK : i * BLOCK + len(block)] = block.sum(1, dtype=np.float64)
-        cross_columns += block.sum(0, dtype=np.float64)
+    own, other = kernel_sums(y, device), reference.row_sums
+    cross, cross_columns = cross_sums(y, reference.features, device)
     within_generated, within_reference, between = own.sum(), other.sum(), cross.sum()
     fixed_generated, fixed_reference = (
         within_generated / (n * (n - 1)),

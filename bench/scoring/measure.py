@@ -99,7 +99,8 @@ def measure(
         raise UsageError(
             f"{against.extractor.name} gives features that are not finite; choose other --features"
         )
-    seen = Seen(images, noise_std, extractors.classify(images), features, against)
+    probabilities = extractors.classify(images, device=against.device)
+    seen = Seen(images, noise_std, probabilities, features, against)
     advance(5)
     scores, replicates = frechet_and_kernel(features, against, bootstrap=bootstrap)
     advance(20)
@@ -142,16 +143,17 @@ def frechet_and_kernel(
     features: np.ndarray, against: Reference, *, bootstrap: bool = True
 ) -> tuple[dict[str, Score], dict[str, np.ndarray]]:
     """FID, FID at infinity and KID of features (N, d), and the bootstrap values of FID and KID."""
-    n = len(features)
-    fid, kid = fid_kid.fid(against.moments, features), fid_kid.kid(against.kid, features)
-    limit = fid_kid.fid_infinity(against.moments, features)
+    n, device = len(features), against.device
+    fid = fid_kid.fid(against.moments, features, device)
+    kid = fid_kid.kid(against.kid, features, device)
+    limit = fid_kid.fid_infinity(against.moments, features, device)
     scores = {"fid": Score.of(fid, n)}
     if limit is not None:
         scores["fid_infinity"] = Score.of(limit, n)
     scores["kid"] = Score.of(kid.estimate, n)
     if not bootstrap:
         return scores, {"kid": kid.replicates()}
-    drawn = fid_kid.fid_replicates(against.moments, against.features, features)
+    drawn = fid_kid.fid_replicates(against.moments, against.features, features, device)
     error = Estimate(fid, float(drawn.std(ddof=1)))
     scores["fid"] = Score.of(error, n, uncertainty.basic(fid, drawn))
     return scores, {"fid": drawn, "kid": kid.replicates()}

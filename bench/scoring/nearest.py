@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.scoring.blocks import room
-from denoisers import precision
+from bench.scoring import devices
 
 VERSION = 3  # raise it when results change: some are cached
 DIRECTIONS = 128  # of the basis; fewer leave more candidates, more cost more per bound
@@ -59,8 +58,8 @@ class Index:
 
         device  that searches; the CPU in place of one without float64
         """
-        place = precision.where(torch.device(device))
-        x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32)).to(place)
+        x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+        x = x.to(devices.place(device))
         shift = x.mean(0).round()
         x = x - shift
         fitted = x[:: max(1, len(x) // BASIS_ROWS)]
@@ -76,6 +75,10 @@ class Index:
             basis,
             torch.cat([bounding, -half, torch.ones_like(half)], 1),
         )
+
+    def original(self, chosen: np.ndarray) -> np.ndarray:
+        """The points with those indices (N,), as they were given: (N, D)."""
+        return (self.points[torch.from_numpy(chosen)] + self.shift).cpu().numpy()
 
     def nearest(self, queries: np.ndarray, k: int, *, own: np.ndarray | None = None) -> Neighbours:
         """The k nearest points of (N, D), or of (N, S, D), S variants each.
@@ -98,7 +101,7 @@ class Index:
 
     def room(self, cells: int) -> int:
         """As many, or more where the points lie on a GPU."""
-        return room(cells, self.points.device)
+        return devices.room(cells, self.points.device)
 
     def block(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """`nearest` for as many (B, S, D) as the bounds of all points fit into memory for."""
@@ -131,7 +134,9 @@ class Index:
         # Variants in tiles, as only the best of each query is kept.
         size = len(self.columns) if queries.shape[1] == 1 else self.room(TILE) // len(rows)
         tiles = self.columns.split(max(1, size))
-        best = torch.cat([(rows @ tile.T).view(*queries.shape[:2], -1).amax(1) for tile in tiles], 1)
+        best = torch.cat(
+            [(rows @ tile.T).view(*queries.shape[:2], -1).amax(1) for tile in tiles], 1
+        )
         largest = half.view(queries.shape[:2]).amax(1) - self.columns[:, -2].min()
         return best, SLACK * largest.double()
 

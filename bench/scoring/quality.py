@@ -42,7 +42,11 @@ class Seen:
     @functools.cached_property
     def overlap(self) -> dict[str, Statistic]:
         """Precision, recall, density and coverage: see `prdc.overlap`."""
-        return prdc.overlap(self.against.balls(len(self.images)), Balls.of(self.features))
+        return prdc.overlap(
+            self.against.balls(len(self.images)),
+            Balls.of(self.features, self.against.device),
+            self.against.device,
+        )
 
 
 def precision(seen: Seen) -> Statistic:
@@ -87,7 +91,8 @@ def ambiguous(seen: Seen) -> Statistic:
 
 def mixed(seen: Seen) -> Statistic:
     """Share of the images of whose class two classifiers, trained apart, are less sure than AMBIGUOUS."""
-    second = extractors.classify(seen.images, extractors.second(extractors.JUDGE))
+    other, device = extractors.second(extractors.JUDGE), seen.against.device
+    second = extractors.classify(seen.images, other, device)
     unsure = np.maximum(seen.probabilities.max(1), second.max(1)) < AMBIGUOUS
     return Statistic.mean(unsure)
 

@@ -142,7 +142,7 @@ def scored(
 ) -> dict[str, Any]:
     """All numbers of the images, with the digests of what is written beside them: see `finish`."""
     images = samples["arr_0"][..., 0]
-    second = extractors.load(extractors.second(extractor.name))
+    second = extractors.load(extractors.second(extractor.name), device=extractor.device)
     against, other = Reference(dataset, extractor, say), Reference(dataset, second, say)
     advance = progress.stage("reference", 3)
     for ask in (lambda: against.kid, lambda: against.null, lambda: other.kid):

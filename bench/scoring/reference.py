@@ -42,6 +42,11 @@ class Reference:
     say: Say = lambda line: None  # gets a line about what is kept and cannot be used
 
     @property
+    def device(self) -> str:
+        """That all is computed on: the extractor's."""
+        return self.extractor.device
+
+    @property
     def key(self) -> str:
         """Of the cache: what all that follows from both depends on."""
         return f"{self.dataset.digest}-{files.slug(self.extractor.name)}-{self.extractor.digest}"
@@ -81,40 +86,40 @@ class Reference:
         scaled = fid_kid.scaled(self.features, standardised=self.extractor.standardised)
 
         def compute() -> dict[str, np.ndarray]:
-            return {"row_sums": fid_kid.kernel_sums(scaled.features)}
+            return {"row_sums": fid_kid.kernel_sums(scaled.features, self.device)}
 
         return KidReference(*scaled, **cached(self.sums_key, compute, self.say))
 
     @functools.cached_property
     def moments(self) -> Moments:
         """For `fid_kid.fid`."""
-        return Moments.of(self.features)
+        return Moments.of(self.features, self.device)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a reference lives as long as the command
     def balls(self, n: int) -> Balls:
         """For `prdc.overlap`: as many training images as are scored, at most BALLS, drawn once for all."""
         order = np.random.default_rng(SEED).permutation(len(self.features))
-        return Balls.of(self.features[order[: min(n, BALLS)]])
+        return Balls.of(self.features[order[: min(n, BALLS)]], self.device)
 
     @functools.cached_property
     def pixels(self) -> Index:
         """Of the training images, in grey levels."""
-        return Index.of(flat(self.dataset.train))
+        return Index.of(flat(self.dataset.train), self.device)
 
     @functools.cached_property
     def guarded(self) -> Index:
         """Of the training images under the noise guard."""
-        return Index.of(flat(memorization.guarded(self.dataset.train)))
+        return Index.of(flat(memorization.guarded(self.dataset.train)), self.device)
 
     @functools.cached_property
     def in_features(self) -> Index:
         """Of the training images, in features."""
-        return Index.of(self.features)
+        return Index.of(self.features, self.device)
 
     @functools.cached_property
     def directions(self) -> Index:
         """Of the training images, in features of length 1."""
-        return Index.of(unit(self.features))
+        return Index.of(unit(self.features), self.device)
 
     @functools.cached_property
     def cells(self) -> np.ndarray:
@@ -164,13 +169,14 @@ class Reference:
 
         classes, found  predicted classes and features of the images, where they are known
         """
-        groups = extractors.classify(images).argmax(1) if classes is None else classes
+        if classes is None:
+            classes = extractors.classify(images, device=self.device).argmax(1)
         found = self.extractor.features(images) if found is None else found
         pixels = self.pixels.nearest(flat(images), min(AROUND, len(self.dataset.train)))
         spaces = {
             "pixels": Distances(
                 *(pixels.distance[:, :2].T / 255),
-                groups,
+                classes,
                 index=pixels.index[:, 0],
                 around=pixels.distance.mean(1) / 255,
                 lonely=loneliness(self.pixels, pixels.index[:, 0]) / 255,
@@ -179,13 +185,13 @@ class Reference:
         }
         if shifts:
             near = self.pixels.nearest(memorization.shifted(images), 2)
-            spaces["shifted"] = Distances(*(near.distance.T / 255), groups, index=near.index[:, 0])
+            spaces["shifted"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
         near = self.guarded.nearest(flat(memorization.guarded(images)), 2)
-        spaces["guarded"] = Distances(*(near.distance.T / 255), groups, index=near.index[:, 0])
+        spaces["guarded"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
         near = self.in_features.nearest(found, 2)
         lonely = loneliness(self.in_features, near.index[:, 0])
         spaces["features"] = Distances(
-            *near.distance.T, groups, index=near.index[:, 0], lonely=lonely
+            *near.distance.T, classes, index=near.index[:, 0], lonely=lonely
         )
         return spaces
 
@@ -197,9 +203,7 @@ class Reference:
 def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
     """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
     points, places = np.unique(own, return_inverse=True)
-    return index.nearest((index.points[points] + index.shift).numpy(), 1, own=points).distance[
-        places, 0
-    ]
+    return index.nearest(index.original(points), 1, own=points).distance[places, 0]
 
 
 def flat(images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,24 @@
+"""Where scores are computed: arrays on a device, and how much of a large product is held there at once."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from denoisers import precision
+
+ON_GPU = 2**27  # numbers; 0.5 GB of float32: few and large pieces of work
+
+
+def place(device: str) -> torch.device:
+    """The device of that name, or the CPU if it knows no float64."""
+    return precision.where(torch.device(device))
+
+
+def doubles(array: np.ndarray, device: str) -> Tensor:
+    """An array in float64, at that `place`."""
+    return torch.from_numpy(array).to(place(device)).double()
+
+
+def room(cells: int, device: torch.device) -> int:
+    """Numbers to hold at once on a device, where `cells` are good for a CPU."""
+    return cells if device.type == "cpu" else ON_GPU
