@@ -67,7 +67,9 @@ def sigma_to_t(sigma: Tensor, sigmas: Tensor) -> Tensor:
     levels = double(sigma).log()
     chain = double(sigmas).to(levels.device).log()
     low = (torch.searchsorted(chain, levels) - 1).clamp(0, len(chain) - 2)
-    fraction = (levels - chain[low]) / (chain[low + 1] - chain[low])
+    # Not chain[low]: a GPU would be waited for, to know the number of a single level.
+    below, above = chain.take(low), chain.take(low + 1)
+    fraction = (levels - below) / (above - below)
     return (low + fraction.clamp(0, 1)).to(sigma)
 
 

@@ -101,10 +101,10 @@ class Compiled(nn.Module):
 
 
 class Graphs(nn.Module):
-    """D(x; sigma) recorded as a CUDA graph for each shape, at the third call: the first two warm up.
+    """D(x; sigma) recorded as a CUDA graph for batches of one size, at the third call: the first two warm up.
 
-    A batch that lacks less than an eighth of a recorded one is filled up. What cannot be recorded
-    (it reads values on the CPU, say) is called as it is.
+    A batch that lacks less than an eighth of a recorded one is filled up. What cannot be recorded,
+    as it waits for a value, is called as it is; the second call tells.
     """
 
     FIRST, FILLED = 2, 7 / 8
@@ -122,27 +122,53 @@ class Graphs(nn.Module):
         if found is None or not self.FILLED * len(found[1]) <= len(x) <= len(found[1]):
             key = (*shape, len(x))
             self.calls[key] = self.calls.get(key, 0) + 1
-            if self.given_up or self.calls[key] <= self.FIRST or not self.record(shape, x, sigma):
+            if self.given_up or self.calls[key] < self.FIRST:
                 return self.denoiser(x, sigma)
+            if self.calls[key] == self.FIRST:
+                return self.attempted(lambda: never_waiting(self.denoiser, x, sigma), x, sigma)
+            self.attempted(lambda: self.record(shape, x, sigma), x, sigma)
+        if self.given_up:
+            return self.denoiser(x, sigma)
         graph, images, levels, out = self.recorded[shape]
         images[: len(x)].copy_(x)
         (levels[: len(x)] if sigma.ndim else levels).copy_(sigma)
         graph.replay()
         return out[: len(x)].clone()
 
-    def record(self, shape: tuple, x: Tensor, sigma: Tensor) -> bool:
-        """Record a graph for batches like x; whether that could be done."""
+    def attempted(self, work: Callable[[], Any], x: Tensor, sigma: Tensor) -> Any:
+        """What `work` gives; if that fails, there will be no graphs, and D(x; sigma)."""
+        try:
+            return work()
+        except Exception as error:
+            self.given_up = True
+            self.refused(error)
+            return self.denoiser(x, sigma)
+
+    def record(self, shape: tuple, x: Tensor, sigma: Tensor) -> None:
+        """Record a graph for batches like x."""
         images, levels, graph = x.clone(), sigma.clone(), torch.cuda.CUDAGraph()
+        # A recording that fails leaves both in use.
         stream = torch.cuda.current_stream()
+        generator = torch.cuda.default_generators[stream.device_index]
+        drawn = generator.clone_state()
         try:
             with torch.cuda.graph(graph):
                 out = self.denoiser(images, levels)
-            self.recorded[shape] = graph, images, levels, out
-        except Exception as error:
-            torch.cuda.set_stream(stream)  # a recording that fails leaves its own behind
-            self.given_up = True
-            self.refused(error)
-        return not self.given_up
+        except Exception:
+            torch.cuda.set_stream(stream)
+            generator.graphsafe_set_state(drawn)
+            raise
+        self.recorded[shape] = graph, images, levels, out
+
+
+def never_waiting(denoiser: Net, x: Tensor, sigma: Tensor) -> Tensor:
+    """D(x; sigma). Raises RuntimeError where the CPU would wait for the GPU on the way."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        return denoiser(x, sigma)
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 class tensor_float:  # a context, called like a function
