@@ -102,14 +102,16 @@ def mixture_kernel(
     wanted = output < outputs
     if MIXED:
         share = tl.load(
-            shares + pixel[:, None] * BASES + basis, mask=inside[:, None] & known, other=0.0
+            shares + pixel[:, None].to(tl.int64) * BASES + basis,
+            mask=inside[:, None] & known,
+            other=0.0,
         )
     total = tl.zeros((PIXELS, PAIRS), tl.float32)
     for tap in range(SIDE * SIDE):
         down, right = tap // SIDE - SIDE // 2, tap % SIDE - SIDE // 2
         rows_in = (row + down >= 0) & (row + down < height)
         seen = inside & rows_in & (column + right >= 0) & (column + right < width)
-        neighbour = pixel + down * width + right
+        neighbour = (pixel + down * width + right).to(tl.int64)  # there may be 2**31 values
         near = tl.load(
             image + neighbour[:, None] * channels + channel, mask=seen[:, None] & there, other=0.0
         )
@@ -127,5 +129,5 @@ def mixture_kernel(
         result += tl.dot(share, offset, input_precision="ieee")
     else:
         result += tl.load(biases + output, mask=wanted, other=0.0).to(tl.float32)[None, :]
-    at = pixel[:, None] * outputs + output
+    at = pixel[:, None].to(tl.int64) * outputs + output
     tl.store(out + at, result.to(out.dtype.element_ty), mask=inside[:, None] & wanted)

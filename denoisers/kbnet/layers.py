@@ -11,7 +11,6 @@ from types import ModuleType
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
 # Without a gradient to keep:
@@ -259,13 +258,6 @@ class ReducingConv2d(LocalConv2d):
         for i in range(each):
             total = total + filtered[:, i::each]
         return total
-
-
-class PixelShuffle(nn.Module):
-    """Every 4 channels become 2x2 pixels; channels last, also where torch would leave that order."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return rearrange(x, "b (c i j) h w -> b (h i) (w j) c", i=2, j=2).permute(0, 3, 1, 2)
 
 
 def in_parts(stage: nn.Module, x: Tensor) -> Tensor:

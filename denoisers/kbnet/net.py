@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from denoisers.kbnet.layers import (
     GroupedConv2d,
     LocalConv2d,
-    PixelShuffle,
     PointwiseConv2d,
     ReducingConv2d,
     in_parts,
@@ -98,6 +97,8 @@ class KBNet(nn.Module):
     dtype of its weights; the last skip is kept in that of the image.
     """
 
+    casts = True  # images as they are for weights in another type: it casts inside
+
     def __init__(
         self,
         channels: int = 1,
@@ -115,7 +116,7 @@ class KBNet(nn.Module):
             return nn.Sequential(*(KBBlock(c, **block) for _ in range(blocks)))
 
         def rise(above: int, below: int) -> nn.Sequential:
-            return nn.Sequential(PointwiseConv2d(below, 4 * above, bias=False), PixelShuffle())
+            return nn.Sequential(PointwiseConv2d(below, 4 * above, bias=False), nn.PixelShuffle(2))
 
         self.multiple = 2 ** len(encoder)
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
@@ -142,6 +143,6 @@ class KBNet(nn.Module):
             h = down(h)
         h = self.middle_blks(h)
         for rise, stage in zip(self.ups, self.decoders, strict=True):
-            h = rise(h)
+            h = rise(h).contiguous(memory_format=torch.channels_last)  # CUDA's shuffle is not
             h = in_parts(stage, torch.add(h, skips.pop(), out=spent(h)))
         return x + self.ending(h)[..., :height, :width]
