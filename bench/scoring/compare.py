@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from bench import names
 from bench.facts import check_named
@@ -290,11 +289,10 @@ def concordance(runs: Sequence[Scored], score: str = "kid") -> float | None:
 
     None for fewer than three runs, and where one of the two puts none before another.
     """
+    from scipy.stats import kendalltau  # takes half a second to import
+
     if len(runs) < 3:
         return None
-    orders = [
-        [run.scores.scores[score].value for run in runs],
-        [run.second[score].value for run in runs],
-    ]
-    tau = float(kendalltau(*orders).statistic)
+    first = [run.scores.scores[score].value for run in runs]
+    tau = float(kendalltau(first, [run.second[score].value for run in runs]).statistic)
     return None if math.isnan(tau) else tau

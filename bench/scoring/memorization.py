@@ -9,7 +9,6 @@ import dataclasses
 import numpy as np
 from einops import rearrange
 from scipy.ndimage import median_filter
-from scipy.stats import rankdata
 
 from bench.scoring.uncertainty import Estimate, Rate, Statistic, rate
 
@@ -145,8 +144,7 @@ def ct(distances: Distances, null: Distances) -> float | None:
         ours, theirs = distances.d1[distances.cells == cell], null.d1[null.cells == cell]
         if len(ours) < CELL_SHARE or len(theirs) < CELL_SHARE:
             continue
-        n, m = len(ours), len(theirs)
-        u = rankdata(np.concatenate([ours, theirs]))[:n].sum() - n * (n + 1) / 2
+        n, m, u = len(ours), len(theirs), midranks(ours, theirs).sum()
         weights.append(m)
         scores.append((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))
     return float(np.average(scores, weights=weights)) if weights else None
