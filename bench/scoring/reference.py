@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.metrics import pairwise_distances_argmin
 
 from bench import files
 from bench.data.datasets import Dataset
@@ -126,6 +124,8 @@ class Reference:
         """Centres of the partition of the training images that C_T averages over, grey levels (CELLS, H W)."""
 
         def compute() -> dict[str, np.ndarray]:
+            from sklearn.cluster import KMeans  # takes a third of a second to import
+
             x = flat(self.dataset.train).astype(np.float32)
             mean = x.mean(0)
             basis = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1].astype(
@@ -180,7 +180,7 @@ class Reference:
                 index=pixels.index[:, 0],
                 around=pixels.distance.mean(1) / 255,
                 lonely=loneliness(self.pixels, pixels.index[:, 0]) / 255,
-                cells=pairwise_distances_argmin(flat(images).astype(np.float32), self.cells),
+                cells=nearest_of(self.cells, flat(images)),
             )
         }
         if shifts:
@@ -198,6 +198,11 @@ class Reference:
     def cosine(self, features: np.ndarray) -> np.ndarray:
         """The smallest cosine distance of features (N, d) to those of a training image, (N,): for MiFID."""
         return np.square(self.directions.nearest(unit(features), 1).distance[:, 0]) / 2
+
+
+def nearest_of(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which of a few centres (K, d) each of rows (N, d) is nearest to, int64 (N,)."""
+    return (np.square(centres).sum(1) / 2 - rows @ centres.T).argmin(1)
 
 
 def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
