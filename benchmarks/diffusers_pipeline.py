@@ -130,10 +130,13 @@ def ours(folder: Path, case: Case, device: str) -> Work:
 def compare(case: Case, device: str, rounds: int) -> list[Line]:
     """A line for the pipeline and one for ours."""
     with saved(case.channels, case.attention) as folder:
-        works = {"DDIMPipeline": theirs(folder, case, device), "bench": ours(folder, case, device)}
+        makers = {
+            "DDIMPipeline": lambda: theirs(folder, case, device),
+            "bench": lambda: ours(folder, case, device),
+        }
         work = case.num * case.steps
         return in_turns(
-            str(case), works, device, rounds, lambda name, took: work / took, "image steps/s"
+            str(case), makers, device, rounds, lambda took: work / took, "image steps/s"
         )
 
 

@@ -61,6 +61,9 @@ def one(name: str, device: str, quick: bool, out: Path) -> None:
     """In the process of a part: a line of JSON for each of its lines, as soon as it is known."""
     from parts import PARTS
 
+    from bench import machine as here
+
+    here.choose_device(device)  # which says, too, how float32 is multiplied there
     part, _ = PARTS[name]
     with out.open("a") as file:
         for line in part(device, quick):
@@ -127,12 +130,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.no_paper:
-        os.environ["BENCH_NO_PAPER"] = "1"
     if given.one:
         one(given.one, given.device, given.quick, given.out)
-    else:
-        run(given.parts.split(","), given.device, given.quick, given.out)
+        return
+    names = [name for name in given.parts.split(",") if not (given.no_paper and name == "paper")]
+    run(names, given.device, given.quick, given.out)
 
 
 if __name__ == "__main__":

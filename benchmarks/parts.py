@@ -4,23 +4,22 @@ A part is a function part(device, quick). Those of the network, the sampler, noi
 small enough for a CPU; `quick` makes them smaller still, to see that they run.
 """
 
+import functools
 import itertools
-import json
-import os
-import subprocess
-import sys
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import commands
 import torch
-from timing import Line, Work, in_turns, seconds_of
+from timing import Line, Work, in_turns
 from torch import Tensor
 
 import denoisers
 from bench import experiment
 from bench.noise import noise
-from bench.sampling import generation
+from bench.sampling import execution, generation
 from bench.sampling.execution import Runner, Way
 from bench.sampling.plan import SamplingPlan
 from denoisers.precision import bfloat16_is_fast
@@ -54,11 +53,14 @@ def network(device: str, quick: bool) -> Iterator[Line]:
         ways["bfloat16, cast, one graph"] = Way("bfloat16", cast=True, graph=True)
         ways["bfloat16, cast, compiled"] = Way("bfloat16", cast=True, compiled=True)
         ways["bfloat16, cast, compiled, one graph"] = Way("bfloat16", True, True, True)
-    works = {}
-    for name, way in ways.items():
-        net = denoisers.load("unet").to(device, memory_format=torch.channels_last)
-        works[f"{name}, batch {size}"] = called(Runner(net, way, device), x, sigma)
-    yield from in_turns("U-Net", works, device, rounds(quick), lambda n, s: size / s, STEPS)
+
+    def make(way: Way) -> Work:
+        net = execution.laid_out(denoisers.load("unet"), device)
+        return called(Runner(net, way, device), x, sigma)
+
+    makers = {name: functools.partial(make, way) for name, way in ways.items()}
+    part = f"U-Net, batch {size}"
+    yield from in_turns(part, makers, device, rounds(quick), lambda s: size / s, STEPS)
 
 
 def called(denoise: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Work:
@@ -81,39 +83,59 @@ def rounds(quick: bool) -> int:
 def sampler(device: str, quick: bool) -> Iterator[Line]:
     """A run's sampler in whole, beside its network alone in the same way: what is lost outside of it."""
     steps = 50 if on_cuda(device) else 5
-    for size in batches(device, quick):
+    ways = [(size, "auto") for size in batches(device, quick)]
+    if on_cuda(device):
+        ways += [(size, "on") for size, _ in ways]
+    for size, compiling in ways:
         with tempfile.TemporaryDirectory() as folder:
             plan = experiment.resolve(
                 "unet",
                 SamplingPlan(size, steps),
                 dataset_name="mnist5k",
                 device=device,
+                compiling=compiling,
                 batch_size=size,
                 out=Path(folder),
             )
-        setup = plan.setup()
-        x = torch.randn(size, 1, 32, 32, device=device)
-        alone = called(generation.Metered(setup), x, torch.tensor(1.0, device=device))
+        yield from whole_and_alone(plan, quick)
 
-        def calls(alone: Work = alone, steps: int = steps) -> None:
-            for _ in range(steps):
-                alone()
 
-        works = {
-            f"its {steps} calls of the network alone": calls,
-            "sampler": lambda setup=setup, size=size: generation.generate(setup, range(size)),
-        }
-        lines = in_turns(
-            f"sampler as run, batch {size}",
-            works,
-            device,
-            3 if quick else 5,
-            lambda name, took, work=size * steps: work / took,
-            STEPS,
-        )
-        yield from lines
-        outside = max(0.0, 1 - lines[1].ratio) if lines[1].ratio else 0.0
-        yield Line(lines[1].part, "outside the network", 100 * outside, "%", None, "", None)
+def whole_and_alone(plan: experiment.Plan, quick: bool) -> list[Line]:
+    """The sampler of a run of one batch, and the same calls of its network alone."""
+    size, steps, device, setup = plan.batch_size, plan.sampling.steps, plan.device, plan.setup()
+    x, sigma = torch.randn(size, *setup.shape, device=device), torch.tensor(1.0, device=device)
+    costs = []
+
+    def alone() -> Work:
+        call = called(plan.runner, x, sigma)
+        return lambda: [call() for _ in range(steps)]
+
+    def whole() -> Work:
+        return lambda: costs.append(generation.generate(setup, range(size)).cost)
+
+    network, sampler = in_turns(
+        f"{steps} steps as run ({way_of(plan)}), batch {size}",
+        {"its calls of the network alone": alone, "sampler": whole},
+        plan.device,
+        3 if quick else 5,
+        lambda took: size * steps / took,
+        STEPS,
+    )
+    sampler = sampler._replace(memory=add(network.memory, sampler.memory))
+    outside = statistics.median(1 - inside / seconds for seconds, inside, _ in costs[1:])
+    share = Line(sampler.part, "outside the network", 100 * outside, "%", None, "", None)
+    return [network, sampler, share]
+
+
+def way_of(plan: experiment.Plan) -> str:
+    """How a run's networks compute, in a few words."""
+    facts = plan.runner.to_json()
+    return ", ".join([facts["dtype"], *(key for key, value in facts.items() if value is True)])
+
+
+def add(one: float | None, other: float | None) -> float | None:
+    """The sum of two that are known."""
+    return None if one is None or other is None else one + other
 
 
 def diffusers(device: str, quick: bool) -> Iterator[Line]:
@@ -138,23 +160,29 @@ def kbnet(device: str, quick: bool) -> Iterator[Line]:
     ours = awake(KBNet()).to(memory_format=torch.channels_last)
     theirs = ModelLoader().load_from_state_dict(ours.state_dict()).model.eval()
     found = GPU_CASES if on_cuda(device) else CASES
+    if quick and not on_cuda(device):
+        found = {"16x16, batch 1": (1, 1, 16, 16)}
     dtypes = [torch.float32, torch.bfloat16] if on_cuda(device) else [torch.float32]
     for dtype, (case, shape) in itertools.product(dtypes, found.items()):
         ours, theirs = ours.to(device, dtype), theirs.to(device, dtype)
-        x = torch.rand((1, 1, 16, 16) if quick and not on_cuda(device) else shape, device=device)
+        x = torch.rand(shape, device=device)
         calls = {
             "spandrel": lambda x=x.to(dtype), net=theirs: net(x),
             "ours": lambda x=x, net=ours: net(x),
         }
+        makers = {name: lambda call=call: call for name, call in calls.items()}
+        if on_cuda(device):
+            makers |= {
+                f"{name}, one graph": functools.partial(captured, call)
+                for name, call in calls.items()
+            }
         with torch.inference_mode():
-            if on_cuda(device):
-                calls |= {f"{name}, one graph": captured(call) for name, call in calls.items()}
             yield from in_turns(
                 f"KBNet_s, {case}, {str(dtype).removeprefix('torch.')}",
-                calls,
+                makers,
                 device,
                 rounds(quick) if on_cuda(device) else 3,
-                lambda name, took, size=len(x): size / took,
+                lambda took, size=len(x): size / took,
                 "images/s",
             )
 
@@ -163,27 +191,33 @@ def random_numbers(device: str, quick: bool) -> Iterator[Line]:
     """Stateless noise beside torch's own generator."""
     size = 1024 if on_cuda(device) else 128
     ids = torch.arange(size, device=device)
-    works = {
-        "torch.randn": lambda: torch.randn(size, 1, 32, 32, device=device),
-        "noise(seed, ids, step)": lambda: noise(0, ids, 1, (1, 32, 32)),
+    makers = {
+        "torch.randn": lambda: lambda: torch.randn(size, 1, 32, 32, device=device),
+        "noise(seed, ids, step)": lambda: lambda: noise(0, ids, 1, (1, 32, 32)),
     }
     part = f"noise of {size} images"
-    yield from in_turns(part, works, device, rounds(quick), lambda n, s: 1e3 * s, "ms")
+    yield from in_turns(part, makers, device, rounds(quick), lambda s: 1e3 * s, "ms")
 
 
 def training(device: str, quick: bool) -> Iterator[Line]:
     """Steps of the U-Net's training with all that belongs to them: as written, and recorded on CUDA."""
     size, steps, images = (256, 20, 60_000) if on_cuda(device) else (16 if quick else 64, 1, 512)
     data = torch.rand(images, 1, 32, 32, device=device) * 2 - 1
-    works = {"as written": steps_of("Update", data, size, steps, device)}
+
+    def forward() -> Work:
+        net = denoisers.load("unet").to(device, memory_format=torch.channels_last)
+        call = called(net, data[:size], torch.tensor(1.0, device=device))
+        return lambda: [call() for _ in range(steps)]
+
+    makers = {
+        "the network alone, forward": forward,
+        "step as written": lambda: steps_of("Update", data, size, steps, device),
+    }
     if on_cuda(device):
-        works["compiled, recorded as one graph"] = steps_of("Recorded", data, size, steps, device)
-    else:
-        net = denoisers.load("unet").to(device)
-        sigma = torch.tensor(1.0)
-        works["the network alone, forward"] = called(net, data[:size], sigma)
-    part = f"training step of {size} images"
-    yield from in_turns(part, works, device, 3, lambda n, s: 1e3 * s / steps, "ms")
+        name = "step compiled and recorded"
+        makers[name] = lambda: steps_of("Recorded", data, size, steps, device)
+    part = f"training, {size} images"
+    yield from in_turns(part, makers, device, 3, lambda s: 1e3 * s / steps, "ms/step")
 
 
 def steps_of(kind: str, data: Tensor, size: int, steps: int, device: str) -> Work:
@@ -209,81 +243,16 @@ def steps_of(kind: str, data: Tensor, size: int, steps: int, device: str) -> Wor
     return work
 
 
-def scores(device: str, quick: bool) -> Iterator[Line]:
-    """All scores of 10 000 images, as benchmarks/scores.py measures them."""
-    script = str(Path(__file__).with_name("scores.py"))
-    num = 500 if quick else 10_000
-    took = seconds_of(lambda: spoken([script, str(num)]))
-    yield Line("scores", f"all of them, of {num} images", took, "s", None, "", None)
-
-
-def protocols(device: str, quick: bool) -> Iterator[Line]:
-    """`bench run --denoiser unet` on the clock, with nothing in the cache and with all of it; then at length."""
-    protocol, first = "quick" if quick else "standard", None
-    data = ["--dataset", "mnist5k"] if quick else []
-    chosen = [(protocol, "cold"), (protocol, "warm")]
-    if on_cuda(device) and not quick and not os.environ.get("BENCH_NO_PAPER"):
-        chosen.append(("paper", "warm"))
-    with tempfile.TemporaryDirectory() as home:
-        for name, cache in chosen:
-            out = Path(home) / f"{name}-{cache}"
-            words = [
-                "--denoiser",
-                "unet",
-                "--protocol",
-                name,
-                "--device",
-                device,
-                "--out",
-                str(out),
-            ]
-            environment = os.environ | {"BENCH_HOME": f"{home}/home"}
-            took = seconds_of(
-                lambda w=words, e=environment: spoken(["-m", "bench", "run", *w, *data], e)
-            )
-            facts = json.loads(next(out.glob("*/*/run.json")).read_text())
-            memory = facts["peak_memory_bytes"] / 1e9
-            part = f"bench run --protocol {name}, {cache} cache"
-            ratio, beside = (
-                (first / took, "cold cache")
-                if cache == "warm" and first and name == protocol
-                else (None, "")
-            )
-            first = first or took
-            yield Line(part, "all of it", took, "s", ratio, beside, memory)
-            sampling = facts["cost"]["seconds"]
-            yield Line(part, "its sampling", sampling, "s", took / sampling, "all of it", None)
-
-
-def spoken(words: list[str], environment: dict[str, str] | None = None) -> None:
-    """Python with these arguments. Raises RuntimeError with its last line if it fails."""
-    done = subprocess.run(
-        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing said"]
-        raise RuntimeError(f"{' '.join(words)[:100]}: {said[-1]}")
-
-
-def start_up(device: str, quick: bool) -> Iterator[Line]:
-    """Commands that must answer at once, beside Python's own start."""
-    works = {
-        "python itself": lambda: spoken(["-c", ""]),
-        "bench --help": lambda: spoken(["-m", "bench", "--help"]),
-        "bench list": lambda: spoken(["-m", "bench", "list"]),
-    }
-    yield from in_turns("start", works, "cpu", rounds(quick), lambda n, s: s, "s")
-
-
-# Name -> what measures it, and the seconds that it may take.
+# Name -> what measures it, and the seconds that it may take on a GPU.
 PARTS: dict[str, tuple[Callable[[str, bool], Iterator[Line]], int]] = {
-    "network": (network, 90),
-    "sampler": (sampler, 90),
+    "network": (network, 100),
+    "sampler": (sampler, 120),
     "diffusers": (diffusers, 60),
+    "protocols": (commands.protocols, 90),
     "kbnet": (kbnet, 60),
     "noise": (random_numbers, 30),
-    "scores": (scores, 60),
-    "training": (training, 90),
-    "protocols": (protocols, 180),
-    "start": (start_up, 60),
+    "training": (training, 100),
+    "scores": (commands.scores, 90),
+    "start": (commands.start_up, 60),
+    "paper": (commands.paper, 180),
 }

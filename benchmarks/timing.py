@@ -1,8 +1,6 @@
 """What the benchmarks share: works timed in turns, peak memory, and lines that are each a ratio."""
 
-import contextlib
 import gc
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +18,7 @@ class Line(NamedTuple):
     value   median, in `unit`
     ratio   how many times as fast as `beside`, which was measured in the same minute; None if it is
             what others are compared to
-    memory  peak in GB while it ran: of the device if it is a GPU, else of this process
+    memory  GB that it took at its peak beyond what was there: of a GPU, else of this process
     """
 
     part: str
@@ -59,39 +57,49 @@ def resident(field: str) -> float:
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1e6
 
 
-def peak_of(work: Work, device: str = "cpu") -> float | None:
-    """GB at the peak of one call, weights included; None where this machine does not tell."""
+def made(make: Callable[[], Work], device: str) -> tuple[Work, float | None]:
+    """A work, made and called once, and the GB that it took at its peak: weights, what it recorded, and all.
+
+    None where this machine does not tell.
+    """
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work = make()
         seconds_of(work, device)
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    forgotten = False
-    with contextlib.suppress(OSError):  # no Linux, or not allowed
+        return work, (torch.cuda.max_memory_allocated(device) - before) / 1e9
+    try:
         Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-        forgotten = True
+        before = resident("VmRSS")
+    except OSError:  # no Linux, or not allowed
+        work = make()
+        work()
+        return work, None
+    work = make()
     work()
-    if forgotten:
-        return resident("VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return work, resident("VmHWM") - before
 
 
 def in_turns(
     part: str,
-    works: Mapping[str, Work],
+    makers: Mapping[str, Callable[[], Work]],
     device: str,
     rounds: int,
-    value: Callable[[str, float], float],
+    value: Callable[[float], float],
     unit: str,
 ) -> list[Line]:
-    """A line for each work; the first is what the others are compared to.
+    """A line for each of some works; the first is what the others are compared to.
 
     They are called by turns, so that a slow moment is everyone's, after one call of each that is not
-    counted and tells the memory. The ratio is the median of those of the rounds.
+    counted. The ratio is the median of those of the rounds.
 
-    value  value(name, seconds) in `unit`
+    makers  name -> what makes the work
+    value   value(seconds) in `unit`
     """
-    peaks = {name: peak_of(work, device) for name, work in works.items()}
+    works, peaks = {}, {}
+    for name, make in makers.items():
+        works[name], peaks[name] = made(make, device)
     taken: list[dict[str, float]] = []
     for turn in range(rounds):
         names = list(works) if turn % 2 == 0 else list(works)[::-1]
@@ -102,5 +110,5 @@ def in_turns(
         median = statistics.median(took[name] for took in taken)
         ratio = statistics.median(took[first] / took[name] for took in taken)
         shown = (None, "") if name == first else (ratio, first)
-        lines.append(Line(part, name, value(name, median), unit, *shown, peaks[name]))
+        lines.append(Line(part, name, value(median), unit, *shown, peaks[name]))
     return lines
