@@ -194,12 +194,12 @@ def profile(net: nn.Module, images: dict[str, Tensor]) -> None:
     """Which kernels take the time of one call."""
     for case, image in images.items():
         x = image.cuda()
-        with torch.profiler.profile() as seen:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
             net(x)
             torch.cuda.synchronize()
         print(f"\n{case}, bfloat16")
-        for event in sorted(seen.key_averages(), key=lambda e: -e.device_time_total)[:14]:
-            print(f"{event.device_time_total:9.0f} us {event.count:5} x {event.key[:110]}")
+        for event in sorted(seen.key_averages(), key=lambda e: -e.self_device_time_total)[:14]:
+            print(f"{event.self_device_time_total:9.0f} us {event.count:5} x {event.key[:110]}")
 
 
 def sweep() -> None:
