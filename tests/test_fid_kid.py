@@ -85,9 +85,20 @@ def test_kid_is_the_full_u_statistic(pair):
 
 def test_kid_in_blocks_is_the_same(pair, monkeypatch):
     whole = fid_kid.kid(KidReference.of(pair[0]), pair[1])
-    monkeypatch.setattr(fid_kid, "BLOCK", 7)
+    monkeypatch.setattr(fid_kid, "BLOCK", 7**2)
     parts = fid_kid.kid(KidReference.of(pair[0]), pair[1])
     assert parts.estimate == pytest.approx(whole.estimate, rel=1e-6)
+
+
+@pytest.mark.parametrize("block", [5**2, 1000**2])
+def test_sums_of_the_kernel_are_those_of_all_pairs(pair, monkeypatch, block):
+    monkeypatch.setattr(fid_kid, "BLOCK", block)
+    x, y = (standard(part, pair[0]).astype("f4") for part in pair)
+    own, cross = ((x.astype("f8") @ z.T / 4 + 1) ** 3 for z in (x, y))
+    assert fid_kid.kernel_sums(x) == pytest.approx(own.sum(1) - np.diag(own), rel=1e-5)
+    rows, columns = fid_kid.cross_sums(x, y)
+    assert rows == pytest.approx(cross.sum(1), rel=1e-5)
+    assert columns == pytest.approx(cross.sum(0), rel=1e-5)
 
 
 def test_its_error_is_the_jackknife(pair):
@@ -246,13 +257,24 @@ def test_mifid_punishes_what_lies_near_training_images():
     )
 
 
-@pytest.mark.parametrize("n", [6, 16, 39])
-def test_few_rows_give_the_same_frechet_distance_through_their_products(rng, n):
-    reference = fid_kid.Moments.of(rng.normal(size=(500, 40)) @ rng.normal(size=(40, 40)))
-    reference = reference._replace(mean=np.zeros(40))
-    rows = rng.normal(1, 2, (n, 40)).astype(np.float32)
-    draws = rng.multinomial(n, np.full(n, 1 / n), size=8).astype(float)
-    few = fid_kid.frechet_of_rows(reference, rows, draws)
-    many = fid_kid.frechet(reference, rows, draws)
-    # Roots of zero eigenvalues round to more than others.
-    assert few == pytest.approx(many, rel=1e-6)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("n", [100, 3000])  # fewer images than features, and more
+def test_on_cuda_they_are_those_of_the_cpu(rng, n):
+    mix = rng.normal(size=(128, 128))
+    x, y = (
+        np.abs(rng.normal(size=(m, 128)) @ mix + move).astype("f4")
+        for m, move in ((4000, 0), (n, 3))
+    )
+    moments, reference = Moments.of(x), KidReference.of(x)
+    assert np.allclose(Moments.of(x, "cuda").cov, moments.cov, rtol=1e-9)
+    assert fid_kid.kernel_sums(reference.features, "cuda") == pytest.approx(
+        reference.row_sums, rel=1e-6
+    )
+    assert fid_kid.fid(moments, y, "cuda") == pytest.approx(fid_kid.fid(moments, y), rel=1e-6)
+    kid, there = (fid_kid.kid(reference, y, device) for device in ("cpu", "cuda"))
+    assert there.estimate == pytest.approx(kid.estimate, rel=1e-5)
+    drawn, there = (fid_kid.fid_replicates(moments, x, y, device) for device in ("cpu", "cuda"))
+    assert there == pytest.approx(drawn, rel=1e-6)
+    limit = fid_kid.fid_infinity(moments, y)
+    if limit is not None:
+        assert fid_kid.fid_infinity(moments, y, "cuda") == pytest.approx(limit, rel=1e-5)

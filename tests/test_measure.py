@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from bench.images import noise_std, to_float
 from bench.scoring import control_scores, control_sets, extractors, measure, reference
@@ -137,6 +138,34 @@ def test_a_home_that_cannot_be_written_costs_nothing(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "file"))
     assert reference.cached("k", lambda: {"a": np.ones(2)})["a"].tolist() == [1, 1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_cuda_every_score_is_that_of_the_cpu(against, controls):
+    """Distances of pixels to the bit; features of a network, and what is made of them, as far as float32 goes."""
+    images, found = against.dataset.held_out[500 : 500 + 2 * N], {}
+    left = noise_std(to_float(images)).numpy()
+    for device in ("cpu", "cuda"):
+        first, second = (
+            Reference(against.dataset, extractors.load(name, device=device))
+            for name in ("lenet-a", "lenet-b")
+        )
+        found[device] = measure.score(images, left, first, second, controls)
+    (here, drawn, rows), (there, drawn_there, rows_there) = found["cpu"], found["cuda"]
+    for name in ("nearest", "d1", "d2", "ratio", "shifted_d1", "shifted_ratio", "class"):
+        assert np.array_equal(rows[name], rows_there[name]), name
+    few = 2 / len(images)  # two images that change sides of a limit in features
+    for name, entry in here["scores"].items():
+        counted = name in ("precision", "recall", "density", "coverage")
+        tolerance = {"rel": 1e-4, "abs": few if counted else 1e-6}
+        assert there["scores"][name]["value"] == pytest.approx(entry["value"], **tolerance), name
+    for space, entries in here["memorization"].items():
+        tolerance = {"rel": 1e-4, "abs": few if space == "features" else 1e-9}
+        for name, entry in entries.items():
+            value = there["memorization"][space][name]["value"]
+            assert value == pytest.approx(entry["value"], **tolerance), (space, name)
+    for name, values in drawn.items():
+        assert drawn_there[name] == pytest.approx(values, rel=1e-4, abs=1e-4), name
 
 
 @pytest.mark.mnist

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 
 from bench.scoring import nearest
@@ -52,9 +53,16 @@ def test_a_bad_basis_costs_time_and_nothing_else(images, monkeypatch, directions
 def test_blocks_change_nothing(images, monkeypatch):
     train, queries = images
     whole = Index.of(train).nearest(queries.reshape(25, -1), 3)
+    variants = shifted(queries[:6])
+    nearest_of_variants = Index.of(train).nearest(variants, 3)
     monkeypatch.setattr(nearest, "CELLS", 2000)
     parts = Index.of(train).nearest(queries.reshape(25, -1), 3)
     assert np.array_equal(whole.distance, parts.distance)
+    for tile in (1, 2500):  # of bounds: less than one point, and 100 of 700
+        monkeypatch.setattr(nearest, "TILE", tile)
+        found = Index.of(train).nearest(variants, 3)
+        assert np.array_equal(found.distance, nearest_of_variants.distance)
+        assert np.array_equal(found.index, nearest_of_variants.index)
 
 
 def test_features(rng):
@@ -108,3 +116,18 @@ def test_a_point_that_occurs_often_has_itself_as_neighbour():
 def test_more_neighbours_than_points_are_refused():
     with pytest.raises(ValueError, match="5 neighbours need as many points; found 4"):
         Index.of(np.eye(4, dtype="f4")).nearest(np.eye(4, dtype="f4"), 5)
+
+
+def test_points_are_given_back_as_they_were(images):
+    train, _ = images
+    assert np.array_equal(Index.of(train).original(np.array([3, 500])), train[[3, 500]])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_cuda_neighbours_are_those_of_the_cpu(images, rng):
+    train, queries = images
+    noise = rng.integers(0, 256, (5, 28, 28), dtype=np.uint8)
+    both = np.concatenate([queries, noise])
+    here, there = Index.of(train), Index.of(train, "cuda")
+    for asked in (both.reshape(30, -1), shifted(queries)):
+        assert np.array_equal(there.nearest(asked, 3).distance, here.nearest(asked, 3).distance)

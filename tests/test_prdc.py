@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 
 from bench.scoring import prdc
@@ -77,3 +78,9 @@ def test_their_errors_are_those_of_new_samples(rng):
 def test_too_few_images_are_refused_in_words():
     with pytest.raises(ValueError, match=r"at least 6 images a side; found 5 \(--num\)"):
         Balls.of(np.zeros((5, 2)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_cuda_they_are_those_of_the_cpu(sets):
+    there = prdc.overlap(*(Balls.of(points, "cuda") for points in sets), "cuda")
+    assert {name: found.value for name, found in there.items()} == pytest.approx(values(*sets))

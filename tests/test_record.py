@@ -107,7 +107,7 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
         return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
     monkeypatch.setattr(record.measure, "score", score)
-    monkeypatch.setattr(record, "Reference", lambda *arguments: SimpleNamespace(arrays={}, null={}))
+    monkeypatch.setattr(record, "Reference", lambda *arguments: SimpleNamespace(kid=None, null={}))
 
     def again():
         measured.clear()
