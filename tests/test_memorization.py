@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import median_filter
 from scipy.stats import mannwhitneyu
 
 from bench.scoring import memorization
@@ -29,6 +30,13 @@ def test_shifts_are_all_those_within_reach(digits):
     assert np.array_equal(right[:, :, 1:], images[:, :, :-1])
     assert (right[:, :, 0] == 0).all()
     assert len(np.unique(views[0], axis=0)) == 25
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, memorization.CHUNK + 1])
+def test_the_guard_is_a_median(rng, n):
+    images = rng.choice(np.array([0, 0, 1, 7, 255], np.uint8), (n, 9, 6))
+    expected = median_filter(images, size=(1, 3, 3), mode="constant")
+    assert np.array_equal(memorization.guarded(images), expected)
 
 
 def test_the_guard_takes_away_little_noise_and_leaves_digits(digits, rng):

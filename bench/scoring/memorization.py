@@ -8,7 +8,6 @@ import dataclasses
 
 import numpy as np
 from einops import rearrange
-from scipy.ndimage import median_filter
 
 from bench.scoring.uncertainty import Estimate, Rate, Statistic, rate
 
@@ -16,6 +15,7 @@ COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
 RELATIVE = 0.5  # alpha of Carlini et al. 2023 (arXiv 2301.13188)
 AROUND = 50  # neighbours whose mean distance stands for the density there, as in Carlini et al.
 REACH = 2  # pixels that a copy may be shifted by
+CHUNK = 500  # images that are filtered at once, in a processor's cache
 LEAST = 5  # images of a class on both sides that `auc` needs
 CELL_SHARE = 20  # images a cell needs at least: tau |G| in the code of Meehan et al.
 RARE_COPIES, RARE_EXCESS = 0.001, 0.01  # lower bounds above which the verdict is "memorizing"
@@ -69,8 +69,31 @@ def shifted(images: np.ndarray, reach: int = REACH) -> np.ndarray:
 
 
 def guarded(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W) under a 3 x 3 median: a little noise added to copies hides them, and this takes it away."""
-    return median_filter(images, size=(1, 3, 3), mode="constant")
+    """uint8 (N, H, W) under a 3 x 3 median: a little noise added to copies hides them, and this takes it away.
+
+    Outside is black. Of three sorted columns the median of all is that of the largest of the
+    smallest, the median of the medians and the smallest of the largest: an eighth of the time of a
+    filter for any size.
+    """
+    found = np.empty_like(images)
+    for i in range(0, len(images), CHUNK):
+        padded = np.pad(images[i : i + CHUNK], ((0, 0), (1, 1), (1, 1)))
+        above, here, below = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
+        low = np.minimum(np.minimum(above, here), below)
+        high = np.maximum(np.maximum(above, here), below)
+        low, middle, high = (
+            (column[..., :-2], column[..., 1:-1], column[..., 2:])
+            for column in (low, median(above, here, below), high)
+        )
+        low = np.maximum(np.maximum(low[0], low[1]), low[2])
+        high = np.minimum(np.minimum(high[0], high[1]), high[2])
+        found[i : i + CHUNK] = median(low, median(*middle), high)
+    return found
+
+
+def median(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Of three arrays, element by element."""
+    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
 def auc(distances: Distances, null: Distances) -> Estimate | None:
