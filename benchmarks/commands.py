@@ -44,7 +44,7 @@ def cold_and_warm(
             took = seconds_of(lambda words=words: spoken(words, environment))
             facts = json.loads(next(Path(words[-1]).glob("*/*/run.json")).read_text())
             sampling, memory = facts["cost"]["seconds"], facts["peak_memory_bytes"] / 1e9
-            part = f"bench run {' '.join(flags[1:])}"
+            part = f"bench run {' '.join(flags[1:])}".replace(f" --device {device}", "")
             ratio = (None, "") if before is None else (before / took, "cold cache")
             what = f"{cache} cache" if cache else "all of it"
             yield Line(part, what, took, "s", *ratio, memory)

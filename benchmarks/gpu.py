@@ -1,6 +1,6 @@
 """Every speed on a GPU in one call of under six minutes, each beside something measured in the same minute.
 
-    python benchmarks/gpu.py [--out results/speed/gpu.json] [--parts network,sampler] [--no-paper]
+    python benchmarks/gpu.py [--out results/reference/speed/gpu.json] [--parts network,sampler] [--no-paper]
     python benchmarks/gpu.py --device cpu --quick      whether it runs
 
 Each part has a process and a time of its own: what fails, or takes too long, costs its own lines.
@@ -120,6 +120,9 @@ def main() -> None:
     """What is asked for on the command line."""
     from parts import PARTS
 
+    from bench.machine import choose_device
+    from denoisers.errors import UsageError
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="small: whether it runs")
@@ -134,6 +137,12 @@ def main() -> None:
         one(given.one, given.device, given.quick, given.out)
         return
     names = [name for name in given.parts.split(",") if not (given.no_paper and name == "paper")]
+    if unknown := sorted({*names} - {*PARTS}):
+        parser.error(f"no part {unknown[0]}; there are {', '.join(PARTS)}")
+    try:
+        choose_device(given.device)
+    except UsageError as error:
+        parser.error(f"--device: {error.message}")
     run(names, given.device, given.quick, given.out)
 
 

@@ -36,7 +36,7 @@ def batches(device: str, quick: bool) -> list[int]:
     """Images at once, of the U-Net."""
     if on_cuda(device):
         return [1024] if quick else [1024, 4096]
-    return [8] if quick else [128]
+    return [8] if quick else [32]
 
 
 def network(device: str, quick: bool) -> Iterator[Line]:
@@ -60,7 +60,7 @@ def network(device: str, quick: bool) -> Iterator[Line]:
 
     makers = {name: functools.partial(make, way) for name, way in ways.items()}
     part = f"U-Net, batch {size}"
-    yield from in_turns(part, makers, device, rounds(quick), lambda s: size / s, STEPS)
+    yield from in_turns(part, makers, device, rounds(device, quick), lambda s: size / s, STEPS)
 
 
 def called(denoise: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor) -> Work:
@@ -75,9 +75,9 @@ def called(denoise: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
     return work
 
 
-def rounds(quick: bool) -> int:
+def rounds(device: str, quick: bool) -> int:
     """How often each is called."""
-    return 3 if quick else 11
+    return 11 if on_cuda(device) and not quick else 5
 
 
 def sampler(device: str, quick: bool) -> Iterator[Line]:
@@ -181,7 +181,7 @@ def kbnet(device: str, quick: bool) -> Iterator[Line]:
                 f"KBNet_s, {case}, {str(dtype).removeprefix('torch.')}",
                 makers,
                 device,
-                rounds(quick) if on_cuda(device) else 3,
+                rounds(device, quick),
                 lambda took, size=len(x): size / took,
                 "images/s",
             )
@@ -196,12 +196,12 @@ def random_numbers(device: str, quick: bool) -> Iterator[Line]:
         "noise(seed, ids, step)": lambda: lambda: noise(0, ids, 1, (1, 32, 32)),
     }
     part = f"noise of {size} images"
-    yield from in_turns(part, makers, device, rounds(quick), lambda s: 1e3 * s, "ms")
+    yield from in_turns(part, makers, device, rounds(device, quick), lambda s: 1e3 * s, "ms")
 
 
 def training(device: str, quick: bool) -> Iterator[Line]:
     """Steps of the U-Net's training with all that belongs to them: as written, and recorded on CUDA."""
-    size, steps, images = (256, 20, 60_000) if on_cuda(device) else (16 if quick else 64, 1, 512)
+    size, steps, images = (256, 20, 60_000) if on_cuda(device) else (8 if quick else 32, 1, 512)
     data = torch.rand(images, 1, 32, 32, device=device) * 2 - 1
 
     def forward() -> Work:

@@ -3,17 +3,15 @@
 make samplers    (or: python benchmarks/samplers.py 50 1000, for steps and images)
 """
 
+import dataclasses
 import itertools
 import sys
 
-import torch
-
-import denoisers
-from bench import machine
-from bench.data import datasets
-from bench.sampling.generation import Setup, generate
+from bench import experiment
+from bench.sampling.generation import generate
+from bench.sampling.plan import SamplingPlan
 from bench.sampling.samplers import SAMPLERS
-from bench.scoring import extractors, fid_kid
+from bench.scoring import fid_kid
 from bench.scoring.reference import Reference
 from denoisers.schedule import GRIDS
 
@@ -22,24 +20,15 @@ MEMBERS = SAMPLERS | {"eta 0.5": SAMPLERS["ddpm"].set(eta=0.5)}
 
 def main(steps: int, num: int) -> None:
     """One line per grid and member, same seed and ids, so that differences are the sampler's."""
-    dataset, extractor = datasets.load("mnist"), extractors.load("lenet-a")
-    reference = Reference(dataset, extractor)
-    denoiser = denoisers.load("unet").to(memory_format=torch.channels_last)
-    dtype = machine.choose_dtype("auto", denoiser, "cpu")
+    plan = experiment.resolve("unet", SamplingPlan(num, steps), device="cpu")
+    reference, setup = Reference(plan.dataset, plan.extractor), plan.setup()
     print(
         f"{steps} steps, {num} images, seed 0\n\n| grid | sampler | KID x 1e3 | FID |\n| --- | --- | --- | --- |",
         flush=True,
     )
     for (grid, make), (name, member) in itertools.product(GRIDS.items(), MEMBERS.items()):
-        options = {
-            "seed": 0,
-            "shape": dataset.shape,
-            "pad": dataset.pad,
-            "batch_size": 128,
-            "dtype": dtype,
-        }
-        images = generate(Setup(denoiser, make(steps), member, **options), range(num)).images
-        found = extractor.features(images)
+        sampled = dataclasses.replace(setup, sigmas=make(steps), member=member)
+        found = plan.extractor.features(generate(sampled, range(num)).images)
         kid = fid_kid.kid(reference.kid, found)
         fid = fid_kid.fid(reference.moments, found)
         print(

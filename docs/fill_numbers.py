@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -173,6 +174,51 @@ def decibels(psnr: dict[str, dict[str, float]], outside: Sequence[str] = ()) -> 
     }
 
 
+def speed(device: str) -> pd.DataFrame:
+    """What benchmarks/gpu.py or benchmarks/speed.py measured last, line by line; nothing before the first time."""
+    found = measured(device)
+    rows = [
+        {
+            "part": line["part"],
+            "what": line["what"],
+            "measured": f"{short(line['value'])} {line['unit']}",
+            "beside": beside(line["ratio"], line["beside"]),
+            "memory": "" if line["memory"] is None else f"{line['memory']:.2f} GB",
+        }
+        for line in found.get("lines", [])
+    ]
+    failed = found.get("failed", {}).items()
+    rows += [
+        {"part": name, "what": "", "measured": why, "beside": "", "memory": ""}
+        for name, why in failed
+    ]
+    table = pd.DataFrame(rows, columns=["part", "what", "measured", "beside", "memory"])
+    table["part"] = table["part"].where(table["part"].ne(table["part"].shift()), "")
+    return table
+
+
+def measured(device: str) -> dict[str, Any]:
+    """The file of a benchmark; empty where there is none yet."""
+    path = REFERENCE / "speed" / f"{device}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def beside(ratio: float | None, other: str) -> str:
+    """How many times as fast as something else."""
+    return "" if ratio is None else f"{ratio:.3g} x {other}"
+
+
+def measured_on(device: str) -> str:
+    """When and on what these speeds were measured, in a sentence."""
+    facts = measured(device).get("machine")
+    if facts is None:
+        return "Not measured yet."
+    cores = f"{facts['cores']} cores, torch {facts['torch']}, Python {facts['python']}"
+    return (
+        f"Measured in {facts['month']} on {facts['device']}, {cores}, at commit {facts['commit']}."
+    )
+
+
 def lenet() -> pd.DataFrame:
     """The cards of the classifiers."""
     rows = [
@@ -229,8 +275,16 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "kbnet digits": kbnet_digits,
     "kbnet photographs": kbnet_photographs,
     "lenet": lenet,
+    "speed cpu": lambda: speed("cpu"),
+    "speed gpu": lambda: speed("gpu"),
 }
-TEXTS: dict[str, Callable[[], str]] = {"hypotheses": hypotheses, "recipes": recipes, "files": files}
+TEXTS: dict[str, Callable[[], str]] = {
+    "hypotheses": hypotheses,
+    "recipes": recipes,
+    "files": files,
+    "machine cpu": lambda: measured_on("cpu"),
+    "machine gpu": lambda: measured_on("gpu"),
+}
 table = cache(lambda name: TABLES[name]())
 
 
