@@ -42,7 +42,7 @@ class Case(NamedTuple):
 def cases(device: str, quick: bool) -> Iterator[Case]:
     """All there are; on a CPU two processes have a batch each, and a run has six images at least."""
     on_cuda = device.startswith("cuda")
-    dtypes = ["float32", "bfloat16"] if bfloat16_is_fast(device) else ["float32"]
+    dtypes = ["float32", *["tf32"] * on_cuda, *["bfloat16"] * bfloat16_is_fast(device)]
     kinds = [(1, True)] if quick else [(1, True), (3, False), (3, True), (1, False)]
     batches = ([1024] if quick else [1, 64, 1024]) if on_cuda else ([16] if quick else [1, 16, 64])
     for (channels, attention), batch, dtype in itertools.product(kinds, batches, dtypes):
@@ -87,17 +87,19 @@ def theirs(folder: Path, case: Case, device: str) -> Work:
     """The pipeline, with as many threads as torch takes.
 
     It cannot hand out images in bfloat16, so that there the network alone computes in it, and the
-    state stays float32, as ours does.
+    state stays float32, as ours does. TF32 is what convolutions of float32 are made in unless it is
+    forbidden; ours asks to be told.
     """
     from diffusers import DDIMPipeline
 
-    dtype = getattr(torch, case.dtype)
+    dtype = torch.bfloat16 if case.dtype == "bfloat16" else torch.float32
     pipeline = DDIMPipeline.from_pretrained(folder).to(device, dtype)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.unet.register_forward_pre_hook(lambda net, given: (given[0].to(dtype), *given[1:]))
     pipeline.unet.register_forward_hook(lambda net, given, out: type(out)(out.sample.float()))
 
     def work() -> None:
+        torch.backends.cudnn.allow_tf32 = case.dtype == "tf32"
         for first in range(0, case.num, case.batch):
             size = min(case.batch, case.num - first)
             pipeline(batch_size=size, num_inference_steps=case.steps, output_type="np")

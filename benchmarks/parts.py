@@ -209,13 +209,12 @@ def training(device: str, quick: bool) -> Iterator[Line]:
         call = called(net, data[:size], torch.tensor(1.0, device=device))
         return lambda: [call() for _ in range(steps)]
 
-    makers = {
-        "the network alone, forward": forward,
-        "step as written": lambda: steps_of("Update", data, size, steps, device),
-    }
+    written = {"step as written": lambda: steps_of("Update", data, size, steps, device)}
     if on_cuda(device):
         name = "step compiled and recorded"
-        makers[name] = lambda: steps_of("Recorded", data, size, steps, device)
+        makers = written | {name: lambda: steps_of("Recorded", data, size, steps, device)}
+    else:
+        makers = {"the network alone, forward": forward} | written
     part = f"training, {size} images"
     yield from in_turns(part, makers, device, 3, lambda s: 1e3 * s / steps, "ms/step")
 
