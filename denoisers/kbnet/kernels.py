@@ -65,6 +65,7 @@ def fake(x: Tensor, share: Tensor | None, weight: Tensor, bias: Tensor, groups: 
     return out.permute(0, 3, 1, 2)
 
 
+# Long, as half of it is the list of what a kernel is given, and what it does it does in one pass.
 @triton.jit(do_not_specialize=["pixels", "height", "width"])  # compiled once for all sizes
 def mixture_kernel(
     image,  # noqa: ANN001 (pointers and numbers: Triton reads no annotations but constexpr)
