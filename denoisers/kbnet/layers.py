@@ -49,19 +49,28 @@ def kernel_basis_attention(x: Tensor, attention: Tensor, weight: Tensor, bias: T
     bias       (1, N, C)
     returns    (B, C, H, W), channels last
 
-    A convolution is linear in its kernel, so all bases filter the image and their results are
-    mixed. With a gradient to keep, all at once, N times the size of `x`.
-    Without, for some groups of channels of some pixels at a time, so few that they are used up
-    before they leave the cache; or on a GPU by a kernel that mixes the bases, in its registers.
+    A convolution is linear in its kernel, so all bases can filter the image and their results be
+    mixed, or the bases be mixed and filter it.
+    """
+    n, inputs = attention.shape[1], weight.shape[2] // (9 * x.shape[1])
+    if kernels := gpu_kernels(x, inputs):
+        kernel = weight.view(n, x.shape[1], inputs, 3, 3)
+        return kernels.mixture(x, attention, kernel, bias[0], x.shape[1] // inputs)
+    few = n <= FEW_BASES and x.dtype is torch.bfloat16 and x.device.type == "cpu"
+    if few and not torch.is_grad_enabled():
+        return by_convolution(x, attention, weight, bias)
+    return by_tiles(x, attention, weight, bias)
+
+
+def by_tiles(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """As `kernel_basis_attention`: all bases filter, by products of matrices, and are mixed.
+
+    With a gradient to keep, all at once, N times the size of `x`. Without, for some groups of
+    channels of some pixels at a time, so few that they are used up before they leave the cache.
     """
     batch, c, height, width = x.shape
     n, inputs = attention.shape[1], weight.shape[2] // (9 * c)
     groups = c // inputs
-    if kernels := gpu_kernels(x, inputs):
-        return kernels.mixture(x, attention, weight.view(n, c, inputs, 3, 3), bias[0], groups)
-    few = n <= FEW_BASES and x.dtype is torch.bfloat16 and x.device.type == "cpu"
-    if few and not torch.is_grad_enabled():
-        return by_convolution(x, attention, weight, bias)
     bases = weight[0].to(x.dtype).view(n, groups, inputs, 9 * inputs).permute(1, 2, 0, 3)
     offset = bias[0].t().to(x.dtype)
     # Rows, columns, images, channels: one transposition turns a tile into planes
