@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from bench.sampling import execution, generation, trajectory, workers
 from bench.sampling.execution import Runner
 from bench.sampling.generation import Setup
 from bench.sampling.plan import SamplingPlan
-from bench.sampling.samplers import Step
 from bench.sampling.starts import STARTS
 from bench.scoring import durations, extractors, record
 from bench.scoring.extractors import Extractor
@@ -112,9 +111,13 @@ def resolve(
     sampling.check_start(dataset)
     denoiser, doubts = load(name, weights, options, dataset, sampling, device)
     source = denoisers.registry.source(name)
-    runner = run_by(denoiser, device, dataset, sampling, dtype_name, compiling, ours=not source)
+    calls = sampling.num * sampling.steps
+    way = execution.choose(
+        denoiser, device, dataset.shape, calls, dtype_name, compiling, ours=not source
+    )
+    runner = Runner(denoiser, way, device)
     # Threads that compiled code has begun, or code that is not ours, do not survive the copying.
-    count = workers.choose(worker_count, device, foreign=bool(source) or runner.way.compiled)
+    count = workers.choose(worker_count, device, foreign=bool(source) or way.compiled)
     identity = Identity(
         name,
         denoiser.spec.weights,
@@ -122,11 +125,11 @@ def resolve(
         sampling.to_json(),
         seed,
         dataset.id,
-        runner.way.dtype,
+        way.dtype,
         NOISE_VERSION,
         source,
         arguments(weights, options) if source else {},
-        runner.way.identity,
+        way.identity,
     )
     runner.batch = min(
         batch_size or execution.batch_size(runner, dataset.shape, sampling.num), sampling.num
@@ -168,25 +171,6 @@ def load(
         return denoiser, framing.fit(denoiser, dataset.train.shape[1:], dataset.pad, device)
 
 
-def run_by(
-    denoiser: Denoiser,
-    device: str,
-    dataset: Dataset,
-    sampling: SamplingPlan,
-    dtype: str,
-    compiling: str,
-    *,
-    ours: bool,
-) -> Runner:
-    """What calls the denoiser in the run: see `execution.choose`."""
-    calls = sampling.num * sampling.steps
-    with concerning("--denoiser"):
-        way = execution.choose(
-            denoiser, device, dataset.shape, calls, dtype=dtype, compiling=compiling, ours=ours
-        )
-        return Runner(denoiser, way, device)
-
-
 def execute(
     plan: Plan,
     *,
@@ -217,7 +201,7 @@ def execute(
         if images is None:
             with begun(plan, progress):
                 images = generate_missing(plan, say, progress)
-        write_trajectory(plan, mending, progress)
+        trajectory.write(run, plan.setup(), plan.dataset, plan.sampling.num, mending, progress)
         made |= record.finish(
             run, images, plan.dataset, plan.extractor, plan.rules, mending, progress
         )
@@ -300,25 +284,3 @@ def join(plan: Plan, chunks: list[dict[str, np.ndarray]], count: int) -> dict[st
     stored = samples.write(run, images, noise_left, text)
     run.clear_chunks()
     return stored
-
-
-def write_trajectory(plan: Plan, say: Say, progress: Progress = SILENT) -> None:
-    """The first images once more, with what lay on their way, unless that is on disk.
-
-    They are the same again, as they depend on (seed, id) alone.
-    """
-    run, name = plan.run, "trajectory.npz"
-    if len((run.trace() or "").splitlines()) == 1:  # the sampler never says what it does
-        return
-    if files.read_back(run.path / name, say, name=run.seal(name)) is not None:
-        return
-    if run.complete and not (run.path / name).exists():
-        say(f"{run.path / name} is not there; made again")
-    progress.stage("trajectories")
-    ids, setup = range(min(trajectory.IDS, plan.sampling.num)), plan.setup()
-
-    def again(watch: Callable[[Step], None]) -> None:
-        generation.generate(setup, ids, watch=watch)
-
-    recorded = trajectory.record(again, plan.dataset, plan.sampling.steps, plan.seed)
-    run.write_sealed(name, recorded)

@@ -44,6 +44,7 @@ PUBLISHED = {
 Report = Callable[[Progress], None]
 
 
+# Half of it is what can be asked for.
 def train(
     network: str,
     *,

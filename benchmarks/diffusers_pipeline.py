@@ -47,7 +47,7 @@ def cases(device: str, quick: bool) -> Iterator[Case]:
     batches = ([1024] if quick else [1, 64, 1024]) if on_cuda else ([16] if quick else [1, 16, 64])
     for (channels, attention), batch, dtype in itertools.product(kinds, batches, dtypes):
         num = max(6, batch if on_cuda else 2 * batch)
-        steps = 20 if on_cuda else max(2, 120 // num)
+        steps = 10 if on_cuda else max(2, 120 // num)
         yield Case(channels, attention, batch, dtype, num, steps)
 
 
@@ -107,7 +107,7 @@ def theirs(folder: Path, case: Case, device: str) -> Work:
     return work
 
 
-def ours(folder: Path, case: Case, device: str) -> Work:
+def ours(folder: Path, case: Case, device: str, compiling: str = "auto") -> Work:
     """What `bench run` does between its files: chunks of images, by as many workers as it would take."""
     plan = experiment.resolve(
         "diffusers",
@@ -116,6 +116,7 @@ def ours(folder: Path, case: Case, device: str) -> Work:
         dataset_name="mnist5k",
         device=device,
         dtype_name=case.dtype,
+        compiling=compiling,
         batch_size=case.batch,
         out=folder,
     )
@@ -136,6 +137,8 @@ def compare(case: Case, device: str, rounds: int) -> list[Line]:
             "DDIMPipeline": lambda: theirs(folder, case, device),
             "bench": lambda: ours(folder, case, device),
         }
+        if device.startswith("cuda") and case.batch > 64:
+            makers["bench --compile on"] = lambda: ours(folder, case, device, "on")
         work = case.num * case.steps
         return in_turns(
             str(case), makers, device, rounds, lambda took: work / took, "image steps/s"

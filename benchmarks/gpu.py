@@ -3,7 +3,8 @@
     python benchmarks/gpu.py [--out results/reference/speed/gpu.json] [--parts network,sampler] [--no-paper]
     python benchmarks/gpu.py --device cpu --quick      whether it runs
 
-Each part has a process and a time of its own: what fails, or takes too long, costs its own lines.
+Each part has a process and a time of its own: what fails, or takes too long, costs its own lines. In
+a copy of the checkout that git does not know, BENCH_COMMIT says which commit it is of.
 """
 
 import argparse
@@ -72,11 +73,14 @@ def one(name: str, device: str, quick: bool, out: Path) -> None:
 
 
 def run(names: list[str], device: str, quick: bool, out: Path | None) -> None:
-    """Measure parts one after the other, print their lines, and write all of it as JSON."""
+    """Measure parts one after the other, print their lines, and write all of it as JSON.
+
+    Other parts that `out` holds of this machine stay there.
+    """
     from parts import PARTS
     from timing import Line
 
-    found: dict[str, Any] = {"machine": machine(device), "quick": quick, "lines": [], "failed": {}}
+    found: dict[str, Any] = {"machine": machine(device), "parts": kept(out, device), "failed": {}}
     for text in found["machine"].items():
         print(*text, flush=True)
     until = time.perf_counter() + (SECONDS if device.startswith("cuda") else 3600)
@@ -86,13 +90,21 @@ def run(names: list[str], device: str, quick: bool, out: Path | None) -> None:
         lines, wrong = measured(name, device, quick, limit) if limit > 5 else ([], "no time left")
         for line in lines:
             print(Line(**line), flush=True)
-        found["lines"] += lines
+        found["parts"][name] = lines
         if wrong:
             found["failed"][name] = wrong
             print(f"{name} failed: {wrong}", flush=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def kept(out: Path | None, device: str) -> dict[str, list]:
+    """The parts in a file, if they were measured on such a device."""
+    if out is None or not out.exists():
+        return {}
+    before = json.loads(out.read_text())
+    return before["parts"] if before["machine"]["device"] == machine(device)["device"] else {}
 
 
 def machine(device: str) -> dict[str, str]:
@@ -111,7 +123,7 @@ def machine(device: str) -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}",
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "commit": here.commit() or "unknown",
+        "commit": here.commit() or os.environ.get("BENCH_COMMIT", "unknown"),
         "month": time.strftime("%B %Y"),
     }
 

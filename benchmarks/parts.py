@@ -41,7 +41,7 @@ def batches(device: str, quick: bool) -> list[int]:
 
 def network(device: str, quick: bool) -> Iterator[Line]:
     """The U-Net alone: plain float32, and every other way in which a run could take it."""
-    size = batches(device, quick)[0]
+    size = batches(device, quick)[-1]
     x, sigma = torch.randn(size, 1, 32, 32, device=device), torch.tensor(1.0, device=device)
     ways = {"float32": Way()}
     if on_cuda(device):
@@ -85,7 +85,7 @@ def sampler(device: str, quick: bool) -> Iterator[Line]:
     steps = 50 if on_cuda(device) else 5
     ways = [(size, "auto") for size in batches(device, quick)]
     if on_cuda(device):
-        ways += [(size, "on") for size, _ in ways]
+        ways.append((ways[-1][0], "on"))
     for size, compiling in ways:
         with tempfile.TemporaryDirectory() as folder:
             plan = experiment.resolve(

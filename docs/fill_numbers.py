@@ -185,7 +185,8 @@ def speed(device: str) -> pd.DataFrame:
             "beside": beside(line["ratio"], line["beside"]),
             "memory": "" if line["memory"] is None else f"{line['memory']:.2f} GB",
         }
-        for line in found.get("lines", [])
+        for lines in found.get("parts", {}).values()
+        for line in lines
     ]
     failed = found.get("failed", {}).items()
     rows += [

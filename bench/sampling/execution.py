@@ -110,9 +110,9 @@ def choose(
     device: str,
     shape: tuple[int, int, int],
     calls: int,
-    *,
     dtype: str = "auto",
     compiling: str = "auto",
+    *,
     ours: bool = True,
 ) -> Way:
     """The way for `calls` calls of a denoiser, on `device`, about images (C, H, W).

@@ -160,7 +160,7 @@ class Trace:
 
     def add(self, step: Step) -> None:
         """What the sampler says of one step of a batch."""
-        residual, clipped = step.x - step.denoised, (step.denoised.abs() > 1).float()
+        residual, clipped = step.x - step.denoised, step.denoised.abs() > 1
         beside = residual[..., 1:] * residual[..., :-1]
         measured = (residual.square(), beside, step.x, step.x.square(), clipped)
         means = torch.stack([able(part).mean(dtype=torch.float64) for part in measured])

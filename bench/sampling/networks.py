@@ -1,6 +1,7 @@
 """Networks in another type, compiled, or recorded as a CUDA graph; and how those in a denoiser are reached."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +94,8 @@ class Compiled(nn.Module):
         if self.compiled is None or self.batch() not in (None, len(image)):
             return self.net(image, *level)
         try:
-            return self.compiled(image, *level)
+            with warnings.catch_warnings(action="ignore"):  # that TF32 would be faster, say
+                return self.compiled(image, *level)
         except Exception as error:
             self.compiled = None
             self.refused(error)
@@ -163,12 +165,12 @@ class Graphs(nn.Module):
 
 def never_waiting(denoiser: Net, x: Tensor, sigma: Tensor) -> Tensor:
     """D(x; sigma). Raises RuntimeError where the CPU would wait for the GPU on the way."""
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        return denoiser(x, sigma)
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
+    with warnings.catch_warnings(action="ignore"):  # that this mode does not notice everything
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return denoiser(x, sigma)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 class tensor_float:  # a context, called like a function

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from denoisers.errors import UsageError
-from denoisers.precision import double
+from denoisers.precision import able, double
 
 
 class Step(NamedTuple):
@@ -100,7 +100,7 @@ class Checked:
 
     def __init__(self, denoiser: Denoise, steps: int) -> None:
         self.denoiser, self.steps = denoiser, steps
-        self.finite: list[Tensor] = []
+        self.sums: list[Tensor] = []
         self.asked: list[tuple[int, float | Tensor]] = []
 
     def __call__(self, x: Tensor, sigma: Tensor, step: int, level: float | Tensor) -> Tensor:
@@ -118,7 +118,8 @@ class Checked:
                 "see `bench check`",
                 "--denoiser",
             )
-        self.finite.append(torch.isfinite(denoised).all())
+        # One sum, which no finite images make infinite: a pass over memory instead of four.
+        self.sums.append(able(denoised).sum(dtype=torch.float64))
         self.asked.append((step, level))
         if x.device.type == "cpu":
             self.settle()
@@ -126,11 +127,9 @@ class Checked:
 
     def settle(self) -> None:
         """Raise FloatingPointError, naming the step, at the first answer since the last time that was not finite."""
-        finite, asked = self.finite, self.asked
-        self.finite, self.asked = [], []
-        for fine, (step, sigma) in zip(
-            torch.stack(finite).tolist() if finite else [], asked, strict=True
-        ):
+        finite = torch.stack(self.sums).isfinite().tolist() if self.sums else []
+        asked, self.sums, self.asked = self.asked, [], []
+        for fine, (step, sigma) in zip(finite, asked, strict=True):
             if not fine:
                 level = (
                     f"{sigma:.4g}"

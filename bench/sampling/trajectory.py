@@ -6,9 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench import files
 from bench.data.datasets import Dataset
+from bench.files import Say
 from bench.images import to_float, to_uint8
 from bench.noise import START, noise
+from bench.progress import SILENT, Progress
+from bench.runs import Run
+from bench.sampling import generation
+from bench.sampling.generation import Setup
 from bench.sampling.samplers import Step
 from denoisers.base import expand_as
 from denoisers.schedule import vp_scale
@@ -56,6 +62,34 @@ def record(
     return dict(
         zip(("sigma", "x", "denoised", "forward"), (np.array(sigmas), *stacked), strict=True)
     )
+
+
+def write(
+    run: Run,
+    setup: Setup,
+    dataset: Dataset,
+    num: int,
+    say: Say,
+    progress: Progress = SILENT,
+) -> None:
+    """The first of `num` images once more, with what lay on their way, unless that is on disk.
+
+    They are the same again, as they depend on (seed, id) alone.
+    """
+    name = "trajectory.npz"
+    if len((run.trace() or "").splitlines()) == 1:  # the sampler never says what it does
+        return
+    if files.read_back(run.path / name, say, name=run.seal(name)) is not None:
+        return
+    if run.complete and not (run.path / name).exists():
+        say(f"{run.path / name} is not there; made again")
+    progress.stage("trajectories")
+    ids = range(min(IDS, num))
+
+    def again(watch: Callable[[Step], None]) -> None:
+        generation.generate(setup, ids, watch=watch)
+
+    run.write_sealed(name, record(again, dataset, len(setup.sigmas) - 1, setup.seed))
 
 
 def noised(dataset: Dataset, sigma: float, seed: int) -> Tensor:
