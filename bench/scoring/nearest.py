@@ -96,15 +96,17 @@ class Index:
             torch.from_numpy(queries[i : i + size]).to(self.points.device).float() - self.shift
             for i in range(0, len(queries), size)
         )
-        found = [self.block(block, k) for block in blocks]
-        return Neighbours(*(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)))
+        found = zip(*(self.block(block, k) for block in blocks), strict=True)
+        index, squared = (torch.cat(parts).cpu().numpy() for parts in found)
+        # By numpy, which rounds as IEEE 754 has it: torch's root of some numbers is another on a CPU.
+        return Neighbours(index, np.sqrt(squared))
 
     def room(self, cells: int) -> int:
         """As many, or more where the points lie on a GPU."""
         return devices.room(cells, self.points.device)
 
     def block(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """`nearest` for as many (B, S, D) as the bounds of all points fit into memory for."""
+        """`nearest` with squared distances, for as many (B, S, D) as the bounds of all points fit into memory for."""
         bounds, slack = self.bounds(queries)
         index = bounds.new_empty(len(queries), k, dtype=torch.int64)
         squared = bounds.new_empty(len(queries), k, dtype=torch.float64)
@@ -118,7 +120,7 @@ class Index:
             left = left[(squared[left, -1] > beyond) & (count < len(self.points))]
         if one and len(left):
             index[left], squared[left] = self.brute(queries[left], k)
-        return index, squared.clamp(min=0).sqrt()
+        return index, squared.clamp(min=0)
 
     def brute(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """`measured` for (B, 1, D) with all points as candidates: for queries unlike any, whose bounds say little."""
