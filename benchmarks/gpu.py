@@ -94,9 +94,9 @@ def run(names: list[str], device: str, quick: bool, out: Path | None) -> None:
         if wrong:
             found["failed"][name] = wrong
             print(f"{name} failed: {wrong}", flush=True)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(found, indent=1) + "\n")
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def kept(out: Path | None, device: str) -> dict[str, list]:

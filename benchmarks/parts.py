@@ -142,10 +142,7 @@ def diffusers(device: str, quick: bool) -> Iterator[Line]:
     """A network of diffusers' in its DDIMPipeline and in ours, on the same weights."""
     import diffusers_pipeline
 
-    cases = list(diffusers_pipeline.cases(device, quick=True))
-    if on_cuda(device) and not quick:
-        cases += [case._replace(batch=64, num=64) for case in cases]
-    for case in cases:
+    for case in diffusers_pipeline.cases(device, quick=True):
         yield from diffusers_pipeline.compare(case, device, 3)
 
 
@@ -246,12 +243,12 @@ def steps_of(kind: str, data: Tensor, size: int, steps: int, device: str) -> Wor
 PARTS: dict[str, tuple[Callable[[str, bool], Iterator[Line]], int]] = {
     "network": (network, 100),
     "sampler": (sampler, 120),
-    "diffusers": (diffusers, 60),
+    "diffusers": (diffusers, 120),
     "protocols": (commands.protocols, 90),
     "kbnet": (kbnet, 60),
     "noise": (random_numbers, 30),
     "training": (training, 100),
     "scores": (commands.scores, 90),
-    "start": (commands.start_up, 60),
     "paper": (commands.paper, 180),
+    "start": (commands.start_up, 60),
 }

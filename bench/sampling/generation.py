@@ -152,27 +152,32 @@ def elapsed(began: Any, ended: Any) -> float:
 
 
 class Trace:
-    """What is measured at every step, summed over images on the device, and read once: `rows` as in `Chunk`."""
+    """What is measured at every step, summed over images: `rows` as in `Chunk`; what is on the device is read once."""
 
     def __init__(self, steps: int, device: str) -> None:
-        self.sums = torch.zeros(steps, 7, dtype=torch.float64, device=where(torch.device(device)))
+        self.known = np.zeros((steps, 2))
+        self.sums = torch.zeros(steps, 5, dtype=torch.float64, device=where(torch.device(device)))
         self.unconverged = 0
 
     def add(self, step: Step) -> None:
         """What the sampler says of one step of a batch."""
-        residual, clipped = step.x - step.denoised, step.denoised.abs() > 1
-        beside = residual[..., 1:] * residual[..., :-1]
-        measured = (residual.square(), beside, step.x, step.x.square(), clipped)
-        means = torch.stack([able(part).mean(dtype=torch.float64) for part in measured])
-        row, images = self.sums[step.index], len(step.x)
-        row[0] += images
-        row[1] += images * step.level
-        row[2:] += images * means
+        images, x, denoised = len(step.x), able(step.x), able(step.denoised)
+        residual = x - denoised
+        energy, square = (
+            torch.linalg.vector_norm(part, dtype=torch.float64).square() / part.numel()
+            for part in (residual, x)
+        )
+        beside, mean, clipped = (
+            part.mean(dtype=torch.float64)
+            for part in (residual[..., 1:] * residual[..., :-1], x, denoised.abs() > 1)
+        )
+        self.known[step.index] += images * np.array([1.0, step.level])
+        self.sums[step.index] += images * torch.stack([energy, beside, mean, square, clipped])
         self.unconverged += step.unconverged
 
     def rows(self) -> np.ndarray:
         """The sums, float64 (steps, 7)."""
-        return self.sums.cpu().numpy()
+        return np.hstack([self.known, self.sums.cpu().numpy()])
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
