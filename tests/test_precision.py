@@ -40,9 +40,13 @@ def images_of(denoiser, device, digits, sampler="ddpm", **changes):
     return generation.generate(setup, range(4), **watching)
 
 
-def same(found, expected):
+def same(found, expected, rounding=0.0):
+    """The bits of the CPU; with `rounding`, as near to them, and images within a grey level."""
     for key, value in expected._asdict().items():
-        assert key == "cost" or np.array_equal(getattr(found, key), value), key
+        if key == "images" and rounding:
+            assert np.abs(getattr(found, key).astype(int) - value).max() <= 1
+        else:
+            assert key == "cost" or np.allclose(getattr(found, key), value, rounding, 0), key
 
 
 def test_the_stand_in_refuses_float64():
@@ -74,7 +78,8 @@ def test_every_denoiser_makes_the_same_images(name, digits, train, one_thread):
     with mac() as device:
         moved = loaded.to(device, memory_format=torch.channels_last)
         assert framing.fit(moved, (28, 28), 2, device) == []
-        same(images_of(moved, device, digits), expected)
+        # KBNet takes the same sums in another order where it is not on a CPU.
+        same(images_of(moved, device, digits), expected, 1e-4 if name == "kbnet" else 0)
 
 
 @pytest.fixture(scope="module")
