@@ -68,9 +68,8 @@ def train(
     recipe      `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that
                 name
 
-    The checkpoint lies beside it; the same command continues from there after an interruption.
-
-    Raises UsageError about the flag that is wrong, before anything is trained.
+    The checkpoint lies beside it; the same command continues from there after an interruption. Raises
+    UsageError about the flag that is wrong, before anything is trained.
     """
     given = {key: value for key, value in recipe.items() if value is not None}
     check_flags(network, name, epochs, batch_size, ema, seed, list(given))

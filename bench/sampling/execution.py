@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from bench.sampling.networks import (
     Autocast,
@@ -178,6 +177,8 @@ def rms(x: Tensor) -> float:
 @torch.no_grad()
 def operations(denoiser: Denoiser, shape: tuple[int, int, int], device: str) -> int:
     """Floating-point operations of one image's call, those of convolutions and products of matrices."""
+    from torch.utils.flop_counter import FlopCounterMode  # it brings a compiler
+
     counter = FlopCounterMode(display=False)
     with counter:
         denoiser(torch.full((1, *shape), -1.0, device=device), torch.tensor(1.0, device=device))

@@ -289,10 +289,10 @@ def concordance(runs: Sequence[Scored], score: str = "kid") -> float | None:
 
     None for fewer than three runs, and where one of the two puts none before another.
     """
-    from scipy.stats import kendalltau  # takes half a second to import
-
     if len(runs) < 3:
         return None
+    from scipy.stats import kendalltau  # takes a second to import
+
     first = [run.scores.scores[score].value for run in runs]
     tau = float(kendalltau(first, [run.second[score].value for run in runs]).statistic)
     return None if math.isnan(tau) else tau
