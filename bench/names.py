@@ -14,7 +14,7 @@ from typing import Any
 Facts = Mapping[str, Any]  # run.json, or as much of it as is known
 
 # What decides the images, in the order of names; and what decides no more than their rounding.
-MADE = ("weights", "options", "sampler", "seed", "dataset", "num", "dtype", "noise_version")
+MADE = ("weights", "options", "sampler", "seed", "dataset", "num", "dtype", "way", "noise_version")
 MADE += ("source", "arguments", "digest")
 MACHINE = ("device", "workers", "batch_size")
 DIGESTED = ("weights", "dataset", "source", "arguments", "digest")
@@ -139,6 +139,7 @@ WORDS: dict[str, Callable[[str], str]] = {
     "num": lambda text: f"{text} images",
     "dataset": str,
     "dtype": str,
+    "way": lambda text: re.sub(r"[][']", "", text),
     "kind": str,
     "digest": lambda text: f"images {text[:8]}",
     "device": str,

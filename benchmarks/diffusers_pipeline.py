@@ -47,7 +47,8 @@ def cases(device: str, quick: bool) -> Iterator[Case]:
     batches = ([1024] if quick else [1, 64, 1024]) if on_cuda else ([16] if quick else [1, 16, 64])
     for (channels, attention), batch, dtype in itertools.product(kinds, batches, dtypes):
         num = max(6, batch if on_cuda else 2 * batch)
-        steps = 10 if on_cuda else max(2, 120 // num)
+        # Enough of them that the beginning of a worker, which compiles its convolutions, is little.
+        steps = 10 if on_cuda else max(6, min(20, 384 // num))
         yield Case(channels, attention, batch, dtype, num, steps)
 
 
@@ -153,7 +154,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     for case in cases(given.device, given.quick):
-        for line in compare(case, given.device, 3 if given.quick else 5):
+        for line in compare(case, given.device, 2):
             print(line, flush=True)
 
 

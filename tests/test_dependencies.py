@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"bench", "denoisers"}
+BROUGHT = {"triton"}  # by torch for CUDA, and asked for only where that is
 BY_NAME = ("extra", "import_module", "importorskip")  # called with the name of what they import
 
 
@@ -52,9 +53,8 @@ def imports_below(*folders):
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert files
     found = [imports_of(path.read_text()) for path in files]
-    return set().union(*(each[0] for each in found)) - set(sys.stdlib_module_names), set().union(
-        *(e[1] for e in found)
-    )
+    named, optional = (set().union(*parts) for parts in zip(*found, strict=True))
+    return named - set(sys.stdlib_module_names) - BROUGHT, optional
 
 
 @functools.cache

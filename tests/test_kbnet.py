@@ -83,6 +83,7 @@ KERNEL = """
 import torch
 import torch.nn.functional as F
 from denoisers.kbnet.kernels import mixture
+from torch.utils.flop_counter import FlopCounterMode
 
 generator = torch.Generator().manual_seed(0)
 random = lambda *shape: torch.randn(shape, generator=generator)
@@ -104,6 +105,9 @@ for channels, outputs, groups, side, bases in [
     assert torch.allclose(mixture(*given), expected, rtol=1e-4, atol=1e-3), (channels, bases)
     # What traces a network is told the same shape and order.
     torch.library.opcheck(mixture, given, test_utils=("test_schema", "test_faketensor"))
+    with FlopCounterMode(display=False) as counter:
+        mixture(*given)
+    assert counter.get_total_flops() == 2 * 3 * 35 * weight.numel()
 """
 
 

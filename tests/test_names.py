@@ -203,3 +203,11 @@ def test_a_long_number_is_no_digest(seed):
     assert names.in_words("seed", seed).split(" ", 1)[1] == str(seed)
     assert names.in_words("options.components", str(seed)) == f"components={seed}"
     assert names.in_words("digest", "1234567890123456") == "images 12345678"
+
+
+def test_rows_that_differ_in_how_the_network_was_run_say_so():
+    way = ["cast weights", "compiled"]
+    assert names.distinct([UNET, UNET | {"way": way}]) == [
+        names.describe(UNET),
+        f"{names.describe(UNET)} (cast weights, compiled)",
+    ]

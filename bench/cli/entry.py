@@ -24,9 +24,10 @@ COMMANDS = (  # as --help shows them
     making.study,
     making.train,
 )
+WITHOUT = (asking.list_, judging.compare)  # PyTorch, which takes seconds to import
 for work in COMMANDS:
     app.command(work.__name__.rstrip("_"))(
-        shown(work, "" if work is asking.list_ else "loading PyTorch")
+        shown(work, "" if work in WITHOUT else "loading PyTorch")
     )
 
 WrongCommandLine = typer.BadParameter.__base__  # the usage error of typer, which has no public name

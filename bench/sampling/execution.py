@@ -121,10 +121,12 @@ def choose(
     compiling  auto: where so much work pays for it, on CUDA
     ours       whether all code of the denoiser is known; else it is called as it is, under autocast
 
-    Raises UsageError for a dtype that is unknown, or that the device does not have.
+    Raises UsageError for what is unknown, and for a dtype that the device does not have.
     """
     if dtype not in DTYPES:
         raise UsageError(f"unknown dtype {dtype!r}; available: {', '.join(DTYPES)}", "--dtype")
+    if compiling not in COMPILE:
+        raise UsageError(f"unknown {compiling!r}; available: {', '.join(COMPILE)}", "--compile")
     on_cuda, network = device.startswith("cuda"), bool(denoiser.spec.weights)
     if dtype == "tf32" and not on_cuda:
         raise UsageError(f"tf32 is of CUDA devices; found --device {device}", "--dtype")

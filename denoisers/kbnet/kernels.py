@@ -3,10 +3,13 @@
 Only where Triton is and there is a GPU: imported when the first image lies on one.
 """
 
+import math
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 # What one program works on: pixels, and pairs of an output and an input of its group. Compiled for
 # sm_90 this is the largest that stays within the registers, in float32 too.
@@ -63,6 +66,18 @@ def fake(x: Tensor, share: Tensor | None, weight: Tensor, bias: Tensor, groups: 
     """An empty result of `mixture`, for those who trace it."""
     out = x.new_empty(len(x), *x.shape[2:], bias.shape[1])
     return out.permute(0, 3, 1, 2)
+
+
+@register_flop_formula(torch.ops.kbnet.mixture)
+def operations(
+    x: torch.Size,
+    share: torch.Size | None,
+    weight: torch.Size,
+    *others: object,
+    **named: object,
+) -> int:
+    """Floating-point operations of `mixture` of such shapes: two for each weight and pixel."""
+    return 2 * x[0] * x[2] * x[3] * math.prod(weight)
 
 
 # Long, as half of it is the list of what a kernel is given, and what it does it does in one pass.
