@@ -28,7 +28,7 @@ from bench.scoring.extractors import Extractor
 from bench.scoring.rules import ScoringRules
 from denoisers import framing
 from denoisers.base import Denoiser
-from denoisers.errors import ForeignError, UsageError, concerning
+from denoisers.errors import ForeignError, UsageError, concerning, foreign
 
 OVERWRITE = ("only-missing", "always", "never")
 NOISE_VERSION = 2  # raise it when the same arguments give other images
@@ -112,11 +112,16 @@ def resolve(
     denoiser, doubts = load(name, weights, options, dataset, sampling, device)
     source = denoisers.registry.source(name)
     calls = sampling.num * sampling.steps
-    way = execution.choose(
-        denoiser, device, dataset.shape, calls, dtype_name, compiling, ours=not source
-    )
-    runner = Runner(denoiser, way, device)
+    with foreign("the denoiser"), machine.fitting(batch_size or 1):
+        way = execution.choose(
+            denoiser, device, dataset.shape, calls, dtype_name, compiling, ours=not source
+        )
+        runner = Runner(denoiser, way, device)
+        fits = execution.batch_size(runner, dataset.shape, sampling.num)
+    runner.batch = min(batch_size or fits, sampling.num)
     # Threads that compiled code has begun, or code that is not ours, do not survive the copying.
+    if way.compiled and worker_count not in ("auto", "1"):
+        raise UsageError(f"must be 1 with --compile on; found {worker_count}", "--workers")
     count = workers.choose(worker_count, device, foreign=bool(source) or way.compiled)
     identity = Identity(
         name,
@@ -130,9 +135,6 @@ def resolve(
         source,
         arguments(weights, options) if source else {},
         way.identity,
-    )
-    runner.batch = min(
-        batch_size or execution.batch_size(runner, dataset.shape, sampling.num), sampling.num
     )
     return Plan(
         denoiser,

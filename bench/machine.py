@@ -56,6 +56,8 @@ def choose_device(name: str) -> str:
     if kind == "cpu":
         return kind
     memory.lift_limit()
+    if kind == "cuda":
+        torch.cuda.set_device(name if colon else 0)  # streams, graphs and clocks are those of one
     # PyTorch lets convolutions round to a third of the digits of float32, unless told not to.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return name if colon and kind == "cuda" else kind

@@ -8,14 +8,12 @@ vectorised logarithm cannot show. For a device without float64 it runs on the CP
 kernel where Triton is there: as plain operations it was a sixth of a sampler's time.
 """
 
-import functools
-import importlib.util
 import math
 
 import torch
 from torch import Tensor
 
-from denoisers.precision import able
+from denoisers.precision import able, triton_works
 
 WORD = 0xFFFFFFFF
 ROUNDS = 10
@@ -32,7 +30,7 @@ def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     ids   int64 (B,), one id per image, 0 .. 2^62
     step  0 .. 2^32 - 1; START for the starting noise
     """
-    if ids.is_cuda and has_kernel():
+    if ids.is_cuda and triton_works():
         from bench.noise_kernel import fused  # it brings Triton, which is slow to import
 
         return fused(seed, ids, step, shape)
@@ -51,12 +49,6 @@ def noise(seed: int, ids: Tensor, step: int, shape: tuple[int, ...]) -> Tensor:
     angle = 2 * math.pi * uniform[..., 1::2]
     normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1)
     return normal.flatten(1)[:, :size].float().reshape(len(ids), *shape).to(device)
-
-
-@functools.cache
-def has_kernel() -> bool:
-    """Whether Triton is installed, as it is with torch for CUDA on Linux."""
-    return importlib.util.find_spec("triton") is not None
 
 
 def philox(counter: list[Tensor], key: tuple[int, int]) -> list[Tensor]:

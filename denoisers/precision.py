@@ -1,7 +1,14 @@
-"""Which numbers a device is good at: bfloat16 where it is fast, and float64 everywhere.
+"""Which numbers a device is good at: bfloat16 where it is fast, float64 everywhere, kernels of ours.
 
 The GPU of a Mac has no float64: what needs it there is done on the CPU, with the same bits.
 """
+
+import functools
+import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,6 +26,14 @@ def bfloat16_is_fast(device: str) -> bool:
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported()
+
+
+@functools.cache
+def triton_works() -> bool:
+    """Whether Triton is there with what it builds kernels with: a C compiler, and the headers of Python."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    return bool(compiler) and headers and importlib.util.find_spec("triton") is not None
 
 
 def able(x: Tensor) -> Tensor:

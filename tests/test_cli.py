@@ -232,7 +232,7 @@ def test_with_json_standard_output_is_one_document(finished, bench, tmp_path, mo
         assert json.loads(out)
         assert "loading a chatty" not in out
         assert ("loading a chatty denoiser" in err) == (command == "run")
-        assert ("next: bench report results" in err.splitlines()[-1]) == (
+        assert ("next: bench report results" in (err.splitlines() or [""])[-1]) == (
             command in ("run", "score")
         )
 

@@ -7,6 +7,7 @@ it is in `run.json`. A network that refuses a way is run in the plain one, and t
 import copy
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.sampling.networks import (
+    KNOWN,
     Autocast,
     Cast,
     Change,
@@ -23,6 +25,7 @@ from bench.sampling.networks import (
     changed,
     keep_compiled,
     networks,
+    parts,
     tensor_float,
 )
 from denoisers.base import Denoiser
@@ -31,7 +34,7 @@ from denoisers.precision import bfloat16_is_fast
 
 DTYPES = ("auto", "float32", "tf32", "bfloat16")
 COMPILE = ("auto", "on", "off")
-LEVELS = (0.02, 0.5, 10.0)  # of noise, at which a network's arithmetic is compared
+LEVELS = (0.02, 0.5, 10.0, 100.0)  # of noise, at which a network's arithmetic is compared
 WORSE = 1.5  # times the error of autocast, that of cast weights may be
 WORTH = (
     2e15  # operations of a run on CUDA from which compiling, half a minute or more, is paid back
@@ -62,7 +65,7 @@ class Way:
 
 
 class Runner:
-    """A denoiser as a run calls it: D(x; sigma) in the run's arithmetic, float32 in and out.
+    """A denoiser, changed in place, as a run calls it: D(x; sigma) in the run's arithmetic, float32 in and out.
 
     batch     images in the batches that are worth compiling for; None for all, each size anew
     refusals  the ways that could not be gone, and why
@@ -118,7 +121,7 @@ def choose(
 
     dtype      auto: bfloat16 for networks where the processor has instructions for it; closed forms
                stay float32
-    compiling  auto: where so much work pays for it, on CUDA
+    compiling  auto: where so much work pays for it, on CUDA; never where nothing can be compiled
     ours       whether all code of the denoiser is known; else it is called as it is, under autocast
 
     Raises UsageError for what is unknown, and for a dtype that the device does not have.
@@ -133,11 +136,13 @@ def choose(
     if dtype == "auto":
         dtype = "bfloat16" if bfloat16_is_fast(device) else "float32"
     dtype = dtype if network else "float32"
-    compiled = compiling == "on" and network
-    if compiling == "auto" and network and ours and on_cuda:
+    cast = dtype == "bfloat16" and ours
+    cast = cast and all(bears_casting(part, shape, device) for part in parts(denoiser))
+    compiled = compiling == "on"
+    if compiling == "auto" and on_cuda and ours and network:
         compiled = calls * operations(denoiser, shape, device) >= WORTH
-    cast = dtype == "bfloat16" and ours and bears_casting(denoiser, shape, device)
-    return Way(dtype, cast, on_cuda and ours, compiled)
+    known = any(type(part) in KNOWN for part in parts(denoiser))
+    return Way(dtype, cast, on_cuda and ours, compiled and known and can_compile(device))
 
 
 def laid_out(denoiser: Denoiser, device: str) -> Denoiser:
@@ -145,6 +150,18 @@ def laid_out(denoiser: Denoiser, device: str) -> Denoiser:
     if device.startswith("cuda"):
         return denoiser.to(device)
     return denoiser.to(device, memory_format=torch.channels_last)
+
+
+@functools.cache
+def can_compile(device: str) -> bool:
+    """Whether torch.compile works here, which needs a compiler of C++, or Triton; tried on a sum."""
+    keep_compiled()
+    x = torch.zeros(8, device=device)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return bool((torch.compile(lambda x: x + 1, dynamic=False)(x) == 1).all())
+    except Exception:
+        return False
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from denoisers.wrappers import ResidualDenoiser, VPDenoiser
 
 Net = Callable[..., Tensor]
 Change = Callable[[Any], Any]
+KNOWN = (VPDenoiser, ResidualDenoiser)  # of which it is known where their network is
 
 
 def changed(denoiser: Any, change: Change) -> Any:
@@ -31,11 +32,18 @@ def changed(denoiser: Any, change: Change) -> Any:
     return denoiser
 
 
+def parts(denoiser: Any) -> list[Any]:
+    """The parts that have networks: see `changed`."""
+    found: list[Any] = []
+    changed(denoiser, lambda part: found.append(part) or part)
+    return found
+
+
 def networks(change: Change, otherwise: Change = lambda part: part) -> Change:
     """The change of a part by that of its network; where it is not known what that is, by `otherwise`."""
 
     def part(denoiser: Any) -> Any:
-        if not isinstance(denoiser, VPDenoiser | ResidualDenoiser):
+        if type(denoiser) not in KNOWN:  # what is derived may call more than its network
             return otherwise(denoiser)
         denoiser.net = change(denoiser.net)
         return denoiser
@@ -58,7 +66,7 @@ class Cast(nn.Module):
     def forward(self, image: Tensor, *level: Tensor) -> Tensor:
         if self.inside:
             return self.net(image, *level)
-        return self.net(image.to(self.dtype), *level).to(image.dtype)
+        return as_it_came(self.net(image.to(self.dtype), *level), image)
 
 
 class Autocast(nn.Module):
@@ -73,7 +81,12 @@ class Autocast(nn.Module):
     def forward(self, image: Tensor, *level: Tensor) -> Tensor:
         # Without a cache: what it held would not be there any more when a graph is replayed.
         with torch.autocast(image.device.type, self.dtype, cache_enabled=False):
-            return self.net(image, *level).to(image.dtype)
+            return as_it_came(self.net(image, *level), image)
+
+
+def as_it_came(answer: Any, image: Tensor) -> Any:
+    """An answer in the dtype of the image; what is no tensor is for others to complain of."""
+    return answer.to(image.dtype) if isinstance(answer, Tensor) else answer
 
 
 class Compiled(nn.Module):
@@ -119,7 +132,7 @@ class Graphs(nn.Module):
         self.given_up = False
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        shape = (x.shape[1:], sigma.ndim, x.dtype)
+        shape = (x.shape[1:], x.dtype, sigma.ndim, sigma.dtype)
         found = self.recorded.get(shape)
         if found is None or not self.FILLED * len(found[1]) <= len(x) <= len(found[1]):
             key = (*shape, len(x))

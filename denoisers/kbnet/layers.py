@@ -5,13 +5,14 @@ that stay in the caches of the processor, or in an order that its kernels are ma
 with Triton by the kernel in `kernels.py`.
 """
 
-import importlib.util
 import itertools
 from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from denoisers.precision import triton_works
 
 # Without a gradient to keep:
 # Values held at once by each thread of a CPU: 2 MB in float32, which stay in its caches.
@@ -27,7 +28,7 @@ FEW = 8  # channels below which adding one after the other is faster than a sum 
 # Channels out of each of the products into which a 1x1 convolution to very many channels is cut.
 BLOCK = 256
 WIDE = 128  # channels from which a 1x1 convolution is faster as a product of matrices, on a CPU
-TRITON = importlib.util.find_spec("triton") is not None
+TRITON = triton_works()
 
 
 def gpu_kernels(x: Tensor, inputs: int) -> ModuleType | None:
