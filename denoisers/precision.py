@@ -32,7 +32,9 @@ def bfloat16_is_fast(device: str) -> bool:
 def triton_works() -> bool:
     """Whether Triton is there with what it builds kernels with: a C compiler, and the headers of Python."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    # Two, as the first is another folder where Debian's Python says where packages go.
+    places = sysconfig.get_path("include"), sysconfig.get_config_var("INCLUDEPY")
+    headers = any(Path(place, "Python.h").is_file() for place in places if place)
     return bool(compiler) and headers and importlib.util.find_spec("triton") is not None
 
 

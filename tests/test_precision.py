@@ -17,9 +17,9 @@ from bench.sampling import generation, trajectory
 from bench.sampling.samplers import SAMPLERS
 from bench.sampling.starts import STARTS
 from bench.scoring import preprocessing, pretrained
-from denoisers import closed_form, framing, schedule
+from denoisers import closed_form, framing, precision, schedule
 from denoisers.base import Spec
-from denoisers.precision import Doubles, double
+from denoisers.precision import Doubles, double, triton_works
 from denoisers.wrappers import VPDenoiser
 
 NAMES = ("ideal", "gaussian", "gmm", "histogram", "mean", "one-image", "identity", "unet", "kbnet")
@@ -156,3 +156,18 @@ def test_constants_are_copied_once_for_each_type():
     assert constants.like(x) is constants.like(x)
     assert [part.dtype for part in constants.like(x)] == [torch.float32] * 2
     assert [part.dtype for part in constants.like(double(x))] == [torch.float64] * 2
+
+
+def test_triton_is_of_no_use_without_a_compiler_or_headers(monkeypatch, tmp_path):
+    """Kernels would end in an error that plain torch does not have."""
+    works = triton_works.__wrapped__
+    monkeypatch.setattr(precision.importlib.util, "find_spec", lambda name: name == "triton")
+    monkeypatch.setattr(precision.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(precision.sysconfig, "get_config_var", lambda name: None)
+    monkeypatch.setenv("CC", "cc")
+    assert not works()
+    (tmp_path / "Python.h").touch()
+    assert works()
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(precision.shutil, "which", lambda name: None)
+    assert not works()
