@@ -168,7 +168,7 @@ def load(
         denoiser = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
     if ":" in sampling.sampler:
         generation.rehearse(sampling.member, sampling.sigmas, dataset.shape, sampling.clip)
-    denoiser = execution.laid_out(denoiser, device)
+    denoiser = denoiser.to(device)
     with concerning("--denoiser"):
         return denoiser, framing.fit(denoiser, dataset.train.shape[1:], dataset.pad, device)
 

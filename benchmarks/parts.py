@@ -19,7 +19,7 @@ from torch import Tensor
 import denoisers
 from bench import experiment
 from bench.noise import noise
-from bench.sampling import execution, generation
+from bench.sampling import generation
 from bench.sampling.execution import Runner, Way
 from bench.sampling.plan import SamplingPlan
 from denoisers.precision import bfloat16_is_fast
@@ -55,7 +55,7 @@ def network(device: str, quick: bool) -> Iterator[Line]:
         ways["bfloat16, cast, compiled, one graph"] = Way("bfloat16", True, True, True)
 
     def make(way: Way) -> Work:
-        net = execution.laid_out(denoisers.load("unet"), device)
+        net = denoisers.load("unet").to(device)
         return called(Runner(net, way, device), x, sigma)
 
     makers = {name: functools.partial(make, way) for name, way in ways.items()}

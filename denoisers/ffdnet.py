@@ -76,6 +76,6 @@ def load(
         weights=weights_.tag(card),
         size=weights_.size(card, size),
     )
-    denoiser = ResidualDenoiser(net, spec, coupling)
+    denoiser = ResidualDenoiser(net.to(memory_format=torch.channels_last), spec, coupling)
     denoiser.card = card
     return denoiser

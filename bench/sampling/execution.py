@@ -1,5 +1,6 @@
-"""How the networks of a denoiser are run: in which arithmetic, layout, as a CUDA graph, compiled. Decided here alone.
+"""How the networks of a denoiser are run: in which arithmetic, as a CUDA graph, compiled. Decided here alone.
 
+In which order their weights lie is decided where they are loaded, by what was measured for that kind.
 What changes the images beyond the rounding of kernels is part of a run's id (`Way.identity`); all of
 it is in `run.json`. A network that refuses a way is run in the plain one, and that is said there.
 """
@@ -143,13 +144,6 @@ def choose(
         compiled = calls * operations(denoiser, shape, device) >= WORTH
     known = any(type(part) in KNOWN for part in parts(denoiser))
     return Way(dtype, cast, on_cuda and ours, compiled and known and can_compile(device))
-
-
-def laid_out(denoiser: Denoiser, device: str) -> Denoiser:
-    """The denoiser on its device, its convolutions' weights in the order that they are fastest in there."""
-    if device.startswith("cuda"):
-        return denoiser.to(device)
-    return denoiser.to(device, memory_format=torch.channels_last)
 
 
 @functools.cache
