@@ -90,10 +90,8 @@ def load_spandrel(
         )
     channels = descriptor.input_channels
     if channels not in (1, 3) or channels != descriptor.output_channels:
-        raise UsageError(
-            f"{what} would map {channels} channels to {descriptor.output_channels}; "
-            "expected 1 or 3 of both. If it is an FFDNet: --denoiser ffdnet"
-        )
+        says = f"{what} would map {channels} channels to {descriptor.output_channels}; expected 1"
+        raise UsageError(f"{says} or 3 of both. If it is an FFDNet: --denoiser ffdnet")
     mapped = descriptor.architecture.id == "DRUNet" or "FDnCNN" in descriptor.tags
     sizes, band = descriptor.size_requirements, weights_.band(card, sigma_255)
     spec = Spec(
@@ -108,8 +106,8 @@ def load_spandrel(
         size=weights_.size(card, size),
     )
     net = NoiseMap(descriptor.model) if mapped else descriptor.model
-    # Convolutions like it on a CPU, up to a tenth; diffusers' networks do not, by as much in bfloat16.
-    denoiser = ResidualDenoiser(net.to(memory_format=torch.channels_last), spec, coupling)
+    net = net.to(memory_format=torch.channels_last)  # on a CPU up to a tenth faster
+    denoiser = ResidualDenoiser(net, spec, coupling)
     denoiser.card = {"architecture": descriptor.architecture.name, "tags": descriptor.tags, **card}
     return denoiser
 
@@ -183,6 +181,7 @@ def load_diffusers(weights: str, size: str | None = None) -> VPDenoiser:
         weights=weights_.tag(card),
         size=weights_.size({"size": config.get("sample_size")}, size),
     )
+    # Not channels_last, in which bfloat16 took a tenth longer.
     denoiser = VPDenoiser(FirstChannels(net), abar, spec)
     denoiser.card = card
     return denoiser
