@@ -117,8 +117,8 @@ def resolve(
             denoiser, device, dataset.shape, calls, dtype_name, compiling, ours=not source
         )
         runner = Runner(denoiser, way, device)
-        fits = execution.batch_size(runner, dataset.shape, sampling.num)
-    runner.batch = min(batch_size or fits, sampling.num)
+        size = batch_size or execution.batch_size(runner, dataset.shape, sampling.num)
+    runner.batch = min(size, sampling.num)
     # Threads that compiled code has begun, or code that is not ours, do not survive the copying.
     if way.compiled and worker_count not in ("auto", "1"):
         raise UsageError(f"must be 1 with --compile on; found {worker_count}", "--workers")
