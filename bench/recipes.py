@@ -294,7 +294,7 @@ SHIPPED = {
     "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
 }
 NETWORKS: dict[str, tuple[Callable[..., None], Path, str, int]] = {
-    "unet": (make_unet, unet.FOLDER, "mnist", 68),
+    "unet": (make_unet, unet.FOLDER, "mnist", 200),
     "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", 100),
     "lenet": (make_lenet, lenet.FOLDER, "lenet-a", 8),
 }

@@ -804,7 +804,7 @@ def test_every_option_of_run_says_what_it_is_in_its_group_and_what_it_is_by_defa
 
 def test_help_of_epochs_says_how_many_each_network_has(bench):
     shown = " ".join(bench("train", "-h")[1].replace("│", " ").split())
-    assert "unet 68, kbnet 100, lenet 8" in shown
+    assert "unet 200, kbnet 100, lenet 8" in shown
 
 
 def test_help_shows_bounds_and_choices(bench):
