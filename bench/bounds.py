@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from denoisers.bounds import LEVEL, Bound
+from denoisers.bounds import LEVEL, RHO, Bound
 from denoisers.errors import UsageError
 
 LEAST = 6  # images; precision and recall have balls to the fifth neighbour
@@ -18,6 +18,7 @@ BOUNDS = {
     "beta": Bound(0, 1, fraction=True, above=True),
     "h0": Bound(0, 1, fraction=True, above=True),
     "sigma-max": LEVEL._replace(above=True),
+    "rho": RHO,
 }
 # Images times steps of a run: months, where a thousand of them take a second.
 WORK = Bound(1, 10**10)

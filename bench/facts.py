@@ -23,6 +23,7 @@ SAMPLER = {
     "grid": str,
     "start": str,
     "sigma_max": float,
+    "rho": float,
     "clip": bool,
 }
 SPEC = {"sigma_min": float, "sigma_max": float}
@@ -179,8 +180,9 @@ def check_sampler(sampler: Mapping[str, Any]) -> None:
     for name in ("num", "steps", "sampler", "grid"):
         if sampler.get(name) is None:
             raise UsageError(f"run.json does not say the {name} of its sampler")
-    if "sigma_max" in sampler and sampler["sigma_max"] is None:
-        raise UsageError("run.json has no number for sigma_max")
+    for name in ("sigma_max", "rho"):
+        if name in sampler and sampler[name] is None:
+            raise UsageError(f"run.json has no number for {name}")
 
 
 def check_types(content: Mapping[str, Any], types: Mapping[str, Any], file: str) -> None:

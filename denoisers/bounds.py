@@ -52,6 +52,7 @@ def number(value: float) -> str:
 
 LEVEL = Bound(0, 1e6, fraction=True)  # standard deviation of noise, images in [-1, 1]
 GREY = Bound(0, units.GREY * LEVEL.high, fraction=True)  # the same in grey levels
+RHO = Bound(1, 100, fraction=True)  # levels to the power of 1 / rho are finite, and told apart
 SIDE = Bound(1, 4096)  # pixels of an image
 WHOLE = Bound(-(2**63) + 1, 2**63 - 1)  # of what nothing more is known
 FINITE = Bound(-1e300, 1e300, fraction=True)

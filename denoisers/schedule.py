@@ -12,12 +12,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from denoisers.bounds import LEVEL, Bound
+from denoisers.bounds import LEVEL, RHO
 from denoisers.errors import UsageError
 from denoisers.precision import double
 
 TIMESTEPS = 1000
-RHO = Bound(1, 100, fraction=True)  # levels to the power of 1 / rho are finite, and told apart
+KARRAS_RHO = 7.0
 
 
 def linear_betas(timesteps: int = TIMESTEPS, first: float = 1e-4, last: float = 0.02) -> Tensor:
@@ -118,7 +118,7 @@ def cosine_grid(steps: int, sigma_max: float | None = None) -> Tensor:
 
 
 def karras_grid(
-    steps: int, sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0
+    steps: int, sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = KARRAS_RHO
 ) -> Tensor:
     """Equal steps in sigma^(1/rho) from 80, or `sigma_max`; then 0: Karras et al. 2022 (arXiv 2206.00364), eq. 5."""
     sigma_max = 80.0 if sigma_max is None else sigma_max
@@ -129,7 +129,7 @@ def karras_grid(
             f"must lie in >{sigma_min:g}..{LEVEL.high:g}, above the lowest level; found {sigma_max:g}",
             "--sigma-max",
         )
-    RHO.check(rho, "rho")
+    RHO.check(rho, "--rho")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return torch.cat([(high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)])

@@ -56,6 +56,7 @@ def test_a_run_on_disk_has_the_fields_of_its_type(make_run):
         ({"sampler": {"num": 1}}, "does not say the steps"),
         ({"sampler": PLAN | {"steps": 2.5}}, "2.5 for steps"),
         ({"sampler": PLAN | {"sigma_max": None}}, "no number for sigma_max"),
+        ({"sampler": PLAN | {"rho": None}}, "no number for rho"),
     ],
 )
 def test_what_cannot_be_is_named(change, said):

@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+import torch
 
 from bench.runs import fingerprint
 from bench.sampling.plan import PRESETS, SamplingPlan
+from denoisers import schedule
 from denoisers.errors import UsageError
 
 STANDARD = PRESETS["standard"]
@@ -41,6 +43,9 @@ STANDARD = PRESETS["standard"]
         ({"num": 10**7, "steps": 10**5, "grid": "karras"}, "--steps: times --num must lie in"),
         ({"num": 10**7, "steps": 1001, "grid": "karras"}, "--steps: times --num must lie in"),
         ({"start": "digits"}, "--start"),
+        ({"rho": 3.0}, "--rho: is a setting of --grid karras; found --grid ddpm"),
+        ({"rho": 0.5, "grid": "karras"}, "--rho: must lie in 1..100"),
+        ({"rho": float("nan"), "grid": "karras"}, "--rho: must lie in"),
     ],
 )
 def test_wrong_values_name_their_flag(change, flag):
@@ -63,6 +68,8 @@ def test_everything_that_changes_images_changes_the_fingerprint():
         {"eta": 0.123},
         {"clip": False},
         {"sigma_max": 0.4},
+        {"grid": "karras"},
+        {"grid": "karras", "rho": 3.0},
         {"start": "mean"},
         {"sampler": "heun", "eta": None},
         {"sampler": "heun", "eta": None, "churn": 3.0},
@@ -109,6 +116,15 @@ def test_what_is_no_sampler_is_refused(tmp_path, what):
     (tmp_path / "mine.py").write_text(f"it = {what}\n")
     with pytest.raises(UsageError, match=r"--sampler: .* is no sampler: expected a function"):
         SamplingPlan(10, 5, sampler=f"{tmp_path / 'mine.py'}:it")
+
+
+def test_rho_is_of_the_karras_grid_and_its_own_is_not_spelled_out():
+    karras = dataclasses.replace(STANDARD, grid="karras")
+    assert dataclasses.replace(karras, rho=7.0) == karras
+    assert "rho" not in karras.to_json()
+    finer = dataclasses.replace(karras, rho=3.0)
+    assert finer.to_json() == karras.to_json() | {"rho": 3.0}
+    assert torch.equal(finer.sigmas, schedule.karras_grid(50, rho=3.0))
 
 
 def test_a_whole_chain_from_noise_is_not_spelled_out():

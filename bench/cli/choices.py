@@ -20,7 +20,7 @@ PROTOCOLS = {
 GRIDS = {
     "ddpm": "the linear chain of 1000 steps, respaced: sigma 157.4 ... 0.01, 0; the default",
     "cosine": "the cosine chain of 1000 steps, respaced: sigma 2e4 ... 0.0064, 0",
-    "karras": "equal steps in sigma^(1/rho), from 80 or --sigma-max (Karras et al. 2022)",
+    "karras": "equal steps in sigma^(1/rho), from 80 or --sigma-max; --rho 7 (Karras et al. 2022)",
 }
 STARTS = {
     "noise": "nothing: the images begin as noise; the default",

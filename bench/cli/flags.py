@@ -30,6 +30,7 @@ PANELS = {  # of help: title -> flags; all others stand under "Options"
             "--sampler",
             "--steps",
             "--grid",
+            "--rho",
             "--sigma-max",
             "--start",
             "--clip/--no-clip",

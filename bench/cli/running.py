@@ -73,6 +73,10 @@ def run(
     grid: Annotated[
         str | None, choice(choices.GRIDS, "Noise levels.", "--grid", default="ddpm")
     ] = None,
+    rho: Annotated[
+        float | None,
+        setting("rho", "karras grid: the steps are equal in sigma^(1/rho).", "7"),
+    ] = None,
     sigma_max: Annotated[
         float | None,
         setting(
@@ -144,7 +148,14 @@ def run(
 
     complain(denoiser)
     flags = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "num": num, "clip": clip}
-    flags |= {"sigma_max": sigma_max, "start": start, "churn": churn, "beta": beta, "h0": h0}
+    flags |= {
+        "rho": rho,
+        "sigma_max": sigma_max,
+        "start": start,
+        "churn": churn,
+        "beta": beta,
+        "h0": h0,
+    }
     given = {key: value for key, value in flags.items() if value is not None}
     if sampler is not None:
         given = dict.fromkeys(SETTINGS) | given  # the sampler's own settings, not the protocol's

@@ -13,11 +13,11 @@ from bench.sampling.samplers import SAMPLERS, Sampler
 from bench.sampling.starts import STARTS
 from denoisers import plugins, registry
 from denoisers.errors import UsageError, concerning
-from denoisers.schedule import GRIDS
+from denoisers.schedule import GRIDS, KARRAS_RHO
 
 SETTINGS = ("eta", "churn", "beta", "h0")  # of samplers; each has a flag
 APART = 1e-9  # of neighbouring noise levels, relative
-WHOLE_CHAIN = [("sigma_max", None), ("start", "noise")]
+UNSAID = [("sigma_max", None), ("start", "noise"), ("rho", None)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,10 @@ class SamplingPlan:
     churn: float | None = None
     beta: float | None = None
     h0: float | None = None
+    rho: float | None = None  # of the karras grid; None is its own
 
     def __post_init__(self) -> None:
-        for name in ("num", "steps", "sigma_max", *SETTINGS):
+        for name in ("num", "steps", "sigma_max", "rho", *SETTINGS):
             if (value := getattr(self, name)) is not None:
                 flag = name.replace("_", "-")
                 BOUNDS[flag].check(value, f"--{flag}")
@@ -47,6 +48,10 @@ class SamplingPlan:
             )
         if self.grid not in GRIDS:
             raise UsageError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)}", "--grid")
+        if self.rho is not None and self.grid != "karras":
+            raise UsageError(f"is a setting of --grid karras; found --grid {self.grid}", "--rho")
+        if self.rho == KARRAS_RHO:
+            object.__setattr__(self, "rho", None)  # one plan, one id
         own = self.named.settings
         for name in SETTINGS:
             value = getattr(self, name)
@@ -92,7 +97,8 @@ class SamplingPlan:
     @property
     def sigmas(self) -> Tensor:
         """The noise levels, float64 (steps + 1,), falling to 0."""
-        return GRIDS[self.grid](self.steps, self.sigma_max)
+        own = {} if self.rho is None else {"rho": self.rho}
+        return GRIDS[self.grid](self.steps, self.sigma_max, **own)
 
     def check_start(self, dataset: Dataset) -> None:
         """Raise UsageError if there are fewer held-out digits to start from than images are asked for."""
@@ -112,7 +118,7 @@ class SamplingPlan:
     def to_json(self) -> dict[str, Any]:
         """All that decides the distribution of the images, besides the denoiser.
 
-        A whole chain is not spelled out.
+        A whole chain is not spelled out, nor what is the grid's own.
         """
         facts = {
             key: value for key, value in dataclasses.asdict(self).items() if key not in SETTINGS
@@ -121,7 +127,7 @@ class SamplingPlan:
         facts |= {key: value for key, value in self.member.settings.items() if key != "order"}
         if ":" in self.sampler:
             facts["source"] = registry.source(self.sampler)
-        return {key: value for key, value in facts.items() if (key, value) not in WHOLE_CHAIN}
+        return {key: value for key, value in facts.items() if (key, value) not in UNSAID}
 
 
 def check_falling(sigmas: Tensor) -> None:

@@ -131,7 +131,7 @@ def protocol(facts: dict[str, Any], scoring: dict[str, str]) -> str:
     sampler = facts["sampler"]
     return (
         f"{data}, {sampler['num']} images, {sampler['steps']} steps, {describe_sampler(sampler)} "
-        f"on the {sampler['grid']} grid, {describe_start(sampler)}features {features}"
+        f"on the {describe_grid(sampler)}, {describe_start(sampler)}features {features}"
     )
 
 
@@ -143,10 +143,16 @@ def describe_sampler(sampler: dict[str, Any]) -> str:
     own = {
         key: value
         for key, value in sampler.items()
-        if isinstance(value, float) and key != "sigma_max"
+        if isinstance(value, float) and key not in ("sigma_max", "rho")
     }
     settings = ", ".join(f"{key} {value:g}" for key, value in own.items())
     return f"{sampler['sampler']} ({settings})" if settings else str(sampler["sampler"])
+
+
+def describe_grid(sampler: dict[str, Any]) -> str:
+    """The grid of a run with its setting, if it is not the grid's own: "karras grid (rho 3)"."""
+    setting = f" (rho {sampler['rho']:g})" if "rho" in sampler else ""
+    return f"{sampler['grid']} grid{setting}"
 
 
 def describe_start(sampler: dict[str, Any]) -> str:
