@@ -199,6 +199,7 @@ FILES = (  # the last to be written is the first to go
     "trace.csv",
     "grid.png",
     "nearest.png",
+    "mixed.png",
     "trajectory.npz",
     GENERATION,
     "run.json",

@@ -116,17 +116,36 @@ def nearest(
                         ratio.
     """
     order = np.argsort(ratio, kind="stable")[: columns * 8]
-    height, width = images.shape[1] * SCALE + CAPTION + GAP, images.shape[2] * SCALE * 2 + 3 * GAP
-    rows = -(-len(order) // columns)
-    sheet = Image.new(
-        "L", (min(columns, len(order)) * width + GAP, rows * height + GAP), BACKGROUND
-    )
+    pairs = np.stack([images[order], neighbours[order]], axis=1)
+    captioned(pairs, [f"{ratio[i]:.3f}" for i in order], file, columns)
+
+
+def mixed(
+    images: np.ndarray, classes: np.ndarray, sure: np.ndarray, file: BinaryIO, columns: int = 10
+) -> None:
+    """The twenty images whose class is least sure, that first, each above what it is taken for. PNG.
+
+    images   uint8 (N, H, W)
+    classes  (N, 2), what two classifiers see; sure (N,), the larger of their confidences
+    """
+    order = np.argsort(sure, kind="stable")[: columns * 2]
+    seen = [f"{classes[i, 0]}|{classes[i, 1]} {sure[i]:.2f}" for i in order]
+    captioned(images[order, None], seen, file, columns)
+
+
+def captioned(cells: np.ndarray, captions: list[str], file: BinaryIO, columns: int) -> None:
+    """Cells of images side by side, uint8 (n, k, H, W), in rows, each above its caption. PNG."""
+    count, across = cells.shape[:2]
+    high, wide = (side * SCALE for side in cells.shape[2:])
+    height, width = high + CAPTION + GAP, across * wide + (2 * across - 1) * GAP
+    size = (min(columns, count) * width + GAP, -(-count // columns) * height + GAP)
+    sheet = Image.new("L", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for place, i in enumerate(order):
+    for place, (images, caption) in enumerate(zip(cells, captions, strict=True)):
         left, top = place % columns * width + GAP, place // columns * height + GAP
-        sheet.paste(enlarged(images[i]), (left, top))
-        sheet.paste(enlarged(neighbours[i]), (left + images.shape[2] * SCALE + 1, top))
-        draw.text((left, top + images.shape[1] * SCALE), f"{ratio[i]:.3f}", fill=255)
+        for column, image in enumerate(images):
+            sheet.paste(enlarged(image), (left + column * (wide + 1), top))
+        draw.text((left, top + high), caption, fill=255)
     sheet.save(file, format="PNG")
 
 

@@ -74,6 +74,7 @@ def write_run(folder, rng, name, images=None, facts=(), **changes):
     run.write("grid.png", lambda file: sheets.grid(shown, file))
     ratio = np.linspace(0.9, 0.5, 20)
     run.write("nearest.png", lambda file: sheets.nearest(shown, shown, ratio, file))
+    run.write("mixed.png", lambda file: sheets.mixed(shown, np.full((20, 2), 1), ratio, file))
     content = metrics(**changes)
     rows = pd.DataFrame({"id": range(20), "nearest": range(100, 120), "d1": 4.0, "ratio": ratio})
     rows.to_csv(run.path / f"per_sample-{content['fingerprint']}.csv", index=False)

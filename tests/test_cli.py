@@ -63,6 +63,7 @@ def test_a_run_writes_what_the_design_says(finished):
             "generation.json",
             "grid.png",
             f"metrics-{mark}.json",
+            "mixed.png",
             "nearest.png",
             f"per_sample-{mark}.csv",
             f"replicates-{mark}.npz",

@@ -18,7 +18,7 @@ N = 6
 def rules(against):
     """How images of the embedded digits are scored."""
     ids = {"second": extractors.load("lenet-b").id, "versions": measure.VERSIONS}
-    return rules_in_words(against.dataset.id, against.extractor.id, extractors.judge(), **ids)
+    return rules_in_words(against.dataset.id, against.extractor.id, extractors.judges(), **ids)
 
 
 def test_small_runs_measure_the_floor_alone():

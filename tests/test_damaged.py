@@ -38,7 +38,7 @@ PARTS = 10
 SECONDS, BYTES = 20, 2 * 2**30
 NPZ = ("samples.npz", "trajectory.npz", "replicates-aaaaaaaa.npz")
 CSV = ("trace.csv", "per_sample-aaaaaaaa.csv")
-PNG = ("grid.png", "nearest.png")
+PNG = ("grid.png", "nearest.png", "mixed.png")
 JSON = ("run.json", "metrics-aaaaaaaa.json")
 FILES = (*NPZ, *CSV, *PNG, *JSON)
 SOUND = ("sound-a", "sound-b")
@@ -668,7 +668,7 @@ def test_markdown_shows_text_as_text(hostile):
     bare = re.sub(r"\\[!-/:-@\[-`{-~]", "", own)
     assert not re.search(r"[<\[\]`~$]|://|\bwww\.|&(?!(amp|lt|gt);)", bare)
     assert not re.search(r"(?<![^\W_])_|_(?![^\W_])", bare)  # inside words it is a letter
-    assert text.count("![") == 2 * len(HOSTILE)
+    assert text.count("![") == 3 * len(HOSTILE)
 
 
 def test_spreadsheets_find_no_formulas_and_numbers_stay_numbers(hostile):

@@ -219,9 +219,9 @@ class Made:
 
     def score(self, *arguments):
         self.scores += 1
-        rows = pd.DataFrame(
-            {"id": range(NUM), "nearest": range(NUM), "ratio": 1 / np.arange(1, NUM + 1)}
-        )
+        rows = pd.DataFrame(dict.fromkeys(("id", "nearest", "class", "second_class"), range(NUM)))
+        ratio = 1 / np.arange(1, NUM + 1)
+        rows = rows.assign(ratio=ratio, confidence=ratio, second_confidence=ratio)
         return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
     def again(self, plan):
@@ -268,6 +268,7 @@ REPAIRS = {
     "trace.csv": NOTHING,
     "grid.png": NOTHING,
     "nearest.png": NOTHING,
+    "mixed.png": NOTHING,
     "trajectory.npz": WAY,
     "per_sample-*.csv": SCORES,
     "replicates-*.npz": SCORES,
@@ -427,6 +428,7 @@ PLANTED += [
     "trajectory.npz",
     "grid.png",
     "nearest.png",
+    "mixed.png",
     "per_sample-{}.csv",
     "replicates-{}.npz",
     "metrics-{}.json",

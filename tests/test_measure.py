@@ -91,6 +91,9 @@ def test_every_number_has_its_n_and_interval(against, controls):
     assert scores["controls"] == controls
     assert (rows["id"] == np.arange(N)).all()
     assert {"nearest", "d1", "d2", "ratio", "shifted_d1", "shifted_ratio", "noise_std"} <= set(rows)
+    classes, sure = measure.doubts(rows)
+    assert (classes[:, 0] == rows["class"]).all()
+    assert scores["scores"]["mixed"]["value"] == pytest.approx((sure < 0.7).mean())
     for name in ("fid", "kid", "precision", "recall", "coverage", "confidence", "copy_rate_pixels"):
         assert len(replicates[name]) == 500, name
 

@@ -103,7 +103,9 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
 
     def score(*arguments):
         measured.append(1)
-        rows = pd.DataFrame({"id": range(12), "nearest": range(12), "ratio": 1 / np.arange(1, 13)})
+        rows = pd.DataFrame(dict.fromkeys(("id", "nearest", "class", "second_class"), range(12)))
+        ratio = 1 / np.arange(1, 13)
+        rows = rows.assign(ratio=ratio, confidence=ratio, second_confidence=ratio)
         return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
     monkeypatch.setattr(record.measure, "score", score)
@@ -118,7 +120,7 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
     folder = again()
     assert measured
     content = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert content.keys() >= {"run.json", "samples.npz", "grid.png", "nearest.png"}
+    assert content.keys() >= {"run.json", "samples.npz", "grid.png", "nearest.png", "mixed.png"}
     for path in sorted(folder.iterdir()):
         path.write_bytes(content[path.name][:100])
         again()
@@ -126,7 +128,7 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
             path.name
         )
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
-    for name in ("run.json", "samples.npz", "grid.png", "nearest.png"):
+    for name in ("run.json", "samples.npz", "grid.png", "nearest.png", "mixed.png"):
         (folder / name).unlink()
     again()
     assert not measured

@@ -340,6 +340,7 @@ def test_files_that_are_damaged_leave_the_rest_of_a_card(make_run, bench, tmp_pa
         "samples.npz",
         "grid.png",
         "nearest.png",
+        "mixed.png",
         "trace.csv",
         "trajectory.npz",
         "per_sample-aaaaaaaa.csv",
@@ -513,6 +514,24 @@ def test_sheets_can_be_read_back(rng, tmp_path):
     assert np.array_equal(pairs, np.stack([images[order], other[order]], axis=1))
     with pytest.raises(ValueError, match="none of ours"):
         sheets.images_of(np.zeros((61, 70), np.uint8))
+
+
+def test_the_least_sure_come_first(rng, tmp_path):
+    images = rng.integers(0, 255, (37, 28, 28), dtype=np.uint8)
+    sure, run = rng.random(37), Run(tmp_path)
+    classes = rng.integers(0, 10, (37, 2))
+    run.write("mixed.png", lambda file: sheets.mixed(images, classes, sure, file))
+    sheet = pictures.captioned(run.path / "mixed.png")
+    across, down = 28 * sheets.SCALE, 28 * sheets.SCALE + sheets.CAPTION
+    assert sheet.shape == (
+        2 * (down + sheets.GAP) + sheets.GAP,
+        10 * (across + sheets.GAP) + sheets.GAP,
+    )
+    order = np.argsort(sure)
+    for place, (top, left) in {0: (0, 0), 9: (0, 9), 19: (1, 9)}.items():
+        corner = (sheets.GAP + top * (down + sheets.GAP), sheets.GAP + left * (across + sheets.GAP))
+        cut = sheet[corner[0] : corner[0] + across : 2, corner[1] : corner[1] + across : 2]
+        assert np.array_equal(cut, images[order[place]])
 
 
 def test_strips_keep_the_order_and_stay_in_the_box(rng):

@@ -232,6 +232,7 @@ def md(report: Report) -> str:
 def sheets(report: Report, entry: Entry) -> dict[str, Markdown]:
     """Name -> address of each sheet that an entry has."""
     there = {"grid": entry.kept.sheet, "nearest": entry.kept.pairs is not None}
+    there |= {"mixed": entry.kept.mixed is not None}
     return {
         name: link(report, entry.run.path / f"{name}.png") for name, has in there.items() if has
     }

@@ -158,6 +158,7 @@ SCORES = (
         "lower",
         "Share of the images of whose class two classifiers, trained apart, are less than 70 % sure.",
         format="share",
+        heading="mixed",
         leaderboard=True,
     ),
     ScoreSpec(

@@ -53,7 +53,7 @@ def missing(against: Reference, n: int, names: Iterable[str]) -> list[str]:
     return [
         name
         for name in names
-        if not reference.is_kept(key(against.key, extractors.judge(), n, name))
+        if not reference.is_kept(key(against.key, extractors.judges(), n, name))
     ]
 
 
@@ -71,14 +71,14 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
         scores = measure.measure(images, left, against, **options).to_json()
         return {"json": np.frombuffer(json.dumps(scores).encode(), np.uint8)}
 
-    kept = reference.cached(key(against.key, extractors.judge(), n, name), compute, say)
+    kept = reference.cached(key(against.key, extractors.judges(), n, name), compute, say)
     return json.loads(kept["json"].tobytes())
 
 
-def key(reference: str, judge: str, n: int, name: str) -> str:
+def key(reference: str, judges: str, n: int, name: str) -> str:
     """Of the cache: what the scores of a control set depend on."""
-    scores = fingerprint([spec.key for spec in catalogue.SCORES])
-    return f"panel-{measure.VERSIONS}-{scores}-{reference}-{judge.replace('@', '-')}-{n}-{name}"
+    scores = fingerprint([judges, *(spec.key for spec in catalogue.SCORES)])
+    return f"panel-{measure.VERSIONS}-{scores}-{reference}-{n}-{name}"
 
 
 def later(
@@ -93,7 +93,7 @@ def later(
     Empty, and said, where they cannot be measured here: by another version, on data or with an
     extractor that are not at hand. Nothing is downloaded.
     """
-    if rules.get("versions") != measure.VERSIONS or rules.get("judge") != extractors.judge():
+    if rules.get("versions") != measure.VERSIONS or rules.get("judge") != extractors.judges():
         return {}
     try:
         against = Reference(

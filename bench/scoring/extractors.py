@@ -121,9 +121,14 @@ def second(name: str) -> str:
     return "lenet-a" if name == "lenet-b" else "lenet-b"
 
 
-def judge() -> str:
-    """JUDGE with the digest of its weights, for the fingerprint."""
-    return f"{JUDGE}@{lenet.load(JUDGE)[1]['sha256'][:16]}"
+def judge(name: str = JUDGE) -> str:
+    """JUDGE, or another classifier, with the digest of its weights."""
+    return f"{name}@{lenet.load(name)[1]['sha256'][:16]}"
+
+
+def judges() -> str:
+    """JUDGE and the second one that `quality.mixed` asks, for the fingerprint."""
+    return f"{judge()}, {judge(second(JUDGE))}"
 
 
 def classify(images: np.ndarray, judge: str = JUDGE, device: str = "cpu") -> np.ndarray:

@@ -177,11 +177,25 @@ def held_back(n: int, held_out: int) -> int:
 
 def per_image(seen: Seen, distances: dict[str, Distances]) -> pd.DataFrame:
     """One row per image; those that were not searched have no distances."""
-    confidence = seen.probabilities.max(1)
     rows = pd.DataFrame(
-        {"id": np.arange(len(seen.images)), "class": seen.classes, "confidence": confidence}
+        {
+            "id": np.arange(len(seen.images)),
+            "class": seen.classes,
+            "confidence": seen.probabilities.max(1),
+            "second_class": seen.second.argmax(1),
+            "second_confidence": seen.second.max(1),
+        }
     )
     pixels, shifted = distances["pixels"], distances["shifted"]
     near = {"nearest": pixels.index, "d1": pixels.d1, "d2": pixels.d2, "ratio": pixels.ratio}
     near |= {"shifted_d1": shifted.d1, "shifted_ratio": shifted.ratio}
     return rows.join(pd.DataFrame(near)).assign(noise_std=seen.noise_std)
+
+
+def doubts(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The classes that the two classifiers of `quality.mixed` see, (N, 2), and the larger of their confidences, (N,).
+
+    rows  one for each image: see `per_image`
+    """
+    classes, sure = (rows[[name, f"second_{name}"]].to_numpy() for name in ("class", "confidence"))
+    return classes, sure.max(1)

@@ -40,6 +40,12 @@ class Seen:
         return self.probabilities.argmax(1)
 
     @functools.cached_property
+    def second(self) -> np.ndarray:
+        """What a second classifier, trained apart, makes of the images: as `probabilities`."""
+        name = extractors.second(extractors.JUDGE)
+        return extractors.classify(self.images, name, self.against.device)
+
+    @functools.cached_property
     def overlap(self) -> dict[str, Statistic]:
         """Precision, recall, density and coverage: see `prdc.overlap`."""
         return prdc.overlap(
@@ -91,10 +97,7 @@ def ambiguous(seen: Seen) -> Statistic:
 
 def mixed(seen: Seen) -> Statistic:
     """Share of the images of whose class two classifiers, trained apart, are less sure than AMBIGUOUS."""
-    other, device = extractors.second(extractors.JUDGE), seen.against.device
-    second = extractors.classify(seen.images, other, device)
-    unsure = np.maximum(seen.probabilities.max(1), second.max(1)) < AMBIGUOUS
-    return Statistic.mean(unsure)
+    return Statistic.mean(np.maximum(seen.probabilities.max(1), seen.second.max(1)) < AMBIGUOUS)
 
 
 def cosine_distance(seen: Seen) -> float:

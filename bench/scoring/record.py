@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,7 +29,8 @@ from denoisers.weights import sha256
 
 # Of metrics-<fingerprint>.json.
 PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")
-SHEETS = ("grid.png", "nearest.png")
+SHEETS = ("grid.png", "nearest.png", "mixed.png")
+Draw = Callable[[BinaryIO], None]
 # What is written before it, for the same fingerprint.
 BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")
 
@@ -41,7 +42,7 @@ def rules_of(
     scoring = rules_in_words(
         dataset.id,
         extractor.id,
-        extractors.judge(),
+        extractors.judges(),
         second=extractors.load(extractors.second(extractor.name)).id,
         versions=measure.VERSIONS,
         standardised=extractor.standardised,
@@ -173,20 +174,25 @@ def draw_sheets(
     digests: dict[str, str] | None,
     say: Say,
 ) -> dict[str, str]:
-    """The samples, and each beside its nearest training image, drawn unless they are there; digests of both files.
+    """The samples, those nearest to training images, and those least sure, drawn unless they are there; digests.
 
     images   uint8 (N, H, W), whose scores are filed under `mark`
     digests  of the files that were written with them; None if these are new
     """
 
-    def pairs(file: BinaryIO) -> None:
-        rows = pd.read_csv(run.path / BESIDE[0].format(mark))
-        sheets.nearest(images, dataset.train[rows["nearest"]], rows["ratio"].to_numpy(), file)
+    def rows() -> pd.DataFrame:
+        return pd.read_csv(run.path / BESIDE[0].format(mark))
 
-    for name, draw in {
+    def pairs(file: BinaryIO) -> None:
+        near = rows()
+        sheets.nearest(images, dataset.train[near["nearest"]], near["ratio"].to_numpy(), file)
+
+    drawing: dict[str, Draw] = {
         "grid.png": lambda file: sheets.grid(images, file),
         "nearest.png": pairs,
-    }.items():
+        "mixed.png": lambda file: sheets.mixed(images, *measure.doubts(rows()), file),
+    }
+    for name, draw in drawing.items():
         if digests is None or not is_written(run, name, digests):
             if digests is not None:
                 say(f"{run.path / name} is not there, or not as it was written; drawn again")

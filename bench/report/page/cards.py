@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from bench.report import table
 from bench.report.page import drawings
@@ -48,6 +49,7 @@ class Card(NamedTuple):
     warnings: list[str]
     samples: str
     pairs: list[Pair]
+    mixed: str
     strips: Strips | None
     panels: list[drawings.Panel]
     bars: list[drawings.Bar]
@@ -77,6 +79,7 @@ def card(entry: Entry, findings: list[Finding], *, pictured: bool) -> Card:
         warnings=warnings,
         samples=pictures.sheet(kept.images[:SHOWN], 16) if kept.images is not None else "",
         pairs=pairs(kept),
+        mixed="" if kept.mixed is None else pictures.data_uri(Image.fromarray(kept.mixed)),
         strips=None if kept.trajectory is None else strips(kept.trajectory),
         panels=[]
         if kept.trace is None or not entry.is_run

@@ -29,6 +29,7 @@ class Kept(NamedTuple):
     look        at these
     sheet       whether grid.png is one
     pairs       sample and nearest training image, the most alike first, uint8 (n, 2, H, W)
+    mixed       the sheet of the least sure, uint8 (H, W)
     trace       columns sigma and what `drawings.PANELS` shows
     trajectory  sigma (levels,); forward, x, denoised uint8 (chains, levels, H, W)
     distances   one row per image: id, nearest, d1, ratio
@@ -39,6 +40,7 @@ class Kept(NamedTuple):
     look: pictures.Look | None = None
     sheet: bool = False
     pairs: np.ndarray | None = None
+    mixed: np.ndarray | None = None
     trace: pd.DataFrame | None = None
     trajectory: Mapping[str, np.ndarray] | None = None
     distances: pd.DataFrame | None = None
@@ -59,6 +61,7 @@ def of_run(run: Run, where: str, folder: Path, absent: Lines) -> Kept:
         "samples.npz": pictures.stored,
         "grid.png": pictures.drawn,
         "nearest.png": pictures.pairs,
+        "mixed.png": pictures.captioned,
         "trace.csv": trace,
         "trajectory.npz": trajectory,
     }
@@ -69,6 +72,7 @@ def of_run(run: Run, where: str, folder: Path, absent: Lines) -> Kept:
         look=None if images is None else pictures.look(images),
         sheet="grid.png" in content,
         pairs=content.get("nearest.png"),
+        mixed=content.get("mixed.png"),
         trace=content.get("trace.csv"),
         trajectory=content.get("trajectory.npz"),
     )

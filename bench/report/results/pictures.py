@@ -17,6 +17,7 @@ ARRAY = "arr_0"  # of samples.npz
 LOOKED_AT = 256  # images; as many as grid.png shows
 WIDEST = 512  # pixels of an image
 PIXELS = 2**24  # of a sheet; the largest of ours have a twentieth of it
+WHOLE = 2**19  # of a sheet that is shown as it is; ours have a fifth of it
 THUMBNAILS = 8
 SMALL = 28  # pixels of a thumbnail
 GREYS = 16  # levels of what is seen at a glance, or is mostly noise, which does not compress
@@ -65,6 +66,11 @@ def pairs(path: Path) -> np.ndarray:
     Raises UsageError.
     """
     return tiles(path, sheets.pairs_of)
+
+
+def captioned(path: Path) -> np.ndarray:
+    """A sheet that is shown as it is, with what stands below its images: uint8 (H, W). Raises UsageError."""
+    return read_picture(path, WHOLE)
 
 
 def tiles(path: Path, cut: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
