@@ -160,6 +160,14 @@ SCORES = (
         format="share",
         heading="mixed",
         leaderboard=True,
+        compared=True,
+    ),
+    ScoreSpec(
+        "ink",
+        "ink",
+        None,
+        "Mean grey level, of 1: strokes that are too faint or too bold move it from the digits' own.",
+        compared=True,
     ),
     ScoreSpec(
         "cosine_distance",

@@ -25,7 +25,7 @@ from bench.scoring.uncertainty import Estimate, Statistic
 from denoisers.errors import UsageError
 
 # Raise it when `measure` or anything it calls in quality, prdc, memorization or uncertainty changes.
-VERSION = 2
+VERSION = 3
 VERSIONS = (
     "-".join(str(part.VERSION) for part in (reference, fid_kid, nearest, control_sets))
     + f"-{VERSION}"

@@ -100,6 +100,11 @@ def mixed(seen: Seen) -> Statistic:
     return Statistic.mean(np.maximum(seen.probabilities.max(1), seen.second.max(1)) < AMBIGUOUS)
 
 
+def ink(seen: Seen) -> Statistic:
+    """Mean grey level of the images, of 1."""
+    return Statistic.mean(seen.images.mean(axis=(1, 2)) / 255)
+
+
 def cosine_distance(seen: Seen) -> float:
     """Mean distance to the nearest training image, in the angle of features."""
     return float(seen.against.cosine(seen.features).mean())
