@@ -22,6 +22,7 @@ BOUNDS = {
 }
 # Images times steps of a run: months, where a thousand of them take a second.
 WORK = Bound(1, 10**10)
+SEEDS = Bound(1, 1000)  # of a study
 EPOCHS = Bound(1, 100_000)
 EMA = Bound(0, 0.999999, fraction=True)  # decay of an average of weights; at 1 it would stay random
 TRAINING_SEED = Bound(0, 2**31 - 1)  # shifted by 32 bits, it seeds each step

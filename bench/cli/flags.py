@@ -19,7 +19,11 @@ DTYPES = ("auto", "float32", "tf32", "bfloat16")
 COMPILE = ("auto", "on", "off")
 OVERWRITE = ("only-missing", "always", "never")
 FORMATS = ("html", "md", "csv", "tex", "json")
-STUDIES = ("ladder",)
+STUDIES = {  # -> the flags of `bench study` that not all of them take
+    "ladder": (),
+    "samplers": ("denoiser", "weights", "options", "members", "calls", "seeds"),
+    "convergence": ("denoiser", "weights", "options", "calls"),
+}
 
 PANELS = {  # of help: title -> flags; all others stand under "Options"
     "Denoiser": ("--denoiser", "--weights", "--option"),
@@ -133,6 +137,16 @@ def assignment(text: str) -> str:
 def setting(key: str, help: str, default: str | None = None) -> object:
     """A number of the sampling protocol."""
     return number(BOUNDS[key], help, f"--{key}", default=default)
+
+
+def listed_words(text: str) -> list[str]:
+    """Words between commas."""
+    return [word(part.strip()) for part in word(text).split(",")]
+
+
+def listed_numbers(text: str) -> list[int]:
+    """Numbers of calls between commas, each once, rising."""
+    return sorted({int(BOUNDS["steps"].parse(part.strip())) for part in word(text).split(",")})
 
 
 def worker_count(text: str) -> str:

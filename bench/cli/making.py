@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from bench.bounds import EMA, EPOCHS, TRAINING_SEED, file_name
+from bench.bounds import BOUNDS, EMA, EPOCHS, SEEDS, TRAINING_SEED, file_name
 from bench.cli import choices
-from bench.cli.app import finish, resumable, say, terminal
+from bench.cli.app import finish, parse_options, resumable, say, terminal
 from bench.cli.flags import (
+    DENOISER,
     LEVELS,
     STUDIES,
     DataDir,
@@ -14,10 +15,13 @@ from bench.cli.flags import (
     Device,
     Dtype,
     MaxBytes,
+    Options,
     Seed,
     argument,
     choice,
     flag,
+    listed_numbers,
+    listed_words,
     named,
     noise_levels,
     number,
@@ -25,13 +29,57 @@ from bench.cli.flags import (
     place,
     setting,
 )
+from denoisers.errors import UsageError
 
 ROUNDS = ", ".join(f"{name} {rounds}" for name, rounds in choices.EPOCHS.items())
 
 
+# Two thirds of it are its flags.
 def study(
     name: Annotated[str, argument(read=one_of(STUDIES), shown="NAME", help=" | ".join(STUDIES))],
-    num: Annotated[int, setting("num", "Images per rung; rungs of 1000 steps have 64.")] = 256,
+    denoiser: Annotated[
+        str | None,
+        flag("--denoiser", read=named, shown="NAME", help=DENOISER, default="ladder: its own"),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        flag(
+            "--weights",
+            read=named,
+            shown="CARD|PATH",
+            help="A card or a file; convergence: repeatable, of one network after more and more epochs.",
+            default="the denoiser's own",
+        ),
+    ] = None,
+    option: Options = None,
+    members: Annotated[
+        object,
+        flag(
+            "--members",
+            read=listed_words,
+            shown="SAMPLER/GRID,...",
+            help="samplers: which; a grid may be karras:RHO.",
+            default="five samplers on four grids",
+        ),
+    ] = None,
+    calls: Annotated[
+        object,
+        flag(
+            "--calls",
+            read=listed_numbers,
+            shown=f"{BOUNDS['steps']},...",
+            help="samplers, convergence: calls of the denoiser for each image.",
+            default="20,50; 5,10,20,50,100,250,1000",
+        ),
+    ] = None,
+    num: Annotated[
+        int | None,
+        setting("num", "Images per run; rungs of 1000 steps have 64.", "ladder: 256, others: 2000"),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        number(SEEDS, "samplers: how many seeds, from --seed on.", "--seeds", default="1"),
+    ] = None,
     seed: Seed = 0,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
@@ -51,23 +99,54 @@ def study(
 
     ladder: from a restoration network called as in the failed experiment to one that generates
     digits.
-    """
-    from bench import machine
-    from bench.studies import ladder
 
+    samplers: which sampler and grid suit a denoiser, against the standard protocol.
+
+    convergence: quality against the calls of a denoiser, and against the epochs of its training.
+    """
+    import importlib
+
+    from bench import machine
+
+    own = {
+        "denoiser": denoiser,
+        "weights": weights,
+        "options": parse_options(option) if option else None,
+        "members": members,
+        "calls": calls,
+        "seeds": seeds,
+    }
+    given = {key: value for key, value in own.items() if value is not None}
+    check_own(name, given)
+    if name == "samplers" and weights is not None:
+        given["weights"] = single(weights)
     machine.check_writable(out / name)
+    shared = {"seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
+    shared |= {"dtype": dtype} | ({} if num is None else {"num": num})
+    run = getattr(importlib.import_module(f"bench.studies.{name}"), name)
     with resumable():
-        options = {
-            "num": num,
-            "seed": seed,
-            "dataset": dataset,
-            "data_dir": data_dir,
-            "device": device,
-        }
-        path = ladder.ladder(out / name, **options, dtype=dtype, say=say, progress=terminal.bar)
+        path = run(out / name, **given, **shared, say=say, progress=terminal.bar)
     terminal.result(path.read_text().rstrip())
     terminal.result(path)
     finish("report", out)
+
+
+def check_own(name: str, given: dict[str, object]) -> None:
+    """Raise UsageError for a flag that a study does not take, or for want of its denoiser."""
+    taken = STUDIES[name]
+    for key in given.keys() - set(taken):
+        others = [study for study, flags in STUDIES.items() if key in flags]
+        flag_ = "--option" if key == "options" else f"--{key}"
+        raise UsageError(f"is for {' and '.join(others)}; {name} takes none", flag_)
+    if "denoiser" in taken and "denoiser" not in given:
+        raise UsageError(f"is missing; {name} studies one denoiser", "--denoiser")
+
+
+def single(weights: list[str]) -> str:
+    """The one card or file. Raises UsageError for several."""
+    if len(weights) > 1:
+        raise UsageError(f"takes one card or file; found {len(weights)}", "--weights")
+    return weights[0]
 
 
 # Two thirds of it are its flags.

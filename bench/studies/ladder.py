@@ -23,12 +23,10 @@ from bench.sampling.plan import SamplingPlan
 from bench.scoring import extractors, fid_kid
 from bench.scoring.reference import Reference
 from bench.scoring.uncertainty import Estimate
-from bench.studies import findings
+from bench.studies import findings, series
 from bench.studies.findings import Outcome, confidence_change
 
 SHOWN = 16  # images of each rung in the picture
-# Image-steps that take as long as all else of a rung, about, for what is said of the time left.
-OVERHEAD = 1500
 BAND = 50 / 127.5  # the noise that restoration networks are trained on ends here
 LONG = {"num": 64, "steps": 1000, "sampler": "ddpm-beta"}  # the original experiment's chain
 
@@ -175,11 +173,10 @@ def climb(
 ) -> tuple[dict[str, Outcome], dict[str, str]]:
     """What each rung gave, and why the others failed, by their names."""
     outcomes, failures = {}, {}
-    plans = [setting(rung, num) for rung in LADDER]
-    work = [OVERHEAD + plan.num * plan.steps for plan in plans]
-    for place, rung in enumerate(LADDER):
-        say(f"{rung.name}: {rung.change}")
-        progress.part(f"rung {place + 1} of {len(LADDER)}", work[place] / sum(work))
+    rungs = {f"{rung.name}: {rung.change}": rung for rung in LADDER}
+    plans = {title: setting(rung, num) for title, rung in rungs.items()}
+    for title in series.announced(plans, "rung", say, progress):
+        rung = rungs[title]
         plan = resolve(rung)
         try:
             outcomes[rung.name] = read(experiment.execute(plan, say=say, progress=progress), plan)

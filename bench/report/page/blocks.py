@@ -1,4 +1,4 @@
-"""A page of a study as data: headings, texts, lists, tables and pictures, in a JSON file.
+"""A page of a study as data: headings, texts, lists, tables, plots and pictures, in a JSON file.
 
 The study writes it, and its Markdown out of it. The report reads it back, and checks it: it may
 come from anyone.
@@ -19,6 +19,8 @@ TITLE = 300  # letters
 BLOCKS = 200
 ROWS, COLUMNS = 1000, 50  # of a table
 PICTURES = 8
+LINES = 12  # of a plot
+MOST = 1e15  # of a number that is drawn
 
 
 class Span(NamedTuple):
@@ -35,11 +37,35 @@ class Picture(NamedTuple):
     alt: str
 
 
+class Line(NamedTuple):
+    """A line of a plot; each point is x, y and the bounds of its interval."""
+
+    name: str
+    points: list[list[float]]
+
+
+class Plot(NamedTuple):
+    """Lines against x, which is drawn anew in a page, in its colours.
+
+    file   of the study's own folder: the same plot as PNG, with an SVG beside it
+    alt    what it shows
+    x, y   the titles of the axes
+    floor  drawn as a dotted level, what held-out digits have; None for none
+    """
+
+    file: str
+    alt: str
+    x: str
+    y: str
+    lines: list[Line]
+    floor: float | None
+
+
 class Block(NamedTuple):
     """A part of a page. All of it is plain text, which whoever shows it escapes.
 
-    kind     heading, text, list, table or picture
-    content  str; spans; a list of lines of spans; rows of str, the first the heading; Picture
+    kind     heading, text, list, table, picture or plot
+    content  str; spans; a list of lines of spans; rows of str, the first the heading; Picture; Plot
     """
 
     kind: str
@@ -68,8 +94,8 @@ def plain(content: Any) -> Any:
     """What a block holds, as JSON."""
     if isinstance(content, Span):
         return {"strong": content.text} if content.strong else content.text
-    if isinstance(content, Picture):
-        return content._asdict()
+    if isinstance(content, Picture | Plot | Line):
+        return {key: plain(value) for key, value in content._asdict().items()}
     return [plain(part) for part in content] if isinstance(content, list) else content
 
 
@@ -147,10 +173,45 @@ def picture(content: Any) -> Picture:
     """The name of a file, without a folder, and what it shows. Raises UsageError."""
     if not isinstance(content, dict) or content.keys() != {"file", "alt"}:
         raise UsageError(f"{FILE} has a picture without its file, or without what it shows")
-    file, alt = heading(content["file"]), heading(content["alt"])
+    return Picture(own_file(content["file"]), heading(content["alt"]))
+
+
+def own_file(content: Any) -> str:
+    """The name of a file, without a folder. Raises UsageError."""
+    file = heading(content)
     if file != Path(file).name or "\\" in file or not file:
         raise UsageError(f"{FILE} has a picture that is not in the folder of the study")
-    return Picture(file, alt)
+    return file
+
+
+def plot(content: Any) -> Plot:
+    """Lines of finite points, their x positive. Raises UsageError."""
+    if not isinstance(content, dict) or content.keys() != set(Plot._fields):
+        raise UsageError(f"{FILE} has a plot without one of {', '.join(Plot._fields)}")
+    named = {key: heading(content[key]) for key in ("alt", "x", "y")}
+    floor = None if content["floor"] is None else number(content["floor"])
+    drawn = [line(part) for part in some(content["lines"], "lines of a plot", LINES)]
+    return Plot(own_file(content["file"]), **named, lines=drawn, floor=floor)
+
+
+def line(content: Any) -> Line:
+    """A line of a plot. Raises UsageError."""
+    if not isinstance(content, dict) or content.keys() != set(Line._fields):
+        raise UsageError(f"{FILE} has a line of a plot without its name or points")
+    points = [
+        [number(value) for value in some(point, "numbers of a point", 4)]
+        for point in some(content["points"], "points of a line", ROWS)
+    ]
+    if any(len(point) != 4 or point[0] <= 0 for point in points):
+        raise UsageError(f"{FILE} has a point that is not x > 0, y and the bounds of an interval")
+    return Line(heading(content["name"]), points)
+
+
+def number(content: Any) -> float:
+    """A number that can be drawn. Raises UsageError."""
+    if isinstance(content, bool) or not isinstance(content, int | float) or not abs(content) < MOST:
+        raise UsageError(f"{FILE} has something else than a number where one is drawn")
+    return float(content)
 
 
 def some(content: Any, what: str, most: int) -> list[Any]:
@@ -166,4 +227,11 @@ def refuse_link(path: Path) -> None:
         raise UsageError(f"{path} is a link, which is not followed")
 
 
-CHECKS = {"heading": heading, "text": text, "list": lines, "table": table, "picture": picture}
+CHECKS = {
+    "heading": heading,
+    "text": text,
+    "list": lines,
+    "table": table,
+    "picture": picture,
+    "plot": plot,
+}

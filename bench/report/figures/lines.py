@@ -1,0 +1,36 @@
+"""Plots of studies: lines with intervals against what was changed."""
+
+from bench.report.figures.style import COLOURS, INK, MARGINS, SIZE, Figure, label, plain_ticks
+from bench.report.page.blocks import Plot
+
+DECADE = 10  # from this ratio of the largest to the smallest value on, a scale is logarithmic
+
+
+def figure(plot: Plot) -> Figure:
+    """The lines of a plot, each point with its interval, above the level of held-out digits."""
+    drawn = Figure(figsize=SIZE)
+    drawn.subplots_adjust(**MARGINS)
+    axes = drawn.subplots()
+    for place, line in enumerate(plot.lines):
+        x, y, low, high = zip(*line.points, strict=True)
+        style = {"markersize": 3, "color": COLOURS[place % len(COLOURS)]}
+        axes.plot(x, y, "o-", label=label(line.name), **style)
+        # Not as errors of the points: an interval without the bias of few images may lie beside one.
+        axes.vlines(x, low, high, color=style["color"], linewidth=2.2, alpha=0.45)
+    if plot.floor is not None:
+        axes.axhline(plot.floor, color=INK, linewidth=0.6, linestyle=":", label="held-out digits")
+    xs, ys = ([point[place] for line in plot.lines for point in line.points] for place in range(2))
+    if wide(xs):
+        axes.set_xscale("log")
+    if wide(ys):
+        axes.set_yscale("log")
+    axes.set(xlabel=plot.x, ylabel=plot.y)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
+    axes.legend()
+    return drawn
+
+
+def wide(values: list[float]) -> bool:
+    """Whether a scale of these values is logarithmic."""
+    return min(values) > 0 and max(values) >= DECADE * min(values)

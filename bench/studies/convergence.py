@@ -1,0 +1,192 @@
+"""`bench study convergence`: quality against the calls of the denoiser, and against the epochs of its training.
+
+Every point is a run like any other, in `runs/` of the study's folder.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import denoisers
+from bench import experiment, sheets
+from bench.experiment import Say
+from bench.progress import SILENT, Progress
+from bench.report.figures import lines, style
+from bench.report.page import blocks, markdown
+from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, spans
+from bench.runs import Run
+from bench.sampling.plan import SamplingPlan
+from bench.scoring.compare import Scored
+from bench.studies import series
+from bench.studies.series import Cell, interval
+from denoisers.errors import UsageError, concerning
+
+SHOWN = 16  # images of each point in the picture
+CALLS = (5, 10, 20, 50, 100, 250, 1000)
+STEPS = 50  # of the points that differ in their training
+TITLE = "Convergence: quality against calls and training"
+
+
+# Half of it is what can be asked for.
+def convergence(
+    out: Path,
+    denoiser: str,
+    *,
+    weights: Sequence[str] = (),
+    options: dict[str, str] | None = None,
+    calls: Sequence[int] = CALLS,
+    num: int = 2000,
+    seed: int = 0,
+    dataset: str = "mnist",
+    data_dir: Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    say: Say = lambda line: None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Run all points that are not done, and write what they say into `out`; the path of convergence.md.
+
+    weights  cards or files of one network after more and more epochs, which their cards say; the
+             last is sampled with each number of calls, all with STEPS. None: the denoiser's own,
+             and no curve of training
+
+    Raises UsageError about the flag that is wrong.
+    """
+    last = weights[-1] if weights else None
+    epochs = {each: trained(denoiser, each, options) for each in weights if len(weights) > 1}
+    whose = {f"{count} calls": (last, SamplingPlan(num, count)) for count in sorted(set(calls))}
+    whose |= {
+        f"{count} epochs": (each, SamplingPlan(num, STEPS))
+        for each, count in sorted(epochs.items(), key=lambda item: item[1])
+    }
+
+    def resolve(name: str, sampling: SamplingPlan, *, seed: int) -> experiment.Plan:
+        return experiment.resolve(
+            denoiser,
+            sampling,
+            weights=whose[name][0],
+            options=options,
+            seed=seed,
+            dataset_name=dataset,
+            data_dir=data_dir,
+            device=device,
+            dtype_name=dtype,
+            out=out / "runs",
+            within=out.parent,
+        )
+
+    cells = {name: sampling for name, (_, sampling) in whose.items()}
+    resolve(next(iter(cells)), next(iter(cells.values())), seed=seed)
+    study = Run(out, out.parent)
+    facts = {"study": "convergence", "denoiser": denoiser, "num": num, "seed": seed}
+    study.write_json("study.json", facts | {"dataset": dataset})
+    found = series.measured(cells, resolve, [seed], say=say, progress=progress, shown=SHOWN)
+    write(study, found)
+    return out / "convergence.md"
+
+
+def trained(denoiser: str, weights: str, options: dict[str, str] | None) -> int:
+    """For how many epochs the weights were trained, by their card. Raises UsageError."""
+    with concerning("--denoiser"):
+        card = denoisers.load(denoiser, weights, **(options or {})).card
+    recipe = card.get("recipe")
+    count = recipe.get("epochs") if isinstance(recipe, dict) else None
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise UsageError(
+            f"{weights} has no card that says its epochs, as `bench train` writes it", "--weights"
+        )
+    return count
+
+
+def write(study: Run, found: Mapping[str, Cell]) -> None:
+    """The table, the plots, the picture and the page of a study."""
+    frame = pd.DataFrame(
+        [{"name": name} | series.numbers(cell.scored) for name, cell in found.items()]
+    )
+    plots = drawn(frame, next(iter(found.values())).scored)
+    study.write(
+        "convergence.csv", lambda file: frame.to_csv(file, index=False, float_format="%.6g")
+    )
+    images = [(name, cell.images) for name, cell in found.items()]
+    study.write("convergence.png", lambda file: sheets.strips(images, file))
+    with style.ours():
+        for plot in plots:
+            style.export(lines.figure(plot), study.path / Path(plot.file).stem)
+    shown = page(frame, plots, next(iter(found.values())).scored)
+    study.write_json(blocks.FILE, blocks.to_json(shown))
+    study.write("convergence.md", lambda file: file.write(markdown.study(shown).encode()))
+
+
+def drawn(frame: pd.DataFrame, first: Scored) -> list[Plot]:
+    """FID against the calls, and against the epochs where these differ."""
+    floor = series.floor(first, "fid").value
+    plots = []
+    for unit, title in {
+        "calls": "calls of the denoiser per image",
+        "epochs": "epochs of training",
+    }.items():
+        rows = frame[frame["name"].str.endswith(f" {unit}")]
+        if len(rows) > 1:
+            points = [
+                [float(row["name"].split()[0]), row["fid"], row["fid_low"], row["fid_high"]]
+                for _, row in rows.iterrows()
+            ]
+            alt = f"FID against {title}, with 95 % intervals; dotted: held-out digits"
+            plots.append(Plot(f"{unit}.png", alt, title, "FID", [Line(first.name, points)], floor))
+    return plots
+
+
+def page(frame: pd.DataFrame, plots: list[Plot], first: Scored) -> Page:
+    """What was found, the plots, the table and the picture."""
+    made = (
+        f"{first.name}, {first.num} images, seed {first.seeds[0]}, ddpm on the ddpm grid. "
+        f"FID of as many held-out digits: {series.floor(first, 'fid').value:.2f}."
+    )
+    return Page(
+        TITLE,
+        [
+            Block("text", spans(made)),
+            Block("list", conclusions(frame)),
+            *(Block("plot", plot) for plot in plots),
+            Block("table", cells(frame)),
+            Block("text", spans("The first images of each, from the same noise:")),
+            Block("picture", Picture("convergence.png", "samples of each point")),
+        ],
+    )
+
+
+def conclusions(frame: pd.DataFrame) -> list[list[Any]]:
+    """From which point on the interval of FID reaches that of the last one."""
+    said = []
+    for unit in ("calls", "epochs"):
+        rows = frame[frame["name"].str.endswith(f" {unit}")]
+        if len(rows) > 1:
+            last = rows.iloc[-1]
+            apart = (rows["fid_low"] > last["fid_high"]) | (rows["fid_high"] < last["fid_low"])
+            first = rows[~apart[::-1].cummax()[::-1]].iloc[0]
+            said.append(
+                spans(
+                    Span(f"From {first['name']} on", strong=True),
+                    f" the interval of FID meets that of {last['name']}: "
+                    f"{interval(first, 'fid')} and {interval(last, 'fid')}.",
+                )
+            )
+    return said
+
+
+def cells(frame: pd.DataFrame) -> list[list[str]]:
+    """The heading and the rows of the table."""
+    rows = [
+        [
+            row["name"],
+            interval(row, "fid"),
+            f"{1e3 * row['kid']:.2f} ± {1e3 * row['kid_stderr']:.2f}",
+            f"{row['confidence']:.4f}",
+            f"{row['mixed']:.1%}",
+            f"{row['ink']:.4f}",
+        ]
+        for _, row in frame.iterrows()
+    ]
+    return [["point", "FID", "KID x 1e3", "conf", "mixed", "ink"], *rows]

@@ -1,0 +1,257 @@
+"""`bench study samplers`: which sampler and grid suit a denoiser, by the same noise through all of them.
+
+Every member of the family is a run like any other, in `runs/` of the study's folder; the study adds
+how each differs from the standard protocol.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import experiment, sheets
+from bench.experiment import Say
+from bench.progress import SILENT, Progress
+from bench.report.page import blocks, markdown
+from bench.report.page.blocks import Block, Page, Picture, Span, spans
+from bench.runs import Run
+from bench.sampling.plan import SamplingPlan
+from bench.sampling.samplers import SAMPLERS
+from bench.scoring.compare import Scored
+from bench.studies import series
+from bench.studies.series import Cell, interval
+from denoisers.bounds import RHO
+from denoisers.errors import UsageError
+from denoisers.schedule import GRIDS
+
+SHOWN = 16  # images of each member in the picture
+STANDARD = "ddpm/ddpm"
+FAMILY = tuple(
+    f"{sampler}/{grid}"
+    for grid, sampler in itertools.product(
+        ("ddpm", "cosine", "karras:3", "karras:7"),
+        ("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "heun"),
+    )
+)
+CALLS = (20, 50)
+TITLE = "Samplers: the same noise through each member of the family"
+RULE = (
+    "Better or worse than the standard is said where FID or KID differs surely, and the other does "
+    "not contradict it: paired by image, with p corrected for all members of the table (Holm), at 5 %."
+)
+
+
+# Half of it is what can be asked for.
+def samplers(
+    out: Path,
+    denoiser: str,
+    *,
+    weights: str | None = None,
+    options: dict[str, str] | None = None,
+    members: Sequence[str] = FAMILY,
+    calls: Sequence[int] = CALLS,
+    num: int = 2000,
+    seeds: int = 1,
+    seed: int = 0,
+    dataset: str = "mnist",
+    data_dir: Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    say: Say = lambda line: None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Run all members that are not done, and write what they say into `out`; the path of samplers.md.
+
+    members  SAMPLER/GRID, the grid karras:RHO with a rho of its own; the standard is always among them
+    calls    of the denoiser, for each image, at most
+    seeds    how many, from `seed` on; their mean is shown
+    """
+    cells = {
+        name: sampling
+        for count in calls
+        for name, sampling in table_of(members, count, num).items()
+    }
+    standard = f"{STANDARD}, {max(calls)} calls"
+    cells |= {standard: plan_of(STANDARD, max(calls), num)}
+    resolve = functools.partial(
+        resolved,
+        denoiser,
+        out=out,
+        weights=weights,
+        options=options,
+        dataset_name=dataset,
+        data_dir=data_dir,
+        device=device,
+        dtype_name=dtype,
+    )
+    resolve(
+        standard, cells[standard], seed=seed
+    )  # what is wrong is said before anything is written
+    study = Run(out, out.parent)
+    facts = {"study": "samplers", "denoiser": denoiser, "num": num, "seeds": seeds, "seed": seed}
+    study.write_json("study.json", facts | {"calls": list(calls), "dataset": dataset})
+    found = series.measured(
+        cells, resolve, range(seed, seed + seeds), say=say, progress=progress, shown=SHOWN
+    )
+    write(study, found, standard)
+    return out / "samplers.md"
+
+
+def table_of(members: Sequence[str], calls: int, num: int) -> dict[str, SamplingPlan]:
+    """The members with that many calls, by their names in tables."""
+    return {f"{member}, {calls} calls": plan_of(member, calls, num) for member in members}
+
+
+def plan_of(member: str, calls: int, num: int) -> SamplingPlan:
+    """How SAMPLER/GRID samples with at most `calls` calls of the denoiser. Raises UsageError."""
+    sampler, _, grid = member.partition("/")
+    grid, colon, rho = grid.partition(":")
+    if sampler not in SAMPLERS or grid not in GRIDS:
+        raise UsageError(
+            f"must be SAMPLER/GRID of {', '.join(SAMPLERS)} and {', '.join(GRIDS)}, "
+            f"as ddpm/karras:3; found {member[:100]!r}",
+            "--members",
+        )
+    # Two calls a step, but one in the last.
+    steps = (calls + 1) // 2 if sampler == "heun" else calls
+    try:
+        return SamplingPlan(
+            num, steps, sampler, grid, rho=RHO.parse(rho, "--members") if colon else None
+        )
+    except UsageError as error:
+        about = {"--steps": "--calls", "--rho": "--members"}.get(error.about, error.about)
+        raise UsageError(f"{error.message} ({member})", about) from None
+
+
+def resolved(
+    denoiser: str, name: str, sampling: SamplingPlan, *, out: Path, **options: Any
+) -> experiment.Plan:
+    """The run of a member, with the options that all of them share."""
+    return experiment.resolve(denoiser, sampling, out=out / "runs", within=out.parent, **options)
+
+
+def write(study: Run, found: dict[str, Cell], standard: str) -> None:
+    """The table, the picture and the page of a study."""
+    frame = table(found, standard)
+    images = [(name, found[name].images) for name in frame["name"]]
+    study.write("samplers.csv", lambda file: frame.to_csv(file, index=False, float_format="%.6g"))
+    study.write("samplers.png", lambda file: sheets.strips(images, file))
+    shown = page(frame, found[standard].scored, standard)
+    study.write_json(blocks.FILE, blocks.to_json(shown))
+    study.write("samplers.md", lambda file: file.write(markdown.study(shown).encode()))
+
+
+def table(found: dict[str, Cell], standard: str) -> pd.DataFrame:
+    """One row for each member, by rising calls and FID: its numbers, and how they differ from the standard's."""
+    others = [name for name in found if name != standard]
+    rows = pd.DataFrame([{"name": name} | series.numbers(found[name].scored) for name in found])
+    changes = series.against(found[standard].scored, [found[name].scored for name in others])
+    if others:
+        rows = rows.merge(changes.assign(name=others), how="left", on="name")
+    else:
+        rows["verdict"] = None
+    rows["budget"] = [int(name.rpartition(", ")[2].split()[0]) for name in rows["name"]]
+    return rows.sort_values(["budget", "fid"], kind="stable").reset_index(drop=True)
+
+
+def page(frame: pd.DataFrame, standard: Scored, name: str) -> Page:
+    """What was found, the table and the picture."""
+    usual = {
+        key: series.floor(standard, key) for key in ("fid", "kid", "confidence", "mixed", "ink")
+    }
+    digits = (
+        f"As many held-out digits: FID {usual['fid'].value:.2f}, "
+        f"KID x 1e3 {1e3 * usual['kid'].value:.2f} ± {1e3 * usual['kid'].stderr:.2f}, "
+        f"confidence {usual['confidence'].value:.3f}, mixed {usual['mixed'].value:.2%}, "
+        f"ink {usual['ink'].value:.4f}."
+    )
+    seeds = (
+        f"{len(standard.seeds)} seeds" if len(standard.seeds) > 1 else f"seed {standard.seeds[0]}"
+    )
+    made = f"{standard.name}, {standard.num} images, {seeds}. {RULE}"
+    return Page(
+        TITLE,
+        [
+            Block("text", spans(made)),
+            Block("list", conclusions(frame, name)),
+            Block("table", cells(frame)),
+            Block("text", spans(digits)),
+            Block("text", spans("The first images of each, from the same noise:")),
+            Block("picture", Picture("samplers.png", "samples of each member")),
+        ],
+    )
+
+
+def conclusions(frame: pd.DataFrame, standard: str) -> list[list[Span]]:
+    """The choice in words: who is surely better than the standard, who cannot be told from it, who is worse."""
+    by = {
+        word: frame[frame["verdict"] == word] for word in ("better", "no sure difference", "worse")
+    }
+    better, equal = by["better"].sort_values("fid"), by["no sure difference"].sort_values("fid")
+    own = frame.set_index("name").loc[standard]
+    lines = [
+        spans(Span(f"The standard is {standard}", strong=True), f": FID {interval(own, 'fid')}.")
+    ]
+    if len(better):
+        lines.append(
+            spans(
+                Span("Surely better", strong=True),
+                f": {named(better)}. The standard can be chosen anew.",
+            )
+        )
+    else:
+        lines.append(
+            spans(
+                Span("None is surely better", strong=True),
+                f" of {len(frame) - 1}: the standard stays.",
+            )
+        )
+    if len(equal):
+        lines.append(spans(Span("Not surely different", strong=True), f": {named(equal)}."))
+    if len(by["worse"]):
+        lines.append(spans(Span("Surely worse", strong=True), f": {len(by['worse'])} others."))
+    return lines
+
+
+def named(rows: pd.DataFrame) -> str:
+    """Members with the change of their FID."""
+    return "; ".join(
+        f"{row['name']} (FID by {interval(row, 'fid_change')})" for _, row in rows.iterrows()
+    )
+
+
+def cells(frame: pd.DataFrame) -> list[list[str]]:
+    """The heading and the rows of the table."""
+    lines = []
+    for _, row in frame.iterrows():
+        standard = pd.isna(row["verdict"])
+        lines.append(
+            [
+                row["name"],
+                interval(row, "fid"),
+                "" if standard else interval(row, "fid_change"),
+                f"{1e3 * row['kid']:.2f} ± {1e3 * row['kid_stderr']:.2f}",
+                "" if standard else interval(row, "kid_change", unit=1e3),
+                f"{row['confidence']:.4f}",
+                f"{row['ambiguous']:.1%}",
+                f"{row['mixed']:.1%}",
+                f"{row['ink']:.4f}",
+                f"{row['out_of_band']:.0%}",
+                "the standard" if standard else row["verdict"],
+            ]
+        )
+    heading = [
+        "member",
+        "FID",
+        "change",
+        "KID x 1e3",
+        "change",
+        "conf",
+        "ambiguous",
+        "mixed",
+        "ink",
+    ]
+    return [[*heading, "out", "than the standard"], *lines]

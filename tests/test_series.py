@@ -1,0 +1,62 @@
+"""Studies of many runs: what is run once, how cells differ from a standard, what is said of them."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.scoring import compare
+from bench.studies import series
+from denoisers.errors import UsageError
+
+
+@pytest.fixture
+def scored(make_run):
+    """A run with bootstrap values of FID and KID around given values."""
+    made = []
+
+    def make(fid, kid, *, spread=0.1, seed=0):
+        run = make_run(f"x{len(made)}", scores={"kid": kid})
+        made.append(run)
+        noise = np.random.default_rng(seed).normal(size=500)
+        whole = compare.load_one(run)
+        drawn = {"fid": fid + spread * noise, "kid": kid + 1e-3 * spread * noise}
+        return dataclasses.replace(
+            whole,
+            values=whole.values | {"fid": fid, "kid": kid},
+            replicates=whole.replicates | drawn,
+        )
+
+    return make
+
+
+def test_a_paired_difference_is_surer_than_two_intervals(scored):
+    standard, same_noise, other_noise = scored(5, 0.01), scored(5.05, 0.0105), scored(5.05, 0.01, seed=1)
+    found = series.against(standard, [same_noise, other_noise])
+    assert found["verdict"].tolist() == ["worse", "no sure difference"]
+    assert found["fid_change"].tolist() == pytest.approx([0.05, 0.05])
+    assert (found["fid_change_low"] <= found["fid_change_high"]).all()
+
+
+def test_p_is_corrected_for_all_members(scored):
+    """What is sure alone is not among many."""
+    standard, near = scored(5, 0.01), scored(5.3, 0.01, seed=1)
+    alone = series.against(standard, [near])
+    among = series.against(standard, [near, *(scored(5, 0.01, seed=k) for k in range(2, 30))])
+    assert alone["verdict"][0] == "worse"
+    assert among["fid_holm"][0] > alone["fid_holm"][0]
+
+
+@pytest.mark.parametrize(
+    ("signs", "said"),
+    [
+        ((-1, -1), "better"),
+        ((-1, 0), "better"),
+        ((0, 1), "worse"),
+        ((0, 0), "no sure difference"),
+        ((-1, 1), "no sure difference"),
+    ],
+)
+def test_two_scores_that_contradict_each_other_decide_nothing(signs, said):
+    assert series.verdict(signs) == said
