@@ -1,47 +1,45 @@
 """Studies of many runs: what is run once, how cells differ from a standard, what is said of them."""
 
-import dataclasses
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from bench.scoring import compare
+from bench.scoring.schema import Score, ScoreSet
 from bench.studies import series
-from denoisers.errors import UsageError
 
 
-@pytest.fixture
-def scored(make_run):
-    """A run with bootstrap values of FID and KID around given values."""
-    made = []
-
-    def make(fid, kid, *, spread=0.1, seed=0):
-        run = make_run(f"x{len(made)}", scores={"kid": kid})
-        made.append(run)
-        noise = np.random.default_rng(seed).normal(size=500)
-        whole = compare.load_one(run)
-        drawn = {"fid": fid + spread * noise, "kid": kid + 1e-3 * spread * noise}
-        return dataclasses.replace(
-            whole,
-            values=whole.values | {"fid": fid, "kid": kid},
-            replicates=whole.replicates | drawn,
-        )
-
-    return make
+def scored(fid, kid, *, spread=0.1, seed=0):
+    """A run whose bootstrap values lie around these; those of one seed are drawn alike."""
+    noise = spread * np.random.default_rng(seed).normal(size=500)
+    held_out = ScoreSet({key: Score(1.0, 0.1) for key in series.JUDGED}, {}, [])
+    return compare.Scored(
+        name=f"seed {seed}",
+        seeds=(0,),
+        facts={},
+        rules=None,
+        scores=held_out,
+        held_out=held_out,
+        second={},
+        values={"fid": fid, "kid": kid},
+        replicates={"fid": fid + noise, "kid": kid + 1e-3 * noise},
+        path=Path(),
+    )
 
 
-def test_a_paired_difference_is_surer_than_two_intervals(scored):
-    standard, same_noise, other_noise = scored(5, 0.01), scored(5.05, 0.0105), scored(5.05, 0.01, seed=1)
+def test_a_paired_difference_is_surer_than_two_intervals():
+    standard = scored(5, 0.01)
+    same_noise, other_noise = scored(5.05, 0.01), scored(5.05, 0.01, seed=1)
     found = series.against(standard, [same_noise, other_noise])
     assert found["verdict"].tolist() == ["worse", "no sure difference"]
     assert found["fid_change"].tolist() == pytest.approx([0.05, 0.05])
     assert (found["fid_change_low"] <= found["fid_change_high"]).all()
 
 
-def test_p_is_corrected_for_all_members(scored):
+def test_p_is_corrected_for_all_members():
     """What is sure alone is not among many."""
-    standard, near = scored(5, 0.01), scored(5.3, 0.01, seed=1)
+    standard, near = scored(5, 0.01), scored(5.5, 0.01, seed=1)
     alone = series.against(standard, [near])
     among = series.against(standard, [near, *(scored(5, 0.01, seed=k) for k in range(2, 30))])
     assert alone["verdict"][0] == "worse"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -99,6 +100,30 @@ def test_pictures_come_from_the_study_alone(ladder, tmp_path, file):
     assert absent.path == "ladder"
 
 
+LINE = {"name": "a", "points": [[5, 90.0, 80, 99], [50, 3.0, 2.8, 3.2]]}
+PLOT = {"file": "a.png", "alt": "b", "x": "calls", "y": "FID", "lines": [LINE], "floor": 1.1}
+
+
+@pytest.mark.parametrize("floor", [None, 1.1])
+@pytest.mark.parametrize(
+    "points", [LINE["points"], [[5, -1.0, -2, 0]], [[1, 0, 0, 0], [1, 0, 0, 0]]]
+)
+def test_a_plot_is_drawn_from_its_numbers_in_the_page(ladder, tmp_path, floor, points):
+    name = '<script>alert("x")</script>_$a$'
+    plot = PLOT | {"floor": floor, "lines": [{"name": name, "points": points}], "x": name}
+    block = {"kind": "plot", "content": plot}
+    write(ladder, {"schema_version": 1, "title": "x", "blocks": [block, block]})
+    ((study,), absent) = studies.read(tmp_path)
+    assert absent == []
+    first, second = (block.content[0] for block in study.blocks)
+    assert first.startswith("<svg")
+    assert "<script" not in first
+    assert not set(re.findall(r'id="([^"]*)"', first)) & set(re.findall(r'id="([^"]*)"', second))
+    page = Page("x", [blocks.block(json.loads(json.dumps(block)))])
+    assert blocks.to_json(page)["blocks"] == [block]
+    assert "![b](a.png)" in markdown.study(page)
+
+
 STRANGE = (
     None,
     3,
@@ -119,6 +144,24 @@ STRANGE = (
     {"kind": "picture", "content": "ladder.png"},
     {"kind": "picture", "content": {"file": "ladder.png"}},
     {"kind": "picture", "content": {"file": 3, "alt": "x"}},
+    {"kind": "plot", "content": []},
+    {"kind": "plot", "content": {"file": "ladder.png", "alt": "x"}},
+    *(
+        {"kind": "plot", "content": PLOT | change}
+        for change in (
+            {"file": "../x.png"},
+            {"alt": 3},
+            {"floor": "3"},
+            {"lines": []},
+            {"lines": [LINE] * 13},
+            {"lines": [{"name": "a"}]},
+            {"lines": [LINE | {"points": []}]},
+            {"lines": [LINE | {"points": [[1, 2, 3]]}]},
+            {"lines": [LINE | {"points": [[0, 2, 1, 3]]}]},
+            {"lines": [LINE | {"points": [[1, True, 1, 3]]}]},
+            {"lines": [LINE | {"points": [[1, 1e16, 1, 3]]}]},
+        )
+    ),
 )
 
 

@@ -5,7 +5,7 @@ Every point is a run like any other, in `runs/` of the study's folder.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -29,6 +29,15 @@ STEPS = 50  # of the points that differ in their training
 TITLE = "Convergence: quality against calls and training"
 
 
+class Point(NamedTuple):
+    """A point of a curve: against what, and at which number of it; what is run."""
+
+    unit: str
+    x: int
+    weights: str | None
+    sampling: SamplingPlan
+
+
 # Half of it is what can be asked for.
 def convergence(
     out: Path,
@@ -48,25 +57,19 @@ def convergence(
 ) -> Path:
     """Run all points that are not done, and write what they say into `out`; the path of convergence.md.
 
-    weights  cards or files of one network after more and more epochs, which their cards say; the
-             last is sampled with each number of calls, all with STEPS. None: the denoiser's own,
-             and no curve of training
+    weights  cards or files of one network after more and more epochs, which their cards say: all
+             are sampled with STEPS calls, and the one of most epochs with each number of them. Fewer
+             than two: no curve of training
 
     Raises UsageError about the flag that is wrong.
     """
-    last = weights[-1] if weights else None
-    epochs = {each: trained(denoiser, each, options) for each in weights if len(weights) > 1}
-    whose = {f"{count} calls": (last, SamplingPlan(num, count)) for count in sorted(set(calls))}
-    whose |= {
-        f"{count} epochs": (each, SamplingPlan(num, STEPS))
-        for each, count in sorted(epochs.items(), key=lambda item: item[1])
-    }
+    points = points_of(denoiser, weights, options, calls, num)
 
     def resolve(name: str, sampling: SamplingPlan, *, seed: int) -> experiment.Plan:
         return experiment.resolve(
             denoiser,
             sampling,
-            weights=whose[name][0],
+            weights=points[name].weights,
             options=options,
             seed=seed,
             dataset_name=dataset,
@@ -77,14 +80,34 @@ def convergence(
             within=out.parent,
         )
 
-    cells = {name: sampling for name, (_, sampling) in whose.items()}
+    cells = {name: point.sampling for name, point in points.items()}
     resolve(next(iter(cells)), next(iter(cells.values())), seed=seed)
     study = Run(out, out.parent)
     facts = {"study": "convergence", "denoiser": denoiser, "num": num, "seed": seed}
     study.write_json("study.json", facts | {"dataset": dataset})
     found = series.measured(cells, resolve, [seed], say=say, progress=progress, shown=SHOWN)
-    write(study, found)
+    write(study, points, found)
     return out / "convergence.md"
+
+
+def points_of(
+    denoiser: str,
+    weights: Sequence[str],
+    options: dict[str, str] | None,
+    calls: Sequence[int],
+    num: int,
+) -> dict[str, Point]:
+    """The points of both curves by their names, each curve rising. Raises UsageError."""
+    epochs = {each: trained(denoiser, each, options) for each in weights if len(weights) > 1}
+    best = max(epochs, key=epochs.__getitem__) if epochs else next(iter(weights), None)
+    points = [Point("calls", count, best, SamplingPlan(num, count)) for count in sorted(set(calls))]
+    points += [
+        Point("epochs", count, each, SamplingPlan(num, STEPS))
+        for each, count in sorted(epochs.items(), key=lambda item: item[1])
+    ]
+    return {
+        f"{point.x} {point.unit if point.x > 1 else point.unit[:-1]}": point for point in points
+    }
 
 
 def trained(denoiser: str, weights: str, options: dict[str, str] | None) -> int:
@@ -100,10 +123,14 @@ def trained(denoiser: str, weights: str, options: dict[str, str] | None) -> int:
     return count
 
 
-def write(study: Run, found: Mapping[str, Cell]) -> None:
+def write(study: Run, points: Mapping[str, Point], found: Mapping[str, Cell]) -> None:
     """The table, the plots, the picture and the page of a study."""
     frame = pd.DataFrame(
-        [{"name": name} | series.numbers(cell.scored) for name, cell in found.items()]
+        [
+            {"name": name, "unit": points[name].unit, "x": points[name].x}
+            | series.numbers(cell.scored)
+            for name, cell in found.items()
+        ]
     )
     plots = drawn(frame, next(iter(found.values())).scored)
     study.write(
@@ -127,10 +154,10 @@ def drawn(frame: pd.DataFrame, first: Scored) -> list[Plot]:
         "calls": "calls of the denoiser per image",
         "epochs": "epochs of training",
     }.items():
-        rows = frame[frame["name"].str.endswith(f" {unit}")]
+        rows = frame[frame["unit"] == unit]
         if len(rows) > 1:
             points = [
-                [float(row["name"].split()[0]), row["fid"], row["fid_low"], row["fid_high"]]
+                [float(row["x"]), row["fid"], row["fid_low"], row["fid_high"]]
                 for _, row in rows.iterrows()
             ]
             alt = f"FID against {title}, with 95 % intervals; dotted: held-out digits"
@@ -161,7 +188,7 @@ def conclusions(frame: pd.DataFrame) -> list[list[Any]]:
     """From which point on the interval of FID reaches that of the last one."""
     said = []
     for unit in ("calls", "epochs"):
-        rows = frame[frame["name"].str.endswith(f" {unit}")]
+        rows = frame[frame["unit"] == unit]
         if len(rows) > 1:
             last = rows.iloc[-1]
             apart = (rows["fid_low"] > last["fid_high"]) | (rows["fid_high"] < last["fid_low"])

@@ -1,0 +1,78 @@
+"""The family on a control: what it runs, how the standard is compared with, and what is refused."""
+
+import pandas as pd
+import pytest
+
+from bench import runs
+from bench.report.page import studies
+from bench.sampling.plan import SamplingPlan
+from bench.studies import samplers
+from denoisers.errors import UsageError
+
+MEMBERS = ["ddpm/ddpm", "ddim/ddpm", "heun/karras:3"]
+
+
+def test_a_study_compares_with_the_standard_and_resumes(tmp_path):
+    said = []
+
+    def run():
+        said.clear()
+        return samplers.samplers(
+            tmp_path / "samplers",
+            "gaussian",
+            members=MEMBERS,
+            calls=[4, 9],
+            num=24,
+            seeds=2,
+            dataset="mnist5k",
+            say=said.append,
+        )
+
+    path = run()
+    frame = pd.read_csv(path.with_suffix(".csv")).set_index("name")
+    assert set(frame.index) == {f"{name}, {calls} calls" for name in MEMBERS for calls in (4, 9)}
+    assert (frame["seeds"] == 2).all()
+    assert frame.loc["heun/karras:3, 9 calls", "calls"] == 9
+    assert frame.loc["heun/karras:3, 4 calls", "calls"] == 3  # two a step, but one in the last
+    standard = frame.loc["ddpm/ddpm, 9 calls"]
+    assert pd.isna(standard["verdict"])
+    other = frame.loc["ddim/ddpm, 9 calls"]
+    assert other["fid_change"] == pytest.approx(other["fid"] - standard["fid"], abs=1e-3)
+    text, before = path.read_text(), path.read_bytes()
+    assert "**The standard is ddpm/ddpm, 9 calls**" in text
+    (shown,), absent = studies.read(tmp_path)
+    assert absent == []
+    assert [block.kind for block in shown.blocks].count("picture") == 1
+    assert len(next(block for block in shown.blocks if block.kind == "table").content) == 7
+    assert run().read_bytes() == before
+    assert sum(line.startswith("complete") for line in said) == 12
+    assert runs.find(tmp_path) == []  # the runs of a study are rows of its table
+
+
+def test_a_member_is_a_plan_like_any_other():
+    assert samplers.plan_of("ddpm/ddpm", 50, 10) == SamplingPlan(10, 50)
+    assert samplers.plan_of("dpmpp_2m/karras:7", 20, 10) == SamplingPlan(
+        10, 20, "dpmpp_2m", "karras"
+    )
+    assert samplers.plan_of("heun/karras:3", 50, 10) == SamplingPlan(
+        10, 25, "heun", "karras", rho=3.0
+    )
+    assert len({samplers.plan_of(name, 20, 10) for name in samplers.FAMILY}) == 20
+    assert samplers.STANDARD in samplers.FAMILY
+
+
+@pytest.mark.parametrize(
+    ("member", "calls", "said"),
+    [
+        ("euler/ddpm", 20, "--members: must be SAMPLER/GRID of ddpm, "),
+        ("ddpm", 20, "--members: must be SAMPLER/GRID"),
+        ("ddpm/linear", 20, "--members: .* found 'ddpm/linear'"),
+        ("ddpm/karras:0", 20, "--members: must lie in 1..100; found 0"),
+        ("ddpm/karras:x", 20, "--members: must be a number"),
+        ("ddpm/ddpm:3", 20, "--members: is a setting of --grid karras"),
+        ("ddpm/cosine", 2000, "--calls: must lie in 1..1000"),
+    ],
+)
+def test_what_is_no_member_is_refused(member, calls, said):
+    with pytest.raises(UsageError, match=said):
+        samplers.plan_of(member, calls, 10)
