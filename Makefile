@@ -1,6 +1,7 @@
 # make run        set up, generate and score with the U-Net, report    make lint   style and format
 # make test       set up and test                                      make bench  speed, as ratios
-# make reference  the tracked report, of the runs in results/reference
+# make runs       the runs, studies and curves in results/reference, those that are not there: hours on 2 cores
+# make reference  the tracked report of them
 # make screens  the terminal as docs/screens.md shows it, and the picture of the page
 # make picture  the picture of the tracked report alone, docs/report.png
 # make numbers  the numbers in README and docs, from the tracked files
@@ -8,10 +9,11 @@
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
 BIN := .venv/bin
+OUT := --out results/reference
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report reference test wheel lint format bench samplers screens picture numbers controls clean
+.PHONY: setup run report runs reference test wheel lint format bench screens picture numbers controls clean
 
 setup: .venv/.installed
 
@@ -65,9 +67,23 @@ numbers: setup
 controls: setup
 	$(BIN)/python -m bench.scoring.shipping
 
-samplers: setup
-	$(BIN)/python benchmarks/samplers.py 50 1000
-	$(BIN)/python benchmarks/samplers.py 20 1000
+# Every number in README and docs comes from these, by the next two targets.
+runs: setup
+	for seed in 0 1 2; do $(BIN)/bench run --denoiser unet --seed $$seed $(OUT) || exit 1; done
+	for card in gray-blind50 gray25 gray-all mnist-all mnist-all-l1; do \
+		$(BIN)/bench run --denoiser kbnet --weights $$card $(OUT) || exit 1; done
+	$(BIN)/bench run --denoiser kbnet --option coupling=naive $(OUT)
+	for name in gaussian ideal; do $(BIN)/bench run --denoiser $$name $(OUT) || exit 1; done
+	mkdir -p build
+	test -e build/vae.npz || $(BIN)/python examples/vae.py --num 2000 --out build/vae.npz
+	$(BIN)/bench score build/vae.npz --name vae $(OUT)
+	for name in unet gaussian ideal; do $(BIN)/bench gauge --denoiser $$name $(OUT) || exit 1; done
+	for card in gray-blind50 mnist-all; do $(BIN)/bench gauge --denoiser kbnet --weights $$card $(OUT) || exit 1; done
+	$(BIN)/bench study ladder $(OUT)
+	$(BIN)/bench run --denoiser unet --num 10000 $(OUT)
+	$(BIN)/bench run --denoiser kbnet --weights mnist-all --num 10000 $(OUT)
+	$(BIN)/bench study samplers --denoiser unet $(OUT)
+	$(BIN)/bench study convergence --denoiser unet $(OUT)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

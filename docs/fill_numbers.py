@@ -35,12 +35,30 @@ STDS = ("0.2", "0.5", "0.7", "1")  # of the noise that cards have errors for
 FIVE = ("held-out digits", "ideal", "unet mnist", "kbnet mnist-all", "kbnet gray-blind50")
 
 
-def standard() -> pd.DataFrame:
-    """All runs of the standard protocol beside the floor, with the verdict of the report."""
+def reported(num: int) -> pd.DataFrame:
+    """The rows of the report with that many images, as report.json has them, controls among them."""
+    rows = pd.DataFrame(json.loads((REFERENCE / "report.json").read_text())["rows"])
+    mark = rows.loc[(rows["n"] == num) & (rows["kind"] == "run"), "fingerprint"].iloc[0]
+    return rows[rows["fingerprint"] == mark].dropna(axis="columns", how="all")
+
+
+def board(num: int) -> pd.DataFrame:
+    """All runs of so many images beside the floor, with the verdict of the report."""
+    rows = reported(num)
+    table = printed(rows)
     report = json.loads((REFERENCE / "report.json").read_text())
-    table = printed(pd.DataFrame(report["rows"]))
-    verdicts = {found["name"]: found["verdict"] for found in report["diagnoses"]}
+    marks = set(rows["fingerprint"])
+    verdicts = {
+        found["name"]: found["verdict"]
+        for found in report["diagnoses"]
+        if found["fingerprint"] in marks or found["name"] not in set(rows["name"])
+    }
     return table.assign(verdict=table["denoiser"].map(verdicts).fillna(""))
+
+
+def standard() -> pd.DataFrame:
+    """All runs of the standard protocol."""
+    return board(2000)
 
 
 def five() -> pd.DataFrame:
@@ -51,9 +69,8 @@ def five() -> pd.DataFrame:
 
 def scores() -> pd.DataFrame:
     """Every score of every row of `standard`, and of the control sets, under its name in report.csv."""
-    rows = pd.DataFrame(json.loads((REFERENCE / "report.json").read_text())["rows"])
-    numbers = rows.select_dtypes("number").map(short)
-    return numbers.assign(denoiser=rows["name"])
+    rows = reported(2000)
+    return rows.select_dtypes("number").map(short).assign(denoiser=rows["name"])
 
 
 def cost() -> pd.DataFrame:
@@ -84,6 +101,27 @@ def ladder() -> pd.DataFrame:
             "out": [percent(share) for share in rows["out_of_band"]],
         }
     )
+
+
+def study(name: str) -> Callable[[], pd.DataFrame]:
+    """The table on the page of a study."""
+
+    def read() -> pd.DataFrame:
+        page = json.loads((REFERENCE / name / "page.json").read_text())
+        head, *rows = next(block["content"] for block in page["blocks"] if block["kind"] == "table")
+        return pd.DataFrame(rows, columns=head)
+
+    return read
+
+
+def said(name: str) -> Callable[[], str]:
+    """What a study concludes, as the list on its page."""
+
+    def read() -> str:
+        text = (REFERENCE / name / f"{name}.md").read_text()
+        return "\n".join(line for line in text.splitlines() if line.startswith("- "))
+
+    return read
 
 
 def signed(change: float) -> str:
@@ -267,10 +305,13 @@ def first_line(path: Path) -> str:
 
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "standard": standard,
+    "10000": lambda: board(10_000),
     "five": five,
     "scores": scores,
     "cost": cost,
     "ladder": ladder,
+    "samplers": study("samplers"),
+    "convergence": study("convergence"),
     "controls": controls,
     "unet": unet,
     "kbnet digits": kbnet_digits,
@@ -281,6 +322,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
 }
 TEXTS: dict[str, Callable[[], str]] = {
     "hypotheses": hypotheses,
+    "samplers said": said("samplers"),
+    "convergence said": said("convergence"),
     "recipes": recipes,
     "files": files,
     "machine cpu": lambda: measured_on("cpu"),
