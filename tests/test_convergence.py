@@ -64,6 +64,8 @@ def test_weights_must_say_their_epochs(tmp_path, trained):
         convergence.convergence(
             tmp_path / "x", "unet", weights=[trained("one"), trained("none")], dataset="mnist5k"
         )
+    with pytest.raises(UsageError, match="--weights: must be of different epochs; found"):
+        convergence.points_of("unet", [trained("one"), trained("one")], None, [5], 24)
     assert not (tmp_path / "x").exists()
     assert convergence.trained("unet", "mnist", None) == unet.load().card["recipe"]["epochs"]
 

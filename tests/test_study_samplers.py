@@ -7,6 +7,7 @@ from bench import runs
 from bench.report.page import studies
 from bench.sampling.plan import SamplingPlan
 from bench.studies import samplers
+from denoisers import closed_form
 from denoisers.errors import UsageError
 
 MEMBERS = ["ddpm/ddpm", "ddim/ddpm", "heun/karras:3"]
@@ -47,6 +48,21 @@ def test_a_study_compares_with_the_standard_and_resumes(tmp_path):
     assert run().read_bytes() == before
     assert sum(line.startswith("complete") for line in said) == 12
     assert runs.find(tmp_path) == []  # the runs of a study are rows of its table
+
+
+def test_a_member_that_fails_is_said_and_a_standard_that_does_ends_it(tmp_path, monkeypatch):
+    def breaks(self, x, sigma):
+        return x / 0 if (sigma < limit).any() else x
+
+    monkeypatch.setattr(closed_form.Identity, "forward", breaks)
+    options = {"members": ["ddim/cosine"], "calls": [5], "num": 24, "dataset": "mnist5k"}
+    limit = 0.008  # the lowest level of the cosine grid is below, that of the other is not
+    path = samplers.samplers(tmp_path / "samplers", "identity", **options)
+    assert "**ddim/cosine, 5 calls failed**: the denoiser returned NaN" in path.read_text()
+    assert "of 0: the standard stays" in path.read_text()
+    limit = 1
+    with pytest.raises(FloatingPointError, match="the standard, ddpm/ddpm, 5 calls, failed"):
+        samplers.samplers(tmp_path / "again" / "samplers", "identity", **options)
 
 
 def test_a_member_is_a_plan_like_any_other():

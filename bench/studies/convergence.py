@@ -5,7 +5,7 @@ Every point is a run like any other, in `runs/` of the study's folder.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -85,8 +85,12 @@ def convergence(
     study = Run(out, out.parent)
     facts = {"study": "convergence", "denoiser": denoiser, "num": num, "seed": seed}
     study.write_json("study.json", facts | {"dataset": dataset})
-    found = series.measured(cells, resolve, [seed], say=say, progress=progress, shown=SHOWN)
-    write(study, points, found)
+    found, failures = series.measured(
+        cells, resolve, [seed], say=say, progress=progress, shown=SHOWN
+    )
+    if not found:
+        raise FloatingPointError(next(iter(failures.values())))
+    write(study, points, found, failures)
     return out / "convergence.md"
 
 
@@ -99,6 +103,9 @@ def points_of(
 ) -> dict[str, Point]:
     """The points of both curves by their names, each curve rising. Raises UsageError."""
     epochs = {each: trained(denoiser, each, options) for each in weights if len(weights) > 1}
+    if len(set(epochs.values())) < len(epochs) or len(epochs) < len(weights) > 1:
+        found = ", ".join(f"{each} {count}" for each, count in epochs.items())
+        raise UsageError(f"must be of different epochs; found {found}", "--weights")
     best = max(epochs, key=epochs.__getitem__) if epochs else next(iter(weights), None)
     points = [Point("calls", count, best, SamplingPlan(num, count)) for count in sorted(set(calls))]
     points += [
@@ -123,7 +130,12 @@ def trained(denoiser: str, weights: str, options: dict[str, str] | None) -> int:
     return count
 
 
-def write(study: Run, points: Mapping[str, Point], found: Mapping[str, Cell]) -> None:
+def write(
+    study: Run,
+    points: Mapping[str, Point],
+    found: Mapping[str, Cell],
+    failures: Mapping[str, str],
+) -> None:
     """The table, the plots, the picture and the page of a study."""
     frame = pd.DataFrame(
         [
@@ -141,7 +153,8 @@ def write(study: Run, points: Mapping[str, Point], found: Mapping[str, Cell]) ->
     with style.ours():
         for plot in plots:
             style.export(lines.figure(plot), study.path / Path(plot.file).stem)
-    shown = page(frame, plots, next(iter(found.values())).scored)
+    said = [*conclusions(frame), *series.failed(failures)]
+    shown = page(frame, plots, next(iter(found.values())).scored, said)
     study.write_json(blocks.FILE, blocks.to_json(shown))
     study.write("convergence.md", lambda file: file.write(markdown.study(shown).encode()))
 
@@ -165,7 +178,7 @@ def drawn(frame: pd.DataFrame, first: Scored) -> list[Plot]:
     return plots
 
 
-def page(frame: pd.DataFrame, plots: list[Plot], first: Scored) -> Page:
+def page(frame: pd.DataFrame, plots: list[Plot], first: Scored, said: list[list[Span]]) -> Page:
     """What was found, the plots, the table and the picture."""
     made = (
         f"{first.name}, {first.num} images, seed {first.seeds[0]}, ddpm on the ddpm grid. "
@@ -175,7 +188,7 @@ def page(frame: pd.DataFrame, plots: list[Plot], first: Scored) -> Page:
         TITLE,
         [
             Block("text", spans(made)),
-            Block("list", conclusions(frame)),
+            *([Block("list", said)] if said else []),
             *(Block("plot", plot) for plot in plots),
             Block("table", cells(frame)),
             Block("text", spans("The first images of each, from the same noise:")),
@@ -184,7 +197,7 @@ def page(frame: pd.DataFrame, plots: list[Plot], first: Scored) -> Page:
     )
 
 
-def conclusions(frame: pd.DataFrame) -> list[list[Any]]:
+def conclusions(frame: pd.DataFrame) -> list[list[Span]]:
     """From which point on the interval of FID reaches that of the last one."""
     said = []
     for unit in ("calls", "epochs"):

@@ -93,10 +93,12 @@ def samplers(
     study = Run(out, out.parent)
     facts = {"study": "samplers", "denoiser": denoiser, "num": num, "seeds": seeds, "seed": seed}
     study.write_json("study.json", facts | {"calls": list(calls), "dataset": dataset})
-    found = series.measured(
+    found, failures = series.measured(
         cells, resolve, range(seed, seed + seeds), say=say, progress=progress, shown=SHOWN
     )
-    write(study, found, standard)
+    if standard not in found:
+        raise FloatingPointError(f"the standard, {standard}, failed: {failures[standard]}")
+    write(study, found, failures, standard)
     return out / "samplers.md"
 
 
@@ -133,13 +135,14 @@ def resolved(
     return experiment.resolve(denoiser, sampling, out=out / "runs", within=out.parent, **options)
 
 
-def write(study: Run, found: dict[str, Cell], standard: str) -> None:
+def write(study: Run, found: dict[str, Cell], failures: dict[str, str], standard: str) -> None:
     """The table, the picture and the page of a study."""
     frame = table(found, standard)
     images = [(name, found[name].images) for name in frame["name"]]
     study.write("samplers.csv", lambda file: frame.to_csv(file, index=False, float_format="%.6g"))
     study.write("samplers.png", lambda file: sheets.strips(images, file))
-    shown = page(frame, found[standard].scored, standard)
+    said = [*conclusions(frame, standard), *series.failed(failures)]
+    shown = page(frame, found[standard].scored, said)
     study.write_json(blocks.FILE, blocks.to_json(shown))
     study.write("samplers.md", lambda file: file.write(markdown.study(shown).encode()))
 
@@ -157,7 +160,7 @@ def table(found: dict[str, Cell], standard: str) -> pd.DataFrame:
     return rows.sort_values(["budget", "fid"], kind="stable").reset_index(drop=True)
 
 
-def page(frame: pd.DataFrame, standard: Scored, name: str) -> Page:
+def page(frame: pd.DataFrame, standard: Scored, said: list[list[Span]]) -> Page:
     """What was found, the table and the picture."""
     usual = {
         key: series.floor(standard, key) for key in ("fid", "kid", "confidence", "mixed", "ink")
@@ -176,7 +179,7 @@ def page(frame: pd.DataFrame, standard: Scored, name: str) -> Page:
         TITLE,
         [
             Block("text", spans(made)),
-            Block("list", conclusions(frame, name)),
+            Block("list", said),
             Block("table", cells(frame)),
             Block("text", spans(digits)),
             Block("text", spans("The first images of each, from the same noise:")),

@@ -9,6 +9,7 @@ import pandas as pd
 from bench import experiment
 from bench.files import Say
 from bench.progress import Progress
+from bench.report.page.blocks import Span, spans
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import compare, uncertainty
 from bench.scoring.compare import Scored
@@ -50,8 +51,8 @@ def measured(
     say: Say,
     progress: Progress,
     shown: int,
-) -> dict[str, Cell]:
-    """Every cell with each of the seeds, run where it is not there, by its name.
+) -> tuple[dict[str, Cell], dict[str, str]]:
+    """Every cell with each of the seeds, run where it is not there, and why those failed that did, by their names.
 
     resolve  resolve(name, sampling, seed=...) gives the run
     shown    how many images are kept of each
@@ -63,15 +64,29 @@ def measured(
     }
     parts: dict[str, list[Scored]] = {}
     images: dict[str, np.ndarray] = {}
+    failures: dict[str, str] = {}
     sampled = {title: sampling for title, (_, sampling, _) in plans.items()}
     for title in announced(sampled, "run", say, progress):
         name, sampling, seed = plans[title]
         plan = resolve(name, sampling, seed=seed)
-        run = experiment.execute(plan, say=say, progress=progress)
+        try:
+            run = experiment.execute(plan, say=say, progress=progress)
+        except FloatingPointError as error:  # a finding, not an accident
+            failures[name] = str(error)
+            continue
         parts.setdefault(name, []).append(compare.load_one(run, mark=plan.rules.fingerprint))
         if name not in images:
             images[name] = run.read_npz("samples.npz")["arr_0"][:shown, ..., 0]
-    return {name: Cell(compare.combined(found), images[name]) for name, found in parts.items()}
+    whole = {name: found for name, found in parts.items() if name not in failures}
+    done = {name: Cell(compare.combined(found), images[name]) for name, found in whole.items()}
+    return done, failures
+
+
+def failed(failures: Mapping[str, str]) -> list[list[Span]]:
+    """A line for each cell that failed."""
+    return [
+        spans(Span(f"{name} failed", strong=True), f": {why}.") for name, why in failures.items()
+    ]
 
 
 def numbers(scored: Scored) -> dict[str, Any]:
