@@ -356,7 +356,11 @@ def text_of(name: str) -> str:
     if not cell:
         return f"\n{markdown(found)}\n"
     row, _, column = cell[0].rpartition("/")
-    first = next(title for title in ("denoiser", "rung", "control", "card") if title in found)
+    first = next(
+        title
+        for title in ("denoiser", "rung", "control", "card", "member", "point")
+        if title in found
+    )
     return found.set_index(found[first].str.strip("`")).loc[row, column]
 
 

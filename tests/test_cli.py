@@ -803,6 +803,52 @@ def test_every_option_of_run_says_what_it_is_in_its_group_and_what_it_is_by_defa
     assert len(set(listed)) == len(listed)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ladder", "--denoiser", "unet"], "--denoiser: is for samplers and convergence; ladder"),
+        (["ladder", "--seeds", "2", "--calls", "5"], "--calls: is for samplers and convergence"),
+        (["samplers"], "--denoiser: is missing; samplers studies one denoiser"),
+        (
+            ["convergence", "--denoiser", "unet", "--members", "ddpm/ddpm"],
+            "--members: is for samplers",
+        ),
+        (
+            ["convergence", "--denoiser", "unet", "--option", "a=b", "--seeds", "2"],
+            "--seeds: is for",
+        ),
+        (
+            ["samplers", "--denoiser", "unet", "--weights", "a", "--weights", "b"],
+            "--weights: takes one",
+        ),
+        (["samplers", "--denoiser", "unet", "--calls", ""], "--calls: is empty"),
+        (["samplers", "--denoiser", "unet", "--calls", "5,"], "--calls: must be a whole number"),
+        (["samplers", "--denoiser", "unet", "--calls", "0"], "--calls: must lie in 1..100000"),
+        (["samplers", "--denoiser", "unet", "--calls", "2000"], "--calls: must lie in 1..1000"),
+        (["convergence", "--denoiser", "unet", "--calls", "2000"], "--calls: must lie in 1..1000"),
+        (["samplers", "--denoiser", "unet", "--members", "x"], "--members: must be SAMPLER/GRID"),
+        (["samplers", "--denoiser", "unet", "--seeds", "0"], "--seeds: must lie in 1..1000"),
+        (
+            ["samplers", "--denoiser", "unet", "--seed", str(2**63 - 1), "--seeds", "2"],
+            "--seed: must lie in",
+        ),
+        (["everything"], "NAME: unknown 'everything'; available: ladder, samplers, convergence"),
+    ],
+)
+def test_what_a_study_does_not_take_is_said(bench, words, said):
+    status, _, err = bench("study", *words, "--dataset", "mnist5k")
+    assert status == 2
+    assert f"error: {said}" in err
+
+
+def test_a_study_of_a_denoiser_from_the_command_line(bench, tmp_path):
+    words = ["--denoiser", "gaussian", "--members", "ddim/ddpm", "--calls", "3", "--num", "24"]
+    status, out, err = bench("study", "samplers", *words, "--dataset", "mnist5k", "--out", "here")
+    assert status == 0, err
+    assert "| ddim/ddpm, 3 calls" in out
+    assert (tmp_path / "here" / "samplers" / "samplers.csv").exists()
+
+
 def test_help_of_epochs_says_how_many_each_network_has(bench):
     shown = " ".join(bench("train", "-h")[1].replace("│", " ").split())
     assert "unet 200, kbnet 100, lenet 8" in shown

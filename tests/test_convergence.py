@@ -5,11 +5,23 @@ import json
 import pandas as pd
 import pytest
 
+from bench.report.figures import lines
 from bench.report.page import studies
 from bench.studies import convergence
 from denoisers import unet, weights
 from denoisers.errors import UsageError
 from denoisers.unet.net import UNet
+
+BARE = """
+from denoisers.closed_form import Identity
+
+def load(weights=None):
+    return Identity()
+"""
+
+
+def no_data():
+    pytest.fail("no data is needed")
 
 
 @pytest.fixture
@@ -30,7 +42,7 @@ def test_calls_alone(tmp_path):
     assert (frame["fid"] > 0).all()
     assert (path.parent / "calls.svg").stat().st_size > 1000
     assert not (path.parent / "epochs.svg").exists()
-    (shown,), absent = studies.read(tmp_path)
+    (shown,), absent = studies.read(tmp_path, lines.inlined)
     assert absent == []
     (plot,) = (block.content for block in shown.blocks if block.kind == "plot")
     assert plot[0].startswith("<svg")
@@ -65,9 +77,21 @@ def test_weights_must_say_their_epochs(tmp_path, trained):
             tmp_path / "x", "unet", weights=[trained("one"), trained("none")], dataset="mnist5k"
         )
     with pytest.raises(UsageError, match="--weights: must be of different epochs; found"):
-        convergence.points_of("unet", [trained("one"), trained("one")], None, [5], 24)
+        convergence.points_of("unet", [trained("one")] * 2, None, [5], 24, no_data)
     assert not (tmp_path / "x").exists()
-    assert convergence.trained("unet", "mnist", None) == unet.load().card["recipe"]["epochs"]
+    assert (
+        convergence.trained("unet", "mnist", None, no_data) == unet.load().card["recipe"]["epochs"]
+    )
+
+
+def test_a_denoiser_without_a_card_and_one_without_weights_are_told_so(tmp_path):
+    (tmp_path / "mine.py").write_text(BARE)
+    with pytest.raises(UsageError, match="--weights: a has no card that says its epochs"):
+        convergence.trained(f"{tmp_path / 'mine.py'}:load", "a", None, no_data)
+    with pytest.raises(UsageError, match="takes none"):
+        convergence.convergence(tmp_path / "x", "gaussian", weights=["a", "b"], dataset="mnist5k")
+    with pytest.raises(UsageError, match=r"--calls: must lie in 1\.\.1000"):
+        convergence.convergence(tmp_path / "x", "gaussian", calls=[2000], dataset="mnist5k")
 
 
 def test_from_where_on_nothing_changes():
@@ -82,6 +106,8 @@ def test_from_where_on_nothing_changes():
     )
     (line,) = convergence.conclusions(frame)
     assert line[0].text == "From 20 calls on"
+    (line,) = convergence.conclusions(frame[:2])
+    assert line[0].text == "Still changing"
     frame.loc[0, "fid_low"] = 3.0  # one that meets the last by chance, before some that do not
     (line,) = convergence.conclusions(frame)
     assert line[0].text == "From 20 calls on"

@@ -44,6 +44,7 @@ STANDARD = PRESETS["standard"]
         ({"num": 10**7, "steps": 1001, "grid": "karras"}, "--steps: times --num must lie in"),
         ({"start": "digits"}, "--start"),
         ({"rho": 3.0}, "--rho: is a setting of --grid karras; found --grid ddpm"),
+        ({"rho": 3.0, "grid": "karras", "sampler": "ks", "eta": None}, "--rho: is of samplers"),
         ({"rho": 0.5, "grid": "karras"}, "--rho: must lie in 1..100"),
         ({"rho": float("nan"), "grid": "karras"}, "--rho: must lie in"),
     ],

@@ -32,7 +32,12 @@ def test_a_paired_difference_is_surer_than_two_intervals():
     standard = scored(5, 0.01)
     same_noise, other_noise = scored(5.05, 0.01), scored(5.05, 0.01, seed=1)
     found = series.against(standard, [same_noise, other_noise])
-    assert found["verdict"].tolist() == ["worse", "no sure difference"]
+    assert found["verdict"].tolist() == ["worse, within the floor", "no sure difference"]
+    sure = series.against(standard, [scored(5.5, 0.01)])
+    assert sure["verdict"].tolist() == ["surely worse"]  # beyond what two honest sets differ by
+    # The word is that of `bench compare`.
+    row = compare.difference(standard, scored(5.5, 0.01), "fid")
+    assert row["margin"] < 0.5
     assert found["fid_change"].tolist() == pytest.approx([0.05, 0.05])
     assert (found["fid_change_low"] <= found["fid_change_high"]).all()
 
@@ -42,19 +47,20 @@ def test_p_is_corrected_for_all_members():
     standard, near = scored(5, 0.01), scored(5.5, 0.01, seed=1)
     alone = series.against(standard, [near])
     among = series.against(standard, [near, *(scored(5, 0.01, seed=k) for k in range(2, 30))])
-    assert alone["verdict"][0] == "worse"
+    assert alone["verdict"][0] == "surely worse"
     assert among["fid_holm"][0] > alone["fid_holm"][0]
 
 
 @pytest.mark.parametrize(
-    ("signs", "said"),
+    ("strengths", "said"),
     [
-        ((-1, -1), "better"),
-        ((-1, 0), "better"),
-        ((0, 1), "worse"),
+        ((-2, -1), "surely better"),
+        ((-1, 0), "better, within the floor"),
+        ((0, 1), "worse, within the floor"),
+        ((2, 1), "surely worse"),
         ((0, 0), "no sure difference"),
-        ((-1, 1), "no sure difference"),
+        ((-2, 1), "no sure difference"),
     ],
 )
-def test_two_scores_that_contradict_each_other_decide_nothing(signs, said):
-    assert series.verdict(signs) == said
+def test_two_scores_that_contradict_each_other_decide_nothing(strengths, said):
+    assert series.verdict(strengths) == said

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.report.figures import lines
 from bench.report.page import blocks, markdown, studies
 from bench.report.page.blocks import Block, Page, Picture, Span, spans
 from denoisers.errors import UsageError
@@ -54,7 +55,7 @@ def ladder(tmp_path):
 
 
 def test_what_is_written_is_read_back(ladder, tmp_path):
-    ((study,), absent) = studies.read(tmp_path)
+    ((study,), absent) = studies.read(tmp_path, lines.inlined)
     assert absent == []
     assert (study.name, study.where, study.picture) == ("The ladder", "ladder", "ladder.png")
     uri, alt = study.blocks[1].content
@@ -74,11 +75,11 @@ def test_the_same_as_markdown():
 
 def test_a_study_without_a_page_or_picture(ladder, tmp_path):
     (ladder / "ladder.png").write_bytes(b"no")
-    ((study,), (absent,)) = studies.read(tmp_path)
+    ((study,), (absent,)) = studies.read(tmp_path, lines.inlined)
     assert [block.kind for block in study.blocks] == ["text", "table", "heading", "list"]
     assert absent.path == "ladder"
     (ladder / blocks.FILE).unlink()
-    shown, (absent,) = studies.read(tmp_path)
+    shown, (absent,) = studies.read(tmp_path, lines.inlined)
     assert shown == []
     assert absent.path == "ladder"
     assert "the study has no page" in absent.reason
@@ -94,7 +95,7 @@ def test_pictures_come_from_the_study_alone(ladder, tmp_path, file):
     (ladder / "link.png").symlink_to(tmp_path / "secret.png")
     picture = {"kind": "picture", "content": {"file": file, "alt": "x"}}
     write(ladder, {"schema_version": 1, "title": "x", "blocks": [picture]})
-    ((study,), (absent,)) = studies.read(tmp_path)
+    ((study,), (absent,)) = studies.read(tmp_path, lines.inlined)
     assert study.blocks == []
     assert study.picture == ""
     assert absent.path == "ladder"
@@ -113,7 +114,7 @@ def test_a_plot_is_drawn_from_its_numbers_in_the_page(ladder, tmp_path, floor, p
     plot = PLOT | {"floor": floor, "lines": [{"name": name, "points": points}], "x": name}
     block = {"kind": "plot", "content": plot}
     write(ladder, {"schema_version": 1, "title": "x", "blocks": [block, block]})
-    ((study,), absent) = studies.read(tmp_path)
+    ((study,), absent) = studies.read(tmp_path, lines.inlined)
     assert absent == []
     first, second = (block.content[0] for block in study.blocks)
     assert first.startswith("<svg")
@@ -171,7 +172,7 @@ def test_a_block_that_is_none_costs_itself(ladder, tmp_path, strange):
         ladder,
         {"schema_version": 1, "title": "x", "blocks": [strange, {"kind": "text", "content": "y"}]},
     )
-    ((study,), (absent,)) = studies.read(tmp_path)
+    ((study,), (absent,)) = studies.read(tmp_path, lines.inlined)
     assert study.blocks == [Block("text", spans("y"))]
     assert blocks.FILE in absent.reason
     assert "BENCH_DEBUG" not in absent.reason  # it was expected
@@ -196,7 +197,7 @@ WHOLE = {"schema_version": 1, "title": "x", "blocks": []}
 )
 def test_a_page_that_is_none_is_named(ladder, tmp_path, content):
     write(ladder, content)
-    shown, (absent,) = studies.read(tmp_path)
+    shown, (absent,) = studies.read(tmp_path, lines.inlined)
     assert shown == []
     assert "the study has no page" in absent.reason
     assert "BENCH_DEBUG" not in absent.reason
@@ -205,17 +206,17 @@ def test_a_page_that_is_none_is_named(ladder, tmp_path, content):
 def test_no_more_pictures_than_a_page_has_room_for(ladder, tmp_path):
     picture = {"kind": "picture", "content": {"file": "ladder.png", "alt": "x"}}
     write(ladder, WHOLE | {"blocks": [picture] * 10})
-    ((study,), absent) = studies.read(tmp_path)
+    ((study,), absent) = studies.read(tmp_path, lines.inlined)
     assert len(study.blocks) == blocks.PICTURES
     assert len(absent) == 10 - blocks.PICTURES
-    Image.new("L", (4096, 1025)).save(ladder / "large.png")
-    with pytest.raises(UsageError, match="4194304 at most"):
+    Image.new("L", (4096, 2049)).save(ladder / "large.png")
+    with pytest.raises(UsageError, match="8388608 at most"):
         studies.embedded(ladder / "large.png")
 
 
 def test_a_page_is_not_read_through_a_link(ladder, tmp_path):
     os.rename(ladder / blocks.FILE, tmp_path / "elsewhere.json")
     (ladder / blocks.FILE).symlink_to(tmp_path / "elsewhere.json")
-    shown, (absent,) = studies.read(tmp_path)
+    shown, (absent,) = studies.read(tmp_path, lines.inlined)
     assert shown == []
     assert "is a link" in absent.reason

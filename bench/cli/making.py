@@ -134,7 +134,7 @@ def study(
 def check_own(name: str, given: dict[str, object]) -> None:
     """Raise UsageError for a flag that a study does not take, or for want of its denoiser."""
     taken = STUDIES[name]
-    for key in given.keys() - set(taken):
+    for key in (key for key in given if key not in taken):
         others = [study for study, flags in STUDIES.items() if key in flags]
         flag_ = "--option" if key == "options" else f"--{key}"
         raise UsageError(f"is for {' and '.join(others)}; {name} takes none", flag_)

@@ -50,6 +50,8 @@ class SamplingPlan:
             raise UsageError(f"unknown grid {self.grid!r}; available: {', '.join(GRIDS)}", "--grid")
         if self.rho is not None and self.grid != "karras":
             raise UsageError(f"is a setting of --grid karras; found --grid {self.grid}", "--rho")
+        if self.rho is not None and self.sampler == "ks":
+            raise UsageError("is of samplers that follow a grid; ks follows none", "--rho")
         if self.rho == KARRAS_RHO:
             object.__setattr__(self, "rho", None)  # one plan, one id
         own = self.named.settings

@@ -3,7 +3,8 @@
 Every point is a run like any other, in `runs/` of the study's folder.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ import pandas as pd
 
 import denoisers
 from bench import experiment, sheets
+from bench.data import datasets
+from bench.data.datasets import Dataset
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
 from bench.report.figures import lines, style
@@ -63,7 +66,8 @@ def convergence(
 
     Raises UsageError about the flag that is wrong.
     """
-    points = points_of(denoiser, weights, options, calls, num)
+    data = functools.cache(lambda: datasets.load(dataset, data_dir))
+    points = points_of(denoiser, weights, options, calls, num, data)
 
     def resolve(name: str, sampling: SamplingPlan, *, seed: int) -> experiment.Plan:
         return experiment.resolve(
@@ -81,10 +85,10 @@ def convergence(
         )
 
     cells = {name: point.sampling for name, point in points.items()}
-    resolve(next(iter(cells)), next(iter(cells.values())), seed=seed)
+    name, sampling = next(iter(cells.items()))
+    whose = series.whose(resolve(name, sampling, seed=seed))  # what is wrong is said here
     study = Run(out, out.parent)
-    facts = {"study": "convergence", "denoiser": denoiser, "num": num, "seed": seed}
-    study.write_json("study.json", facts | {"dataset": dataset})
+    series.claim(study, "convergence", whose, cells=list(cells))
     found, failures = series.measured(
         cells, resolve, [seed], say=say, progress=progress, shown=SHOWN
     )
@@ -100,16 +104,20 @@ def points_of(
     options: dict[str, str] | None,
     calls: Sequence[int],
     num: int,
+    data: Callable[[], Dataset],
 ) -> dict[str, Point]:
     """The points of both curves by their names, each curve rising. Raises UsageError."""
-    epochs = {each: trained(denoiser, each, options) for each in weights if len(weights) > 1}
-    if len(set(epochs.values())) < len(epochs) or len(epochs) < len(weights) > 1:
+    several = weights if len(weights) > 1 else ()
+    epochs = {each: trained(denoiser, each, options, data) for each in several}
+    if len(set(epochs.values())) < len(several):
         found = ", ".join(f"{each} {count}" for each, count in epochs.items())
         raise UsageError(f"must be of different epochs; found {found}", "--weights")
     best = max(epochs, key=epochs.__getitem__) if epochs else next(iter(weights), None)
-    points = [Point("calls", count, best, SamplingPlan(num, count)) for count in sorted(set(calls))]
+    points = [
+        Point("calls", count, best, series.planned(count, num)) for count in sorted(set(calls))
+    ]
     points += [
-        Point("epochs", count, each, SamplingPlan(num, STEPS))
+        Point("epochs", count, each, series.planned(STEPS, num))
         for each, count in sorted(epochs.items(), key=lambda item: item[1])
     ]
     return {
@@ -117,10 +125,13 @@ def points_of(
     }
 
 
-def trained(denoiser: str, weights: str, options: dict[str, str] | None) -> int:
+def trained(
+    denoiser: str, weights: str, options: dict[str, str] | None, data: Callable[[], Dataset]
+) -> int:
     """For how many epochs the weights were trained, by their card. Raises UsageError."""
     with concerning("--denoiser"):
-        card = denoisers.load(denoiser, weights, **(options or {})).card
+        ingredients = datasets.ingredients(data)
+        card = denoisers.load(denoiser, weights, **ingredients, **(options or {})).card or {}
     recipe = card.get("recipe")
     count = recipe.get("epochs") if isinstance(recipe, dict) else None
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
@@ -174,7 +185,16 @@ def drawn(frame: pd.DataFrame, first: Scored) -> list[Plot]:
                 for _, row in rows.iterrows()
             ]
             alt = f"FID against {title}, with 95 % intervals; dotted: held-out digits"
-            plots.append(Plot(f"{unit}.png", alt, title, "FID", [Line(first.name, points)], floor))
+            plots.append(
+                Plot(
+                    f"{unit}.png",
+                    alt,
+                    title,
+                    "FID",
+                    [Line(str(first.facts["denoiser"]), points)],
+                    floor,
+                )
+            )
     return plots
 
 
@@ -182,6 +202,7 @@ def page(frame: pd.DataFrame, plots: list[Plot], first: Scored, said: list[list[
     """What was found, the plots, the table and the picture."""
     made = (
         f"{first.name}, {first.num} images, seed {first.seeds[0]}, ddpm on the ddpm grid. "
+        f"Different epochs are sampled with {STEPS} calls. "
         f"FID of as many held-out digits: {series.floor(first, 'fid').value:.2f}."
     )
     return Page(
@@ -198,21 +219,24 @@ def page(frame: pd.DataFrame, plots: list[Plot], first: Scored, said: list[list[
 
 
 def conclusions(frame: pd.DataFrame) -> list[list[Span]]:
-    """From which point on the interval of FID reaches that of the last one."""
+    """From which point on the interval of FID meets that of the last one, or that none before it does."""
     said = []
     for unit in ("calls", "epochs"):
         rows = frame[frame["unit"] == unit]
-        if len(rows) > 1:
-            last = rows.iloc[-1]
-            apart = (rows["fid_low"] > last["fid_high"]) | (rows["fid_high"] < last["fid_low"])
-            first = rows[~apart[::-1].cummax()[::-1]].iloc[0]
-            said.append(
-                spans(
-                    Span(f"From {first['name']} on", strong=True),
-                    f" the interval of FID meets that of {last['name']}: "
-                    f"{interval(first, 'fid')} and {interval(last, 'fid')}.",
-                )
+        if len(rows) < 2:
+            continue
+        last = rows.iloc[-1]
+        apart = (rows["fid_low"] > last["fid_high"]) | (rows["fid_high"] < last["fid_low"])
+        first = rows[~apart[::-1].cummax()[::-1]].iloc[0]
+        if first["name"] == last["name"]:
+            text = f" at {last['name']}: FID {interval(last, 'fid')}, and the point before it is apart."
+            said.append(spans(Span("Still changing", strong=True), text))
+        else:
+            text = (
+                f" the interval of FID meets that of {last['name']}: "
+                f"{interval(first, 'fid')} and {interval(last, 'fid')}."
             )
+            said.append(spans(Span(f"From {first['name']} on", strong=True), text))
     return said
 
 

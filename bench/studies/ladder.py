@@ -140,9 +140,7 @@ def ladder(
     # What is wrong with the options is said before anything is written, by the rung that asks most.
     resolve(next(rung for rung in LADDER if rung.setting.get("start") == "held-out"))
     study = Run(out, out.parent)
-    study.write_json(
-        "study.json", {"study": "ladder", "num": num, "seed": seed, "dataset": dataset}
-    )
+    series.claim(study, "ladder", {"num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = climb(resolve, num, say, progress)
     reference = Reference(datasets.load(dataset, data_dir), extractors.load("lenet-a"))
     write(study, outcomes, failures, reference)

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench import experiment, sheets
+from bench.bounds import BOUNDS
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
 from bench.report.page import blocks, markdown
@@ -32,15 +33,16 @@ STANDARD = "ddpm/ddpm"
 FAMILY = tuple(
     f"{sampler}/{grid}"
     for grid, sampler in itertools.product(
-        ("ddpm", "cosine", "karras:3", "karras:7"),
+        ("ddpm", "cosine", "karras:3", "karras"),
         ("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "heun"),
     )
 )
 CALLS = (20, 50)
 TITLE = "Samplers: the same noise through each member of the family"
 RULE = (
-    "Better or worse than the standard is said where FID or KID differs surely, and the other does "
-    "not contradict it: paired by image, with p corrected for all members of the table (Holm), at 5 %."
+    "Differences are paired by image, with p corrected for all members of the table (Holm), at 5 %; FID and KID "
+    "must not contradict each other. Surely: by more than two honest sets of digits differ by chance, too; less "
+    "than that is within the floor."
 )
 
 
@@ -69,13 +71,12 @@ def samplers(
     calls    of the denoiser, for each image, at most
     seeds    how many, from `seed` on; their mean is shown
     """
-    cells = {
-        name: sampling
-        for count in calls
-        for name, sampling in table_of(members, count, num).items()
-    }
+    BOUNDS["seed"].check(seed + seeds - 1, "--seed")
     standard = f"{STANDARD}, {max(calls)} calls"
-    cells |= {standard: plan_of(STANDARD, max(calls), num)}
+    cells = {standard: plan_of(STANDARD, max(calls), num)}  # first: without it nothing can be said
+    for count, member in itertools.product(calls, members):
+        plan = plan_of(member, count, num)
+        cells[f"{called(plan)}, {count} calls"] = plan
     resolve = functools.partial(
         resolved,
         denoiser,
@@ -87,12 +88,11 @@ def samplers(
         device=device,
         dtype_name=dtype,
     )
-    resolve(
-        standard, cells[standard], seed=seed
-    )  # what is wrong is said before anything is written
+    first = resolve(standard, cells[standard], seed=seed)
     study = Run(out, out.parent)
-    facts = {"study": "samplers", "denoiser": denoiser, "num": num, "seeds": seeds, "seed": seed}
-    study.write_json("study.json", facts | {"calls": list(calls), "dataset": dataset})
+    series.claim(
+        study, "samplers", series.whose(first), seeds=seeds, calls=list(calls), cells=list(cells)
+    )
     found, failures = series.measured(
         cells, resolve, range(seed, seed + seeds), say=say, progress=progress, shown=SHOWN
     )
@@ -102,30 +102,24 @@ def samplers(
     return out / "samplers.md"
 
 
-def table_of(members: Sequence[str], calls: int, num: int) -> dict[str, SamplingPlan]:
-    """The members with that many calls, by their names in tables."""
-    return {f"{member}, {calls} calls": plan_of(member, calls, num) for member in members}
-
-
 def plan_of(member: str, calls: int, num: int) -> SamplingPlan:
     """How SAMPLER/GRID samples with at most `calls` calls of the denoiser. Raises UsageError."""
     sampler, _, grid = member.partition("/")
     grid, colon, rho = grid.partition(":")
-    if sampler not in SAMPLERS or grid not in GRIDS:
+    known = [name for name in SAMPLERS if name != "ks"]  # it follows no grid
+    if sampler not in known or grid not in GRIDS:
         raise UsageError(
-            f"must be SAMPLER/GRID of {', '.join(SAMPLERS)} and {', '.join(GRIDS)}, "
+            f"must be SAMPLER/GRID of {', '.join(known)} and {', '.join(GRIDS)}, "
             f"as ddpm/karras:3; found {member[:100]!r}",
             "--members",
         )
-    # Two calls a step, but one in the last.
-    steps = (calls + 1) // 2 if sampler == "heun" else calls
-    try:
-        return SamplingPlan(
-            num, steps, sampler, grid, rho=RHO.parse(rho, "--members") if colon else None
-        )
-    except UsageError as error:
-        about = {"--steps": "--calls", "--rho": "--members"}.get(error.about, error.about)
-        raise UsageError(f"{error.message} ({member})", about) from None
+    value = RHO.parse(rho, "--members") if colon else None
+    return series.planned(calls, num, member, sampler=sampler, grid=grid, rho=value)
+
+
+def called(plan: SamplingPlan) -> str:
+    """A member by its plan: one name for each."""
+    return f"{plan.sampler}/{plan.grid}" + ("" if plan.rho is None else f":{plan.rho:g}")
 
 
 def resolved(
@@ -151,8 +145,8 @@ def table(found: dict[str, Cell], standard: str) -> pd.DataFrame:
     """One row for each member, by rising calls and FID: its numbers, and how they differ from the standard's."""
     others = [name for name in found if name != standard]
     rows = pd.DataFrame([{"name": name} | series.numbers(found[name].scored) for name in found])
-    changes = series.against(found[standard].scored, [found[name].scored for name in others])
     if others:
+        changes = series.against(found[standard].scored, [found[name].scored for name in others])
         rows = rows.merge(changes.assign(name=others), how="left", on="name")
     else:
         rows["verdict"] = None
@@ -189,33 +183,26 @@ def page(frame: pd.DataFrame, standard: Scored, said: list[list[Span]]) -> Page:
 
 
 def conclusions(frame: pd.DataFrame, standard: str) -> list[list[Span]]:
-    """The choice in words: who is surely better than the standard, who cannot be told from it, who is worse."""
-    by = {
-        word: frame[frame["verdict"] == word] for word in ("better", "no sure difference", "worse")
-    }
-    better, equal = by["better"].sort_values("fid"), by["no sure difference"].sort_values("fid")
+    """The choice in words: who is better than the standard, who cannot be told from it, who is worse."""
+    by = {word: rows.sort_values("fid") for word, rows in frame.groupby("verdict")}
     own = frame.set_index("name").loc[standard]
     lines = [
         spans(Span(f"The standard is {standard}", strong=True), f": FID {interval(own, 'fid')}.")
     ]
-    if len(better):
-        lines.append(
-            spans(
-                Span("Surely better", strong=True),
-                f": {named(better)}. The standard can be chosen anew.",
-            )
-        )
+    sure = by.get(series.VERDICTS[-2])
+    if sure is not None:
+        text = f": {named(sure)}. The standard can be chosen anew."
+        lines.append(spans(Span("Surely better", strong=True), text))
     else:
+        text = f" of {len(frame) - 1}: the standard stays."
+        lines.append(spans(Span("None is surely better", strong=True), text))
+    for word in (series.VERDICTS[-1], series.SAME, series.VERDICTS[1]):
+        if word in by:
+            lines.append(spans(Span(word.capitalize(), strong=True), f": {named(by[word])}."))
+    if (worse := by.get(series.VERDICTS[2])) is not None:
         lines.append(
-            spans(
-                Span("None is surely better", strong=True),
-                f" of {len(frame) - 1}: the standard stays.",
-            )
+            spans(Span("Surely worse", strong=True), f": {len(worse)} of {len(frame) - 1}.")
         )
-    if len(equal):
-        lines.append(spans(Span("Not surely different", strong=True), f": {named(equal)}."))
-    if len(by["worse"]):
-        lines.append(spans(Span("Surely worse", strong=True), f": {len(by['worse'])} others."))
     return lines
 
 

@@ -1,5 +1,6 @@
 """What studies of many runs share: each is run unless it is there, and read back with its bootstrap values."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,15 +11,25 @@ from bench import experiment
 from bench.files import Say
 from bench.progress import Progress
 from bench.report.page.blocks import Span, spans
+from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import compare, uncertainty
 from bench.scoring.compare import Scored
 from bench.scoring.uncertainty import Estimate
+from denoisers import reading
+from denoisers.errors import ForeignError, UsageError
 
 # Image-steps that take as long as all else of a run, about, for what is said of the time left.
 OVERHEAD = 1500
-JUDGED = ("fid", "kid")  # the scores by which one run is surely better than another
+JUDGED = ("fid", "kid")  # the scores by which one run is better than another
 SHOWN = ("fid", "kid", "confidence", "ambiguous", "mixed", "ink")  # in tables
+SAME = "no sure difference"
+VERDICTS = {
+    -2: "surely better",
+    -1: "better, within the floor",
+    1: "worse, within the floor",
+    2: "surely worse",
+}
 Resolve = Callable[..., experiment.Plan]
 
 
@@ -27,6 +38,52 @@ class Cell(NamedTuple):
 
     scored: Scored
     images: np.ndarray
+
+
+def whose(plan: experiment.Plan) -> dict[str, Any]:
+    """Whose a study of one denoiser is, by one of its runs: what must stay when more is asked for."""
+    identity = plan.facts.identity.to_json()
+    names = ("denoiser", "weights", "options", "dataset", "dtype", "seed", "source")
+    known = {name: identity[name] for name in names if name in identity}
+    return known | {"num": plan.sampling.num}
+
+
+def claim(study: Run, name: str, whose: Mapping[str, Any], **asked: Any) -> None:
+    """Write `study.json`, unless the folder is that of another study.
+
+    whose  what must be as it was
+    asked  what may be more or less, or other, than before
+
+    Raises UsageError about --out.
+    """
+    try:
+        there = reading.json_object(study.path / "study.json")
+    except (OSError, UsageError):  # none, or none that was written by a study
+        there = {}
+    whole = {"study": name} | json.loads(json.dumps(whose))
+    if other := [
+        f"{key} {there[key]}" for key in whole if key in there and there[key] != whole[key]
+    ]:
+        raise UsageError(
+            f"{study.path} holds a study with {', '.join(other)}; take another folder, or move it away",
+            "--out",
+        )
+    study.write_json("study.json", whole | asked)
+
+
+def planned(calls: int, num: int, about: str = "", **settings: Any) -> SamplingPlan:
+    """A plan with so many calls of the denoiser for each image, at most. Raises UsageError about --calls.
+
+    about  what it is of, for the error
+    """
+    # Two calls a step, but one in the last.
+    steps = (calls + 1) // 2 if settings.get("sampler") == "heun" else calls
+    try:
+        return SamplingPlan(num, steps, **settings)
+    except UsageError as error:
+        flag = {"--steps": "--calls", "--rho": "--members"}.get(error.about, error.about)
+        found = f" ({about})" if about else ""
+        raise UsageError(f"{error.message}{found}", flag) from None
 
 
 def announced(
@@ -71,7 +128,7 @@ def measured(
         plan = resolve(name, sampling, seed=seed)
         try:
             run = experiment.execute(plan, say=say, progress=progress)
-        except FloatingPointError as error:  # a finding, not an accident
+        except (FloatingPointError, ForeignError) as error:  # a finding, not an accident
             failures[name] = str(error)
             continue
         parts.setdefault(name, []).append(compare.load_one(run, mark=plan.rules.fingerprint))
@@ -111,25 +168,38 @@ def against(standard: Scored, others: Sequence[Scored]) -> pd.DataFrame:
     Images of one seed and number were made from the same noise: the differences are paired.
     """
     rows = [compare.difference(standard, other, score) for other in others for score in JUDGED]
-    holm = uncertainty.holm(np.array([row["p"] for row in rows]))
+    frame = pd.DataFrame(rows)
+    frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
     lines = []
-    for place in range(0, len(rows), len(JUDGED)):
+    for _, part in frame.groupby(np.arange(len(frame)) // len(JUDGED)):
         line: dict[str, Any] = {}
-        signs = []
-        for row, p in zip(rows[place:][: len(JUDGED)], holm[place:], strict=False):
-            change = {"": row["difference"], "_low": row["low"], "_high": row["high"]}
-            line |= {f"{row['score']}_change{part}": value for part, value in change.items()}
-            line[f"{row['score']}_holm"] = float(p)
-            sure = p < compare.LEVEL and row["certain"]
-            signs.append(int(np.sign(row["difference"])) if sure else 0)
-        lines.append(line | {"verdict": verdict(signs)})
+        for row in part.itertuples():
+            change = {"": row.difference, "_low": row.low, "_high": row.high, "_holm": row.holm}
+            line |= {
+                f"{row.score}{'' if name == '_holm' else '_change'}{name}": value
+                for name, value in change.items()
+            }
+        lines.append(line | {"verdict": verdict([strength(row) for row in part.itertuples()])})
     return pd.DataFrame(lines)
 
 
-def verdict(signs: Iterable[int]) -> str:
-    """In words: surely better in one score and not surely worse in the other; surely worse likewise; or neither."""
-    found = set(signs) - {0}
-    return {1: "worse", -1: "better"}[found.pop()] if len(found) == 1 else "no sure difference"
+def strength(row: Any) -> int:
+    """How sure it is that a score is worse than the standard's (negative: better): 2, 1 or 0.
+
+    2 is what `compare.better` asks for; 1 is as sure, of a difference within the held-out floor: it
+    matters between two ways to sample one network, and not to call one of them a prior.
+    """
+    if row.holm >= compare.LEVEL or not row.certain:
+        return 0
+    return int(np.sign(row.difference)) * (2 if abs(row.difference) > row.margin else 1)
+
+
+def verdict(strengths: Sequence[int]) -> str:
+    """Of two scores in words; where they contradict each other, neither counts."""
+    low, high = min(strengths), max(strengths)
+    if low < 0 < high or low == high == 0:
+        return SAME
+    return VERDICTS[low if low < 0 else high]
 
 
 def interval(row: "pd.Series[Any]", key: str, digits: int = 2, unit: float = 1.0) -> str:

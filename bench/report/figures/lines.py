@@ -1,5 +1,8 @@
 """Plots of studies: lines with intervals against what was changed."""
 
+from markupsafe import Markup
+
+from bench.report.figures import style
 from bench.report.figures.style import COLOURS, INK, MARGINS, SIZE, Figure, label, plain_ticks
 from bench.report.page.blocks import Plot
 
@@ -13,10 +16,10 @@ def figure(plot: Plot) -> Figure:
     axes = drawn.subplots()
     for place, line in enumerate(plot.lines):
         x, y, low, high = zip(*line.points, strict=True)
-        style = {"markersize": 3, "color": COLOURS[place % len(COLOURS)]}
-        axes.plot(x, y, "o-", label=label(line.name), **style)
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(x, y, "o-", label=label(line.name), markersize=3, color=colour)
         # Not as errors of the points: an interval without the bias of few images may lie beside one.
-        axes.vlines(x, low, high, color=style["color"], linewidth=2.2, alpha=0.45)
+        axes.vlines(x, low, high, color=colour, linewidth=2.2, alpha=0.45)
     if plot.floor is not None:
         axes.axhline(plot.floor, color=INK, linewidth=0.6, linestyle=":", label="held-out digits")
     xs, ys = ([point[place] for line in plot.lines for point in line.points] for place in range(2))
@@ -24,11 +27,17 @@ def figure(plot: Plot) -> Figure:
         axes.set_xscale("log")
     if wide(ys):
         axes.set_yscale("log")
-    axes.set(xlabel=plot.x, ylabel=plot.y)
+    axes.set(xlabel=label(plot.x), ylabel=label(plot.y))
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     axes.legend()
     return drawn
+
+
+def inlined(plot: Plot, key: str) -> Markup:
+    """A plot as SVG, in the colours of a page; its ids begin with `key`."""
+    with style.ours():
+        return style.inline(figure(plot), key)
 
 
 def wide(values: list[float]) -> bool:
