@@ -80,9 +80,9 @@ runs: setup
 	for card in gray-blind50 mnist-all; do $(BIN)/bench gauge --denoiser kbnet --weights $$card $(OUT) || exit 1; done
 	$(BIN)/bench study ladder $(OUT)
 	$(BIN)/bench run --denoiser unet --num 10000 $(OUT)
-	$(BIN)/bench run --denoiser kbnet --weights mnist-all --num 10000 $(OUT)
-	$(BIN)/bench study samplers --denoiser unet $(OUT)
-	$(BIN)/bench study convergence --denoiser unet $(OUT)
+	$(BIN)/bench study samplers --denoiser unet --calls 20 $(OUT)
+	$(BIN)/bench study samplers --denoiser unet --num 10000 --members dpmpp_2m_sde/karras $(OUT)/finalists
+	$(BIN)/bench study convergence --denoiser unet --calls 5,10,20,50,100 $(OUT)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

@@ -127,7 +127,8 @@ def said(name: str) -> Callable[[], str]:
     """What a study concludes, as the list on its page."""
 
     def read() -> str:
-        text = (REFERENCE / name / f"{name}.md").read_text()
+        folder = REFERENCE / name
+        text = (folder / f"{folder.name}.md").read_text()
         return "\n".join(line for line in text.splitlines() if line.startswith("- "))
 
     return read
@@ -320,6 +321,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "cost": cost,
     "ladder": ladder,
     "samplers": study("samplers"),
+    "finalists": study("finalists/samplers"),
     "convergence": study("convergence"),
     "controls": controls,
     "unet": unet,
@@ -333,6 +335,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "hypotheses": hypotheses,
     "times floor": times_floor,
     "samplers said": said("samplers"),
+    "finalists said": said("finalists/samplers"),
     "convergence said": said("convergence"),
     "recipes": recipes,
     "files": files,
