@@ -119,6 +119,7 @@ def test_a_plot_is_drawn_from_its_numbers_in_the_page(ladder, tmp_path, floor, p
     first, second = (block.content[0] for block in study.blocks)
     assert first.startswith("<svg")
     assert "<script" not in first
+    assert "mathdefault" not in first  # as ticks between those with numbers would be written
     assert not set(re.findall(r'id="([^"]*)"', first)) & set(re.findall(r'id="([^"]*)"', second))
     page = Page("x", [blocks.block(json.loads(json.dumps(block)))])
     assert blocks.to_json(page)["blocks"] == [block]

@@ -88,8 +88,9 @@ def inline(figure: Figure, name: str) -> Markup:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Numbers as they are read, 0.01 and not a power."""
+    """Numbers as they are read, 0.01 and not a power; none at the ticks between, which would be powers."""
     axis.set_major_formatter(lambda value, place: f"{value:g}")
+    axis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def label(name: str) -> str:
