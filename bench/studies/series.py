@@ -155,10 +155,15 @@ def numbers(scored: Scored) -> dict[str, Any]:
     }
     row |= {name: scored.facts.get(name) for name in ("out_of_band", "dtype", "device", "commit")}
     for key in SHOWN:
-        low, high = uncertainty.basic(scored.values[key], scored.replicates[key])
-        row |= {key: scored.values[key], f"{key}_low": low, f"{key}_high": high}
-    row["kid_stderr"] = float(scored.replicates["kid"].std(ddof=1))
+        known = estimate(scored, key)
+        row |= {key: known.value, f"{key}_low": known.ci95[0], f"{key}_high": known.ci95[1]}
+    row["kid_stderr"] = estimate(scored, "kid").stderr
     return row
+
+
+def estimate(scored: Scored, key: str) -> Estimate:
+    """A score with its standard error; of FID too, with the bias that all sets of this size have."""
+    return Estimate(scored.values[key], float(scored.replicates[key].std(ddof=1)))
 
 
 def against(standard: Scored, others: Sequence[Scored]) -> pd.DataFrame:

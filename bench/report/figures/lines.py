@@ -3,9 +3,20 @@
 from markupsafe import Markup
 
 from bench.report.figures import style
-from bench.report.figures.style import COLOURS, INK, MARGINS, SIZE, Figure, label, plain_ticks
+from bench.report.figures.style import (
+    COLOURS,
+    INK,
+    MARGINS,
+    SIZE,
+    Axis,
+    Figure,
+    label,
+    mpl,
+    plain_ticks,
+)
 from bench.report.page.blocks import Plot
 
+FEW = 500  # ratio of the largest to the smallest value of an axis, up to which it has more numbers
 DECADE = 10  # from this ratio of the largest to the smallest value on, a scale is logarithmic
 
 
@@ -23,15 +34,21 @@ def figure(plot: Plot) -> Figure:
     if plot.floor is not None:
         axes.axhline(plot.floor, color=INK, linewidth=0.6, linestyle=":", label="held-out digits")
     xs, ys = ([point[place] for line in plot.lines for point in line.points] for place in range(2))
-    if wide(xs):
-        axes.set_xscale("log")
-    if wide(ys):
-        axes.set_yscale("log")
+    for axis, values in ((axes.xaxis, xs), (axes.yaxis, ys)):
+        if wide(values):
+            logarithmic(axis, values)
     axes.set(xlabel=label(plot.x), ylabel=label(plot.y))
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     axes.legend()
     return drawn
+
+
+def logarithmic(axis: Axis, values: list[float]) -> None:
+    """A logarithmic scale, with numbers at 1, 2 and 5 where there are few decades."""
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    near = max(values) < FEW * min(values)
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5) if near else (1,)))
 
 
 def inlined(plot: Plot, key: str) -> Markup:
