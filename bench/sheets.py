@@ -129,7 +129,7 @@ def mixed(
     classes  (N, 2), what two classifiers see; sure (N,), the larger of their confidences
     """
     order = np.argsort(sure, kind="stable")[: columns * 2]
-    seen = [f"{classes[i, 0]}|{classes[i, 1]} {sure[i]:.2f}" for i in order]
+    seen = [f"{classes[i, 0]}|{classes[i, 1]}  {sure[i]:.2f}" for i in order]
     captioned(images[order, None], seen, file, columns)
 
 
