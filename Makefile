@@ -76,8 +76,8 @@ runs: setup
 	for name in gaussian ideal; do $(BIN)/bench run --denoiser $$name $(OUT) || exit 1; done
 	ls results/reference/vae/*/metrics-*.json || { mkdir -p build; \
 		$(BIN)/python examples/vae.py --num 2000 --out build/vae.npz && $(BIN)/bench score build/vae.npz --name vae $(OUT); }
-	for name in unet gaussian ideal; do $(BIN)/bench gauge --denoiser $$name $(OUT) || exit 1; done
-	for card in gray-blind50 mnist-all; do $(BIN)/bench gauge --denoiser kbnet --weights $$card $(OUT) || exit 1; done
+	for name in unet gaussian ideal; do $(BIN)/bench gauge --denoiser $$name --num 200 $(OUT) || exit 1; done
+	for card in gray-blind50 mnist-all; do $(BIN)/bench gauge --denoiser kbnet --weights $$card --num 200 $(OUT) || exit 1; done
 	$(BIN)/bench study ladder $(OUT)
 	$(BIN)/bench run --denoiser unet --num 10000 $(OUT)
 	$(BIN)/bench study samplers --denoiser unet --calls 20 $(OUT)
