@@ -32,6 +32,7 @@ ROOMS += ("bench/scoring", "bench/scoring/lenet", "bench/probes", "bench/studies
 ROOMS += tuple(f"bench/report{wing}" for wing in ("", "/results", "/page", "/figures"))
 MARK = re.compile(r"(<!-- numbers:([^\n]+?) -->)(.*?)(<!-- /numbers -->)", re.DOTALL)
 STDS = ("0.2", "0.5", "0.7", "1")  # of the noise that cards have errors for
+STANDARD = "*-n2000-seed0-*"  # what folders of runs of the standard protocol are called
 UNET = "unet mnist (seed 0)"
 FIVE = ("held-out digits", "ideal", UNET, "kbnet mnist-all", "kbnet gray-blind50")
 
@@ -77,13 +78,13 @@ def scores() -> pd.DataFrame:
 def cost() -> pd.DataFrame:
     """Of the tracked runs: the share of the workers' time that was spent outside the network."""
     rows = []
-    for path in sorted(REFERENCE.glob("*/*/run.json")):
+    for path in sorted(REFERENCE.glob(f"*/{STANDARD}/run.json")):
         facts = json.loads(path.read_text())
         spent = facts.get("cost") or {}
         if "workers" in spent:
             inside = spent["seconds_in_denoiser"] / (spent["seconds"] * spent["workers"])
             rows.append({"denoiser": facts["denoiser"], "outside": percent(1 - inside, 1)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).drop_duplicates("denoiser")
 
 
 def ladder() -> pd.DataFrame:
@@ -141,7 +142,7 @@ def signed(change: float) -> str:
 
 def controls() -> pd.DataFrame:
     """What the statistics of copies make of each control set, and the verdict on it."""
-    run = next((REFERENCE / "unet").glob("*/metrics-*.json"))
+    run = next((REFERENCE / "unet").glob(f"{STANDARD}/metrics-*.json"))
     measured = json.loads(run.read_text())["controls"]
 
     def row(name: str, title: str) -> dict[str, str]:
