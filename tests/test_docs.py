@@ -336,13 +336,13 @@ def test_the_numbers_are_those_of_the_tracked_files(page):
 
 
 def test_a_wrong_number_is_found_and_put_right():
-    page = "is <!-- numbers:standard/unet mnist/FID -->1.23<!-- /numbers -->, or"
+    page = "is <!-- numbers:standard/unet mnist (seed 0)/FID -->1.23<!-- /numbers -->, or"
     report = json.loads((ROOT / "results" / "reference" / "report.json").read_text())
-    (fid,) = [row["fid"] for row in report["rows"] if row["name"] == "unet mnist"]
+    (fid,) = [row["fid"] for row in report["rows"] if row["name"] == "unet mnist (seed 0)"]
     assert fill_numbers.filled(page) == page.replace("1.23", f"{fid:.2f}")
     table = "<!-- numbers:lenet -->\nno table\n<!-- /numbers -->"
     assert "| `lenet-b` |" in fill_numbers.filled(table)
-    for name in ("standard/no/FID", "standard/unet mnist/no", "no"):
+    for name in ("standard/no/FID", "standard/unet mnist (seed 0)/no", "no"):
         with pytest.raises(KeyError):
             fill_numbers.filled(f"<!-- numbers:{name} -->1<!-- /numbers -->")
 
