@@ -113,7 +113,7 @@ WRONG = (
     "bench report --format",
     "bench train vgg",
     "bench --list",
-    "make runs",
+    "make everything",
     "python docs/no.py",
     "python examples/vae.py --number 20",
     "python -m pytest tests/test_no.py",
