@@ -66,12 +66,12 @@ def standard() -> pd.DataFrame:
 def five() -> pd.DataFrame:
     """The rows of `standard` that the README shows."""
     table = standard().set_index("denoiser", drop=False).loc[list(FIVE)]
-    return table[["", "denoiser", "FID", "KID x 1e3", "conf", "copies", "out", "verdict"]]
+    return table[["", "denoiser", "FID", "KID x 1e3", "conf", "mixed", "copies", "out", "verdict"]]
 
 
-def scores() -> pd.DataFrame:
-    """Every score of every row of `standard`, and of the control sets, under its name in report.csv."""
-    rows = reported(2000)
+def scores(num: int = 2000) -> pd.DataFrame:
+    """Every score of every row with so many images, and of the control sets, under its name in report.csv."""
+    rows = reported(num)
     return rows.select_dtypes("number").map(short).assign(denoiser=rows["name"])
 
 
@@ -317,6 +317,7 @@ def first_line(path: Path) -> str:
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "standard": standard,
     "10000": lambda: board(10_000),
+    "ink": lambda: scores(10_000),
     "five": five,
     "scores": scores,
     "cost": cost,

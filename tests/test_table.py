@@ -10,6 +10,7 @@ import pytest
 
 from bench import report
 from bench.report import exports, table
+from bench.scoring.schema import Score
 
 BIG = (2**63 - 1, 2**53 + 1)  # of which a float is another number
 
@@ -94,3 +95,8 @@ def test_a_column_keeps_its_values(values):
 )
 def test_counts_are_written_in_full(value, text):
     assert table.whole(value) == text
+
+
+def test_nothing_is_less_than_nothing():
+    assert table.thousandths(Score(-3e-5, 0.0014)) == "0.0 ±1.4"
+    assert table.thousandths(Score(-3e-4, 0.0014)) == "-0.3 ±1.4"

@@ -145,7 +145,7 @@ def thousandths(number: Score | None) -> str:
         return ""
     value, error = 1e3 * number.value, None if number.stderr is None else 1e3 * number.stderr
     digits = 1 if abs(value) < 1000 else 0
-    return f"{value:.{digits}f}" + ("" if error is None else f" ±{error:.{digits}f}")
+    return f"{value:z.{digits}f}" + ("" if error is None else f" ±{error:.{digits}f}")
 
 
 def text_of(score: Score, form: str) -> str:

@@ -240,7 +240,7 @@ def thousandfold(number: Score | None) -> str:
     """A KID as tables print it."""
     if number is None:
         return "unknown"
-    return f"{1e3 * number.value:.1f}" + (
+    return f"{1e3 * number.value:z.1f}" + (
         f" ± {1e3 * number.stderr:.1f}" if number.stderr is not None else ""
     )
 
