@@ -67,7 +67,7 @@ numbers: setup
 controls: setup
 	$(BIN)/python -m bench.scoring.shipping
 
-# Every number in README and docs comes from these, by the next two targets.
+# Every number in README and docs comes from these, by `make reference` and `make numbers`.
 runs: setup
 	for seed in 0 1 2; do $(BIN)/bench run --denoiser unet --seed $$seed $(OUT) || exit 1; done
 	for card in gray-blind50 gray25 gray-all mnist-all mnist-all-l1; do \

@@ -37,9 +37,15 @@ UNET = "unet mnist (seed 0)"
 FIVE = ("held-out digits", "ideal", UNET, "kbnet mnist-all", "kbnet gray-blind50")
 
 
+@cache
+def report() -> dict[str, Any]:
+    """The tracked report.json."""
+    return json.loads((REFERENCE / "report.json").read_text())
+
+
 def reported(num: int) -> pd.DataFrame:
     """The rows of the report with that many images, as report.json has them, controls among them."""
-    rows = pd.DataFrame(json.loads((REFERENCE / "report.json").read_text())["rows"])
+    rows = pd.DataFrame(report()["rows"])
     mark = rows.loc[(rows["n"] == num) & (rows["kind"] == "run"), "fingerprint"].iloc[0]
     return rows[rows["fingerprint"] == mark].dropna(axis="columns", how="all")
 
@@ -48,11 +54,10 @@ def board(num: int) -> pd.DataFrame:
     """All runs of so many images beside the floor, with the verdict of the report."""
     rows = reported(num)
     table = printed(rows)
-    report = json.loads((REFERENCE / "report.json").read_text())
     marks = set(rows["fingerprint"])
     verdicts = {
         found["name"]: found["verdict"]
-        for found in report["diagnoses"]
+        for found in report()["diagnoses"]
         if found["fingerprint"] in marks or found["name"] not in set(rows["name"])
     }
     return table.assign(verdict=table["denoiser"].map(verdicts).fillna(""))

@@ -11,13 +11,12 @@ from typing import NamedTuple
 import pandas as pd
 
 import denoisers
-from bench import experiment, sheets
+from bench import experiment
 from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
 from bench.report.figures import lines, style
-from bench.report.page import blocks, markdown
 from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
@@ -155,19 +154,14 @@ def write(
             for name, cell in found.items()
         ]
     )
-    plots = drawn(frame, next(iter(found.values())).scored)
-    study.write(
-        "convergence.csv", lambda file: frame.to_csv(file, index=False, float_format="%.6g")
-    )
-    images = [(name, cell.images) for name, cell in found.items()]
-    study.write("convergence.png", lambda file: sheets.strips(images, file))
+    first = next(iter(found.values())).scored
+    plots = drawn(frame, first)
     with style.ours():
         for plot in plots:
             style.export(lines.figure(plot), study.path / Path(plot.file).stem)
+    images = [(name, cell.images) for name, cell in found.items()]
     said = [*conclusions(frame), *series.failed(failures)]
-    shown = page(frame, plots, next(iter(found.values())).scored, said)
-    study.write_json(blocks.FILE, blocks.to_json(shown))
-    study.write("convergence.md", lambda file: file.write(markdown.study(shown).encode()))
+    series.publish(study, "convergence", frame, images, page(frame, plots, first, said))
 
 
 def drawn(frame: pd.DataFrame, first: Scored) -> list[Plot]:

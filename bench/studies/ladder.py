@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import experiment, sheets
+from bench import experiment
 from bench.data import datasets
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report.page import blocks, markdown
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import extractors, fid_kid
@@ -197,10 +196,7 @@ def write(
 
     frame = table(outcomes, failures, kid_change)
     page = findings.page(frame, findings.findings(outcomes, kid_change))
-    study.write("ladder.csv", lambda file: frame.to_csv(file, index=False))
-    study.write("ladder.png", lambda file: sheets.strips(strips(outcomes), file))
-    study.write_json(blocks.FILE, blocks.to_json(page))
-    study.write("ladder.md", lambda file: file.write(markdown.study(page).encode()))
+    series.publish(study, "ladder", frame, strips(outcomes), page, float_format=None)
 
 
 def read(run: Run, plan: experiment.Plan) -> Outcome:

@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench import experiment, sheets
+from bench import experiment
 from bench.bounds import BOUNDS
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report.page import blocks, markdown
 from bench.report.page.blocks import Block, Page, Picture, Span, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
@@ -133,12 +132,9 @@ def write(study: Run, found: dict[str, Cell], failures: dict[str, str], standard
     """The table, the picture and the page of a study."""
     frame = table(found, standard)
     images = [(name, found[name].images) for name in frame["name"]]
-    study.write("samplers.csv", lambda file: frame.to_csv(file, index=False, float_format="%.6g"))
-    study.write("samplers.png", lambda file: sheets.strips(images, file))
     said = [*conclusions(frame, standard), *series.failed(failures)]
     shown = page(frame, found[standard].scored, said)
-    study.write_json(blocks.FILE, blocks.to_json(shown))
-    study.write("samplers.md", lambda file: file.write(markdown.study(shown).encode()))
+    series.publish(study, "samplers", frame, images, shown)
 
 
 def table(found: dict[str, Cell], standard: str) -> pd.DataFrame:
@@ -233,15 +229,5 @@ def cells(frame: pd.DataFrame) -> list[list[str]]:
                 "the standard" if standard else row["verdict"],
             ]
         )
-    heading = [
-        "member",
-        "FID",
-        "change",
-        "KID x 1e3",
-        "change",
-        "conf",
-        "ambiguous",
-        "mixed",
-        "ink",
-    ]
-    return [[*heading, "out", "than the standard"], *lines]
+    scores = ["FID", "change", "KID x 1e3", "change", "conf", "ambiguous", "mixed", "ink"]
+    return [["member", *scores, "out", "than the standard"], *lines]

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench import experiment
+from bench import experiment, sheets
 from bench.files import Say
 from bench.progress import Progress
-from bench.report.page.blocks import Span, spans
+from bench.report.page import blocks, markdown
+from bench.report.page.blocks import Page, Span, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import compare, uncertainty
@@ -137,6 +138,23 @@ def measured(
     whole = {name: found for name, found in parts.items() if name not in failures}
     done = {name: Cell(compare.combined(found), images[name]) for name, found in whole.items()}
     return done, failures
+
+
+def publish(
+    study: Run,
+    name: str,
+    frame: pd.DataFrame,
+    images: list[tuple[str, np.ndarray]],
+    page: Page,
+    float_format: str | None = "%.6g",
+) -> None:
+    """Write NAME.csv, NAME.png with the first images under their labels, and the page as data and NAME.md."""
+    study.write(
+        f"{name}.csv", lambda file: frame.to_csv(file, index=False, float_format=float_format)
+    )
+    study.write(f"{name}.png", lambda file: sheets.strips(images, file))
+    study.write_json(blocks.FILE, blocks.to_json(page))
+    study.write(f"{name}.md", lambda file: file.write(markdown.study(page).encode()))
 
 
 def failed(failures: Mapping[str, str]) -> list[list[Span]]:
