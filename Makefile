@@ -67,7 +67,8 @@ numbers: setup
 controls: setup
 	$(BIN)/python -m bench.scoring.shipping
 
-# Every number in README and docs comes from these, by `make reference` and `make numbers`.
+# Every number in README and docs comes from these, by `make reference` and `make numbers`. Networks of others
+# are studied where their files are named: make runs DNCNN=dncnn_25.pth FFDNET=ffdnet_gray.pth
 runs: setup
 	for seed in 0 1 2; do $(BIN)/bench run --denoiser unet --seed $$seed $(OUT) || exit 1; done
 	for card in gray-blind50 gray25 gray-all mnist-all mnist-all-l1; do \
@@ -83,6 +84,12 @@ runs: setup
 	$(BIN)/bench study samplers --denoiser unet --calls 20 $(OUT)
 	$(BIN)/bench study samplers --denoiser unet --num 10000 --members dpmpp_2m_sde/karras $(OUT)/finalists
 	$(BIN)/bench study convergence --denoiser unet --calls 5,10,20,50,100 $(OUT)
+	for card in gray-blind50 gray25 gray-all mnist-all mnist-all-l1; do \
+		$(BIN)/bench study band --denoiser kbnet --weights $$card $(OUT) || exit 1; done
+	for name in gaussian gmm ideal tv; do $(BIN)/bench study band --denoiser $$name $(OUT) || exit 1; done
+	$(BIN)/bench study band --denoiser unet --weights mnist-41 $(OUT)
+	test -z "$(DNCNN)" || $(BIN)/bench study band --denoiser spandrel --weights $(DNCNN) --option sigma_255=25 $(OUT)
+	test -z "$(FFDNET)" || $(BIN)/bench study band --denoiser ffdnet --weights $(FFDNET) --option sigma_255=0-75 $(OUT)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

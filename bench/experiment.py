@@ -12,7 +12,6 @@ import numpy as np
 import denoisers
 from bench import files, machine, samples
 from bench.bounds import BOUNDS
-from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.facts import Identity, RunFacts, arguments
 from bench.files import Say
@@ -25,7 +24,9 @@ from bench.sampling.plan import SamplingPlan
 from bench.sampling.starts import STARTS
 from bench.scoring import durations, extractors, record
 from bench.scoring.extractors import Extractor
+from bench.scoring.reference import References
 from bench.scoring.rules import ScoringRules
+from bench.shelf import Shelf
 from denoisers import framing
 from denoisers.base import Denoiser
 from denoisers.errors import ForeignError, UsageError, concerning, foreign
@@ -39,7 +40,7 @@ class Plan:
     """Everything a run needs, resolved and checked before the first image."""
 
     denoiser: Denoiser
-    dataset: Dataset
+    references: References
     extractor: Extractor
     sampling: SamplingPlan
     seed: int
@@ -50,6 +51,11 @@ class Plan:
     facts: RunFacts
     rules: ScoringRules
     run: Run
+
+    @property
+    def dataset(self) -> Dataset:
+        """What the images are like, and are scored against."""
+        return self.references.dataset
 
     def setup(self) -> Setup:
         """How the images are generated."""
@@ -87,6 +93,7 @@ def resolve(
     worker_count: str = "auto",
     out: Path = Path("results"),
     within: Path | None = None,
+    shelf: Shelf | None = None,
 ) -> Plan:
     """Turn names into things; whatever is wrong with them is said here, before the first image.
 
@@ -95,6 +102,7 @@ def resolve(
     extractor_weights  file for a network trained on photographs: see `extractors.load`
     worker_count       processes that generate, "auto" or a number: see `workers.choose`
     within             the folder that the user named, if `out` is one below it: see `runs.Run`
+    shelf              what a series of runs has in common, in the place of dataset_name and data_dir
 
     Raises UsageError about the flag that is wrong, ForeignError if code that is not ours fails.
     """
@@ -107,9 +115,10 @@ def resolve(
     device = machine.choose_device(device)
     extractor = extractors.load(extractor_name, extractor_weights, device)
     machine.check_writable(out)
-    dataset = datasets.load(dataset_name, data_dir)
+    shelf = shelf or Shelf(dataset_name, data_dir, kept=False)
+    dataset = shelf.dataset
     sampling.check_start(dataset)
-    denoiser, doubts = load(name, weights, options, dataset, sampling, device)
+    denoiser, doubts = load(name, weights, options, shelf, sampling, device)
     source = denoisers.registry.source(name)
     calls = sampling.num * sampling.steps
     with foreign("the denoiser"), machine.fitting(batch_size or 1):
@@ -138,7 +147,7 @@ def resolve(
     )
     return Plan(
         denoiser,
-        dataset,
+        shelf.references,
         extractor,
         sampling,
         seed,
@@ -156,7 +165,7 @@ def load(
     name: str,
     weights: str | None,
     options: Mapping[str, str],
-    dataset: Dataset,
+    shelf: Shelf,
     sampling: SamplingPlan,
     device: str,
 ) -> tuple[Denoiser, list[str]]:
@@ -165,7 +174,8 @@ def load(
     A sampler that is not ours is tried, too.
     """
     with concerning("--denoiser"):
-        denoiser = denoisers.load(name, weights, **datasets.ingredients(lambda: dataset), **options)
+        denoiser = shelf.denoiser(name, weights, **options)
+    dataset = shelf.dataset
     if ":" in sampling.sampler:
         generation.rehearse(sampling.member, sampling.sigmas, dataset.shape, sampling.clip)
     denoiser = denoiser.to(device)
@@ -205,7 +215,7 @@ def execute(
                 images = generate_missing(plan, say, progress)
         trajectory.write(run, plan.setup(), plan.dataset, plan.sampling.num, mending, progress)
         made |= record.finish(
-            run, images, plan.dataset, plan.extractor, plan.rules, mending, progress
+            run, images, plan.references, plan.extractor, plan.rules, mending, progress
         )
         if not (made or mending.anything):
             say(f"complete: {run.path}")

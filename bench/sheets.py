@@ -172,9 +172,14 @@ def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
     )
 
 
-def strips(rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290) -> None:
-    """One row of uint8 images (N, H, W) per label, the label in front. PNG."""
-    height, width = (side * SCALE + GAP for side in rows[0][1].shape[1:])
+def strips(
+    rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290, scale: int = SCALE
+) -> None:
+    """One row of uint8 images (N, H, W) per label, the label in front. PNG.
+
+    label  screen pixels for it
+    """
+    height, width = (side * scale + GAP for side in rows[0][1].shape[1:])
     sheet = Image.new(
         "L",
         (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP),
@@ -185,5 +190,5 @@ def strips(rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290)
         top = row * height + GAP
         draw.text((GAP, top + height // 2 - CAPTION // 2), text, fill=255)
         for column, image in enumerate(images):
-            sheet.paste(enlarged(image), (label + column * width, top))
+            sheet.paste(enlarged(image, scale), (label + column * width, top))
     sheet.save(file, format="PNG")

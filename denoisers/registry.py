@@ -14,6 +14,7 @@ a default.
 """
 
 import difflib
+import functools
 import math
 import pkgutil
 from collections.abc import Callable, Iterator
@@ -185,7 +186,8 @@ def load(
     from denoisers.base import Denoiser, Spec
 
     if name.startswith(SPLICE):
-        return load_splice(name, weights, train=train, labels=labels, **options)
+        parts = functools.partial(load, train=train, labels=labels)
+        return load_splice(name, weights, load_part=parts, **options)
     make = load_function(name, loader(name))
     arguments = bind(name, make, weights, {"train": train, "labels": labels}, options)
     with concerning("" if weights is None else "--weights"):
@@ -220,10 +222,10 @@ def splice_parts(name: str) -> tuple[str, str, float]:
 
 def load_splice(
     name: str,
+    /,
     weights: str | None = None,
     *,
-    train: "Callable[[], Tensor] | None" = None,
-    labels: "Callable[[], Tensor] | None" = None,
+    load_part: "Callable[..., Denoiser]",
     **options: Any,
 ) -> "Splice":
     """The splice "splice:A,B@SIGMA"; options `above.KEY` and `below.KEY`, `weights` too, of its parts."""
@@ -242,10 +244,7 @@ def load_splice(
                 f"a splice has options above.KEY and below.KEY; found {key!r}", "--option"
             )
         given[part][rest] = value
-    loaded = [
-        load(part, train=train, labels=labels, **given[key])
-        for key, part in zip(given, parts, strict=True)
-    ]
+    loaded = [load_part(part, **given[key]) for key, part in zip(given, parts, strict=True)]
     return Splice(*loaded, switch)
 
 

@@ -806,7 +806,10 @@ def test_every_option_of_run_says_what_it_is_in_its_group_and_what_it_is_by_defa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["ladder", "--denoiser", "unet"], "--denoiser: is for samplers and convergence; ladder"),
+        (
+            ["ladder", "--denoiser", "unet"],
+            "--denoiser: is for samplers, convergence and band; ladder",
+        ),
         (["ladder", "--seeds", "2", "--calls", "5"], "--calls: is for samplers and convergence"),
         (["samplers"], "--denoiser: is missing; samplers studies one denoiser"),
         (
@@ -832,6 +835,15 @@ def test_every_option_of_run_says_what_it_is_in_its_group_and_what_it_is_by_defa
             ["samplers", "--denoiser", "unet", "--seed", str(2**63 - 1), "--seeds", "2"],
             "--seed: must lie in",
         ),
+        (["band"], "--denoiser: is missing"),
+        (["band", "--denoiser", "unet"], "--denoiser: is the reference itself, unet"),
+        (
+            ["band", "--denoiser", "unet", "--reference", "x"],
+            "--reference: x: unknown denoiser 'x'",
+        ),
+        (["band", "--denoiser", "gmm", "--weights", "a", "--weights", "b"], "--weights: takes one"),
+        (["band", "--denoiser", "gmm", "--calls", "5"], "--calls: is for samplers and convergence"),
+        (["ladder", "--reference", "unet"], "--reference: is for band; ladder takes none"),
         (["everything"], "NAME: unknown 'everything'; available: ladder, samplers, convergence"),
     ],
 )

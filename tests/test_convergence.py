@@ -5,8 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from bench.report.figures import lines
+from bench.report.figures import pages
 from bench.report.page import studies
+from bench.shelf import Shelf
 from bench.studies import convergence
 from denoisers import unet, weights
 from denoisers.errors import UsageError
@@ -18,10 +19,6 @@ from denoisers.closed_form import Identity
 def load(weights=None):
     return Identity()
 """
-
-
-def no_data():
-    pytest.fail("no data is needed")
 
 
 @pytest.fixture
@@ -42,7 +39,7 @@ def test_calls_alone(tmp_path):
     assert (frame["fid"] > 0).all()
     assert (path.parent / "calls.svg").stat().st_size > 1000
     assert not (path.parent / "epochs.svg").exists()
-    (shown,), absent = studies.read(tmp_path, lines.inlined)
+    (shown,), absent = studies.read(tmp_path, pages.inlined)
     assert absent == []
     (plot,) = (block.content for block in shown.blocks if block.kind == "plot")
     assert plot[0].startswith("<svg")
@@ -77,17 +74,18 @@ def test_weights_must_say_their_epochs(tmp_path, trained):
             tmp_path / "x", "unet", weights=[trained("one"), trained("none")], dataset="mnist5k"
         )
     with pytest.raises(UsageError, match="--weights: must be of different epochs; found"):
-        convergence.points_of("unet", [trained("one")] * 2, None, [5], 24, no_data)
+        convergence.points_of("unet", [trained("one")] * 2, None, [5], 24, Shelf("none", None))
     assert not (tmp_path / "x").exists()
     assert (
-        convergence.trained("unet", "mnist", None, no_data) == unet.load().card["recipe"]["epochs"]
+        convergence.trained("unet", "mnist", None, Shelf("none", None))
+        == unet.load().card["recipe"]["epochs"]
     )
 
 
 def test_a_denoiser_without_a_card_and_one_without_weights_are_told_so(tmp_path):
     (tmp_path / "mine.py").write_text(BARE)
     with pytest.raises(UsageError, match="--weights: a has no card that says its epochs"):
-        convergence.trained(f"{tmp_path / 'mine.py'}:load", "a", None, no_data)
+        convergence.trained(f"{tmp_path / 'mine.py'}:load", "a", None, Shelf("none", None))
     with pytest.raises(UsageError, match="takes none"):
         convergence.convergence(tmp_path / "x", "gaussian", weights=["a", "b"], dataset="mnist5k")
     with pytest.raises(UsageError, match=r"--calls: must lie in 1\.\.1000"):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench import folders, report, runs
-from bench.report.figures import lines
+from bench.report.figures import pages
 from bench.report.page import blocks, studies
 from bench.scoring import selection
 from denoisers.errors import UsageError
@@ -111,7 +111,7 @@ def test_a_study_and_its_runs_are_found_through_a_link(make_run, tmp_path):
     page = blocks.to_json(blocks.Page("The ladder", []))
     (tmp_path / "ladder" / "page.json").write_text(json.dumps(page))
     assert report.collect(tmp_path / "results") == ([], [])
-    (study,), missing = studies.read(tmp_path / "results", lines.inlined)
+    (study,), missing = studies.read(tmp_path / "results", pages.inlined)
     assert (study.name, missing) == ("The ladder", [])
 
 

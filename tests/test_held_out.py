@@ -50,18 +50,23 @@ def test_points_are_kept_until_a_run_changes(entries, tmp_path, monkeypatch):
     assert held_out.embedded(entries, path) is None
 
 
-def test_distances_of_held_out_digits(entries, digits, tmp_path):
+def test_distances_of_held_out_digits_and_of_copies(entries, digits, tmp_path, monkeypatch):
     path = tmp_path / "map" / "distances.csv"
-    found = held_out.held_out_distances(entries, path)
+    found = held_out.known_distances(entries, path)
     difference = digits.train.astype(float) - digits.held_out[3]
     nearest = np.sqrt(np.square(difference / 255).sum(axis=(1, 2)).min())
-    assert found[3] == pytest.approx(nearest, rel=1e-3)
-    assert np.allclose(held_out.held_out_distances(entries, path), found, rtol=1e-3)
+    assert found[held_out.REAL][3] == pytest.approx(nearest, rel=1e-3)
+    assert found["copies"].max() == 0
+    assert 0 < found["copies_noise_0.05"].mean() < found["copies_noise_0.2"].mean()
+    monkeypatch.setattr(datasets, "at_hand", lambda named: None)  # whatever is computed anew fails
+    again = held_out.known_distances(entries, path)
+    assert again.keys() == found.keys()
+    assert all(np.array_equal(again[name], found[name]) for name in found)
 
 
 def test_without_the_data_set_there_is_nothing(make_run, tmp_path):
     make_run("unet", facts={"dataset": "mnist@elsewhere"})
     entries, _ = report.collect(tmp_path / "results")
     assert held_out.embedded(entries, tmp_path / "a.csv") is None
-    assert held_out.held_out_distances(entries, tmp_path / "b.csv") is None
+    assert held_out.known_distances(entries, tmp_path / "b.csv") == {}
     assert not list(tmp_path.glob("*.csv"))

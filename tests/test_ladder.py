@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bench import runs
-from bench.report.figures import lines
+from bench.report.figures import pages
 from bench.report.page import blocks, markdown, studies
 from bench.studies import ladder
 from bench.studies.ladder import Rung
@@ -51,7 +51,7 @@ def test_the_ladder_compares_resumes_and_reports_failures(climb, tmp_path):
         by_rung.loc["A12", "confidence"] - by_rung.loc["A1", "confidence"], abs=1e-5
     )
     assert by_rung.loc["A6", "noise_std"] > 0.3  # the identity leaves the noise it began with
-    (shown,), absent = studies.read(tmp_path, lines.inlined)
+    (shown,), absent = studies.read(tmp_path, pages.inlined)
     assert absent == []
     assert [block.kind for block in shown.blocks].count("list") == 2
     assert ["A12", "memorises", "-", "24 x 50"] in [row[:4] for row in shown.blocks[2].content]

@@ -109,7 +109,8 @@ def test_of_images_made_elsewhere_no_more_is_made_again_than_is_damaged(
         return {part: {} for part in record.PARTS}, {"fid": np.arange(3)}, rows
 
     monkeypatch.setattr(record.measure, "score", score)
-    monkeypatch.setattr(record, "Reference", lambda *arguments: SimpleNamespace(kid=None, null={}))
+    nothing = SimpleNamespace(kid=None, null={})
+    monkeypatch.setattr(record.References, "of", lambda *arguments: nothing)
 
     def again():
         measured.clear()

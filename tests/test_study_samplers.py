@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bench import runs
-from bench.report.figures import lines
+from bench.report.figures import pages
 from bench.report.page import studies
 from bench.sampling.plan import SamplingPlan
 from bench.studies import samplers
@@ -45,7 +45,7 @@ def test_a_study_compares_with_the_standard_and_resumes(tmp_path):
     assert other["fid_change"] == pytest.approx(other["fid"] - standard["fid"], abs=1e-3)
     text, before = path.read_text(), path.read_bytes()
     assert "**The standard is ddpm/ddpm, 9 calls**" in text
-    (shown,), absent = studies.read(tmp_path, lines.inlined)
+    (shown,), absent = studies.read(tmp_path, pages.inlined)
     assert absent == []
     assert [block.kind for block in shown.blocks].count("picture") == 1
     assert len(next(block for block in shown.blocks if block.kind == "table").content) == 7

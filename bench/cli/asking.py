@@ -133,7 +133,12 @@ def gauge(
     num: Annotated[int, number(DIGITS, "Held-out digits.", "--num")] = 1000,
     out: Annotated[
         Path | None,
-        flag("--out", read=place, shown="FOLDER", help="Of runs; keeps the errors for its report."),
+        flag(
+            "--out",
+            read=place,
+            shown="FOLDER",
+            help="Of runs; keeps the errors, or bits, for its report.",
+        ),
     ] = None,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
@@ -148,6 +153,8 @@ def gauge(
     from bench import report
     from bench.data import datasets, photographs
     from bench.probes import denoising, likelihood
+    from bench.report.results import likelihoods
+    from denoisers import registry
 
     check_gauge(likelihood_, num, images, figure, out)
     complain(denoiser)
@@ -171,8 +178,11 @@ def gauge(
         terminal.result(note)
     if out is not None:
         facts = {"denoiser": denoiser, "weights": gauged.spec.weights, "options": options}
-        terminal.result(denoising.keep(frame, facts, digits(), num, out))
-        denoising.bounds(digits(), num, out, say)
+        facts["source"] = registry.source(denoiser)
+        what = likelihoods.FOLDER if likelihood_ else "gauge"
+        terminal.result(denoising.keep(frame, facts, digits(), num, out, what))
+        if not likelihood_:
+            denoising.bounds(digits(), num, out, say)
     if figure is not None:
         denoising.draw(gauged, photos, figure)
         terminal.result(figure)
@@ -190,10 +200,8 @@ def check_gauge(
         )
     if figure is not None and images is None:
         raise UsageError("draws photographs; say which: --images FOLDER", "--figure")
-    if out is not None and (likelihood or images is not None):
-        raise UsageError(
-            "keeps squared errors on digits; leave out --likelihood and --images", "--out"
-        )
+    if out is not None and images is not None:
+        raise UsageError("keeps what is measured on digits; leave out --images", "--out")
 
 
 def check_places(denoiser: str, figure: Path | None, out: Path | None) -> None:

@@ -52,6 +52,16 @@ def study(
         ),
     ] = None,
     option: Options = None,
+    reference: Annotated[
+        str | None,
+        flag(
+            "--reference",
+            read=named,
+            shown="NAME",
+            help="band: a denoiser that is known to generate.",
+            default="unet",
+        ),
+    ] = None,
     members: Annotated[
         object,
         flag(
@@ -74,7 +84,9 @@ def study(
     ] = None,
     num: Annotated[
         int | None,
-        setting("num", "Images per run; rungs of 1000 steps have 64.", "ladder: 256, others: 2000"),
+        setting(
+            "num", "Images per run; rungs of 1000 steps have 64.", "ladder, band: 256; others: 2000"
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -102,6 +114,8 @@ def study(
 
     samplers: which sampler and grid suit a denoiser, against the standard protocol.
 
+    band: at which noise levels a denoiser stops being a prior, and what each band costs.
+
     convergence: quality against the calls of a denoiser, and against the epochs of its training.
     """
     import importlib
@@ -112,13 +126,14 @@ def study(
         "denoiser": denoiser,
         "weights": weights,
         "options": parse_options(option) if option else None,
+        "reference": reference,
         "members": members,
         "calls": calls,
         "seeds": seeds,
     }
     given = {key: value for key, value in own.items() if value is not None}
     check_own(name, given)
-    if name == "samplers" and weights is not None:
+    if name != "convergence" and weights is not None:
         given["weights"] = single(weights)
     machine.check_writable(out / name)
     shared = {"seed": seed, "dataset": dataset, "data_dir": data_dir, "device": device}
@@ -137,7 +152,9 @@ def check_own(name: str, given: dict[str, object]) -> None:
     for key in (key for key in given if key not in taken):
         others = [study for study, flags in STUDIES.items() if key in flags]
         flag_ = "--option" if key == "options" else f"--{key}"
-        raise UsageError(f"is for {' and '.join(others)}; {name} takes none", flag_)
+        *first, last = others
+        studies = f"{', '.join(first)} and {last}" if first else last
+        raise UsageError(f"is for {studies}; {name} takes none", flag_)
     if "denoiser" in taken and "denoiser" not in given:
         raise UsageError(f"is missing; {name} studies one denoiser", "--denoiser")
 

@@ -71,20 +71,27 @@ def gauge(
 
 
 def keep(
-    frame: pd.DataFrame, facts: Mapping[str, Any], dataset: Dataset, num: int, folder: Path
+    frame: pd.DataFrame,
+    facts: Mapping[str, Any],
+    dataset: Dataset,
+    num: int,
+    folder: Path,
+    what: str = "gauge",
 ) -> Path:
-    """The curve of a denoiser into `folder`/gauge, where `bench report` finds it; its path.
+    """What was measured of a denoiser, into `folder`/WHAT, where `bench report` finds it; its path.
 
-    facts  denoiser, weights and options, as in run.json
+    facts  denoiser, weights, options and source, as in run.json
     num    held-out images that it was measured on
+    what   gauge, for errors against the noise, or likelihood
 
     Raises OSError, and UsageError if there are fewer images.
     """
     dataset.first(num)
     name, weights = names.describe(facts), str(facts.get("weights") or "")
     digests = re.findall("@([0-9a-f]{8})", weights)
-    path = folder / "gauge" / f"{files.slug(' '.join([name, *digests]))}.csv"
-    named = frame.assign(denoiser=name, weights=weights, dataset=dataset.id, num=num)
+    path = folder / what / f"{files.slug(' '.join([name, *digests]))}.csv"
+    code = str((facts.get("source") or {}).get("sha256") or "")
+    named = frame.assign(denoiser=name, weights=weights, code=code, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"), folder)
     return path
 

@@ -59,7 +59,6 @@ def rounded(images: Tensor) -> Tensor:
     return ((images + 1) * GREY).round() / GREY - 1
 
 
-@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
 def errors(
     denoiser: Denoiser,
     dataset: Dataset,
@@ -67,27 +66,48 @@ def errors(
     seed: int = 0,
     advance: Callable[[int], None] = lambda levels: None,
 ) -> np.ndarray:
-    """Squared error of each image at each level, (num, levels), summed over its inner pixels.
+    """Squared error of each image at each level, (num, levels): see `error`.
+
+    Raises FloatingPointError for a denoiser that returns NaN, UsageError if there are fewer images.
+    """
+    columns = []
+    for level in range(len(grid()[0])):
+        columns.append(error(denoiser, dataset, num, seed, level))
+        advance(1)
+    return np.stack(columns, 1)
+
+
+@torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
+def error(denoiser: Denoiser, dataset: Dataset, num: int, seed: int, level: int) -> np.ndarray:
+    """Squared error of each image at one level of the grid, (num,), summed over its inner pixels.
 
     Where there are several estimates, it is that of the one which is best on average at this level.
     Noise depends on (seed, image, level) alone: every denoiser gets the same.
 
-    Raises FloatingPointError for a denoiser that returns NaN, UsageError if there are fewer images.
+    Raises FloatingPointError and UsageError as `errors` does.
     """
-    images = to_float(dataset.first(num), dataset.pad)
+    images, sigma = to_float(dataset.first(num), dataset.pad), grid()[0][level].item()
     inner = slice(dataset.pad, images.shape[-1] - dataset.pad)
-    best = []
-    for level, sigma in enumerate(grid()[0].tolist()):
-        rows = []
-        for ids in torch.arange(len(images)).split(250):
-            x0 = images[ids]
-            x = x0 + sigma * noise(seed, ids, level, tuple(x0.shape[1:]))
-            gaps = torch.stack(estimates(denoiser, x, sigma)) - x0
-            rows.append(double(gaps[..., inner, inner]).square().sum(dim=(2, 3, 4)))
-        per_guess = torch.cat(rows, 1)  # (guesses, num)
-        best.append(per_guess[per_guess.mean(1).argmin()])
-        advance(1)
-    return torch.stack(best, 1).numpy()
+    rows = []
+    for ids in torch.arange(len(images)).split(250):
+        x0 = images[ids]
+        x = x0 + sigma * noise(seed, ids, level, tuple(x0.shape[1:]))
+        gaps = torch.stack(estimates(denoiser, x, sigma)) - x0
+        rows.append(double(gaps[..., inner, inner]).square().sum(dim=(2, 3, 4)))
+    per_guess = torch.cat(rows, 1)  # (guesses, num)
+    return per_guess[per_guess.mean(1).argmin()].numpy()
+
+
+def nats(squares: np.ndarray) -> np.ndarray:
+    """Nats of each image above the first level, and between each level and the one before, (num, levels).
+
+    The trapezoid in ln gamma of gamma times the error, half of which is the integral; above the
+    first level the error is the variance of the data.
+    """
+    gamma = grid()[0] ** -2.0
+    rates = gamma * squares
+    between = (rates[:, 1:] + rates[:, :-1]) / 2 * np.diff(np.log(gamma))
+    return np.hstack([rates[:, :1], between]) / 2
 
 
 def bits(squares: np.ndarray, pixels: int) -> pd.DataFrame:
@@ -101,15 +121,13 @@ def bits(squares: np.ndarray, pixels: int) -> pd.DataFrame:
     """
     sigmas, band = grid()
     gamma = sigmas**-2.0
-    rates = gamma * squares
-    nats = (rates[:, 1:] + rates[:, :-1]) / 2 * np.diff(np.log(gamma)) / 2
+    integral = nats(squares)
+    first, between = integral[:, 0], integral[:, 1:]
     bound = squares[:, :-1] * np.diff(gamma) / 2
-    # Noise above the first level: the error is the variance of the data there.
-    first = gamma[0] * squares[:, 0] / 2
     rows = []
     for index, name in enumerate(PER_BAND):
         inside = band == index
-        pair = [part[:, inside].sum(1) + (first if index == 0 else 0) for part in (nats, bound)]
+        pair = [part[:, inside].sum(1) + (first if index == 0 else 0) for part in (between, bound)]
         rows.append((f"sigma {name}", *pair))
     rows.append(("all", *(sum(row[i] for row in rows) for i in (1, 2))))
     scale = math.log(2) * pixels

@@ -12,7 +12,7 @@ import pandas as pd
 from bench import files
 from bench.progress import SILENT, Advance, Progress
 from bench.report import detection, table
-from bench.report.figures import curves, lines, plots
+from bench.report.figures import curves, pages, plots
 from bench.report.figures.curves import Curve
 from bench.report.figures.plots import Drawn
 from bench.report.page import html, markdown, studies
@@ -62,7 +62,7 @@ def prepare(
     groups = ranking.grouped(entries)
     named = {entry.key: entry for group in groups for entry in group.entries}
     shown = [named[entry.key] for entry in entries]
-    read, missing = studies.read(folder, lines.inlined)
+    read, missing = studies.read(folder, pages.inlined)
     gauged = curves.gauged(folder, missing)
     return Report(
         folder,

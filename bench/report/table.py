@@ -28,8 +28,9 @@ HEADED = [spec for spec in (*SCORES, *MEMORIZATION) if spec.heading]
 COLUMNS = (
     *("", "denoiser", "N"),
     *(spec.heading for spec in HEADED),
-    *("out", "late", "NFE", "s/im"),
+    *("bits", "out", "late", "NFE", "s/im"),
 )
+BITS = "bits / pixel"  # in full
 
 
 def frame(group: Group) -> pd.DataFrame:
@@ -77,6 +78,7 @@ def entry_row(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "seed": entry.seed,
         **flat(entry.measured),
+        **named("bits", entry.bits),
         "memorization": entry.verdict.get("memorization"),
         "out_of_band": facts.get("out_of_band"),
         "unconverged": unconverged(entry),
@@ -99,13 +101,20 @@ def flat(measured: ScoreSet) -> dict[str, Any]:
     """Numbers in one level: name, name_stderr, name_low, name_high; memorization as distance_name."""
     counts = [number.n for number in measured.scores.values() if number.n]
     row: dict[str, Any] = {"n": max(counts, default=None)}
-    named = dict(measured.scores)
-    for distance, scores in measured.memorization.items():
-        named |= {f"{distance}_{name}": number for name, number in scores.items()}
-    for name, number in named.items():
-        row |= {name: number.value, f"{name}_stderr": number.stderr, f"{name}_low": number.low}
-        row[f"{name}_high"] = number.high
+    scores = dict(measured.scores)
+    for distance, found in measured.memorization.items():
+        scores |= {f"{distance}_{name}": number for name, number in found.items()}
+    for name, number in scores.items():
+        row |= named(name, number)
     return row
+
+
+def named(name: str, number: Score | None) -> dict[str, Any]:
+    """A number in one level; nothing for none."""
+    if number is None:
+        return {}
+    bounds = {f"{name}_low": number.low, f"{name}_high": number.high}
+    return {name: number.value, f"{name}_stderr": number.stderr, **bounds}
 
 
 def number_of(row: pd.Series, name: str) -> Score | None:
@@ -148,6 +157,13 @@ def thousandths(number: Score | None) -> str:
     return f"{value:z.{digits}f}" + ("" if error is None else f" ±{error:.{digits}f}")
 
 
+def with_error(number: Score | None) -> str:
+    """Three decimals and one standard error; empty for what is missing."""
+    if number is None:
+        return ""
+    return f"{number.value:.3f}" + ("" if number.stderr is None else f" ±{number.stderr:.3f}")
+
+
 def text_of(score: Score, form: str) -> str:
     """A score in one of the formats of the catalogue, without its interval."""
     if form == "thousandths":
@@ -168,6 +184,7 @@ def cells(row: pd.Series) -> list[str]:
         row["name"],
         whole(row["n"]),
         *("" if score is None else text_of(score, spec.format) for spec, score in named.items()),
+        with_error(number_of(row, "bits")),
         percent(row.get("out_of_band")),
         percent(row.get("unconverged")),
         whole(row.get("nfe")),

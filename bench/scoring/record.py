@@ -21,7 +21,7 @@ from bench.runs import SCHEMA_VERSION, Run
 from bench.samples import attempt, read_images, stored
 from bench.scoring import control_scores, durations, extractors, measure
 from bench.scoring.extractors import Extractor
-from bench.scoring.reference import Reference
+from bench.scoring.reference import References
 from bench.scoring.rules import ScoringRules, rules_in_words
 from denoisers import reading
 from denoisers.errors import UsageError, concerning
@@ -107,7 +107,7 @@ def circumstances() -> dict[str, Any]:
 def finish(
     run: Run,
     samples: dict[str, np.ndarray],
-    dataset: Dataset,
+    references: References,
     extractor: Extractor,
     rules: ScoringRules,
     say: Say,
@@ -122,9 +122,10 @@ def finish(
     whole = kept_scores(run, files.digest(samples), rules, say)
     before = None if whole is None else whole["files"]
     if whole is None:
-        whole = scored(run, samples, dataset, extractor, rules, say, progress)
+        whole = scored(run, samples, references, extractor, rules, say, progress)
     mark = rules.fingerprint
-    drawn = draw_sheets(run, samples["arr_0"][..., 0], dataset, mark, before, say)
+    images = samples["arr_0"][..., 0]
+    drawn = draw_sheets(run, images, references.dataset, mark, before, say)
     if run.read_json("run.json").get("status") != "finished":
         run.update(status="finished")
     if before is None or before != before | drawn:
@@ -135,7 +136,7 @@ def finish(
 def scored(
     run: Run,
     samples: dict[str, np.ndarray],
-    dataset: Dataset,
+    references: References,
     extractor: Extractor,
     rules: ScoringRules,
     say: Say,
@@ -144,7 +145,7 @@ def scored(
     """All numbers of the images, with the digests of what is written beside them: see `finish`."""
     images = samples["arr_0"][..., 0]
     second = extractors.load(extractors.second(extractor.name), device=extractor.device)
-    against, other = Reference(dataset, extractor, say), Reference(dataset, second, say)
+    against, other = (references.of(each, say) for each in (extractor, second))
     advance = progress.stage("reference", 3)
     for ask in (lambda: against.kid, lambda: against.null, lambda: other.kid):
         ask()  # what is not kept from before is made now
@@ -250,7 +251,7 @@ def score_path(
         restore(run, facts, samples, mending)
         if not run.complete:
             progress.expect(durations.expected(dataset, extractor, len(images)))
-        made = finish(run, samples, dataset, extractor, rules, mending, progress)
+        made = finish(run, samples, References(dataset), extractor, rules, mending, progress)
         if not (made or mending.anything):
             say(f"complete: {run.path}")
         return run, rules.fingerprint

@@ -200,6 +200,21 @@ class Reference:
         return np.square(self.directions.nearest(unit(features), 1).distance[:, 0]) / 2
 
 
+class References:
+    """What images are scored against, by extractor: of a series of runs on one dataset, each made once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.there: dict[tuple[str, str], Reference] = {}
+
+    def of(self, extractor: Extractor, say: Say) -> Reference:
+        """The dataset through an extractor, on the device of that."""
+        key = extractor.id, extractor.device
+        if key not in self.there:
+            self.there[key] = Reference(self.dataset, extractor, say)
+        return self.there[key]
+
+
 def nearest_of(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Which of a few centres (K, d) each of rows (N, d) is nearest to, int64 (N,)."""
     return (np.square(centres).sum(1) / 2 - rows @ centres.T).argmin(1)

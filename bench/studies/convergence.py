@@ -3,24 +3,20 @@
 Every point is a run like any other, in `runs/` of the study's folder.
 """
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-import denoisers
 from bench import experiment
-from bench.data import datasets
-from bench.data.datasets import Dataset
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report.figures import lines, style
 from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring.compare import Scored
+from bench.shelf import Shelf
 from bench.studies import series
 from bench.studies.series import Cell, interval
 from denoisers.errors import UsageError, concerning
@@ -65,8 +61,8 @@ def convergence(
 
     Raises UsageError about the flag that is wrong.
     """
-    data = functools.cache(lambda: datasets.load(dataset, data_dir))
-    points = points_of(denoiser, weights, options, calls, num, data)
+    shelf = Shelf(dataset, data_dir)
+    points = points_of(denoiser, weights, options, calls, num, shelf)
 
     def resolve(name: str, sampling: SamplingPlan, *, seed: int) -> experiment.Plan:
         return experiment.resolve(
@@ -75,8 +71,7 @@ def convergence(
             weights=points[name].weights,
             options=options,
             seed=seed,
-            dataset_name=dataset,
-            data_dir=data_dir,
+            shelf=shelf,
             device=device,
             dtype_name=dtype,
             out=out / "runs",
@@ -103,11 +98,11 @@ def points_of(
     options: dict[str, str] | None,
     calls: Sequence[int],
     num: int,
-    data: Callable[[], Dataset],
+    shelf: Shelf,
 ) -> dict[str, Point]:
     """The points of both curves by their names, each curve rising. Raises UsageError."""
     several = weights if len(weights) > 1 else ()
-    epochs = {each: trained(denoiser, each, options, data) for each in several}
+    epochs = {each: trained(denoiser, each, options, shelf) for each in several}
     if len(set(epochs.values())) < len(several):
         found = ", ".join(f"{each} {count}" for each, count in epochs.items())
         raise UsageError(f"must be of different epochs; found {found}", "--weights")
@@ -124,13 +119,10 @@ def points_of(
     }
 
 
-def trained(
-    denoiser: str, weights: str, options: dict[str, str] | None, data: Callable[[], Dataset]
-) -> int:
+def trained(denoiser: str, weights: str, options: dict[str, str] | None, shelf: Shelf) -> int:
     """For how many epochs the weights were trained, by their card. Raises UsageError."""
     with concerning("--denoiser"):
-        ingredients = datasets.ingredients(data)
-        card = denoisers.load(denoiser, weights, **ingredients, **(options or {})).card or {}
+        card = shelf.denoiser(denoiser, weights, **(options or {})).card or {}
     recipe = card.get("recipe")
     count = recipe.get("epochs") if isinstance(recipe, dict) else None
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
@@ -156,9 +148,6 @@ def write(
     )
     first = next(iter(found.values())).scored
     plots = drawn(frame, first)
-    with style.ours():
-        for plot in plots:
-            style.export(lines.figure(plot), study.path / Path(plot.file).stem)
     images = [(name, cell.images) for name, cell in found.items()]
     said = [*conclusions(frame), *series.failed(failures)]
     series.publish(study, "convergence", frame, images, page(frame, plots, first, said))

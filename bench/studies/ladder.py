@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from bench import experiment
-from bench.data import datasets
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
 from bench.runs import Run
@@ -22,6 +21,7 @@ from bench.sampling.plan import SamplingPlan
 from bench.scoring import extractors, fid_kid
 from bench.scoring.reference import Reference
 from bench.scoring.uncertainty import Estimate
+from bench.shelf import Shelf
 from bench.studies import findings, series
 from bench.studies.findings import Outcome, confidence_change
 
@@ -126,13 +126,13 @@ def ladder(
 
     num  images of each rung, except those of 1000 steps, which have 64
     """
+    shelf = Shelf(dataset, data_dir)
     resolve = functools.partial(
         resolved,
         out=out,
         num=num,
         seed=seed,
-        dataset_name=dataset,
-        data_dir=data_dir,
+        shelf=shelf,
         device=device,
         dtype_name=dtype,
     )
@@ -141,7 +141,7 @@ def ladder(
     study = Run(out, out.parent)
     series.claim(study, "ladder", {"num": num, "seed": seed, "dataset": dataset})
     outcomes, failures = climb(resolve, num, say, progress)
-    reference = Reference(datasets.load(dataset, data_dir), extractors.load("lenet-a"))
+    reference = shelf.references.of(extractors.load("lenet-a"), say)
     write(study, outcomes, failures, reference)
     return out / "ladder.md"
 

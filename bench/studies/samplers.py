@@ -21,6 +21,7 @@ from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.sampling.samplers import SAMPLERS
 from bench.scoring.compare import Scored
+from bench.shelf import Shelf
 from bench.studies import series
 from bench.studies.series import Cell, interval
 from denoisers.bounds import RHO
@@ -82,8 +83,7 @@ def samplers(
         out=out,
         weights=weights,
         options=options,
-        dataset_name=dataset,
-        data_dir=data_dir,
+        shelf=Shelf(dataset, data_dir),
         device=device,
         dtype_name=dtype,
     )

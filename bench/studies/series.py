@@ -10,6 +10,7 @@ import pandas as pd
 from bench import experiment, sheets
 from bench.files import Say
 from bench.progress import Progress
+from bench.report.figures import pages
 from bench.report.page import blocks, markdown
 from bench.report.page.blocks import Page, Span, spans
 from bench.runs import Run
@@ -144,15 +145,21 @@ def publish(
     study: Run,
     name: str,
     frame: pd.DataFrame,
-    images: list[tuple[str, np.ndarray]],
+    images: Sequence[tuple[str, np.ndarray]],
     page: Page,
     float_format: str | None = "%.6g",
+    **strips: int,
 ) -> None:
-    """Write NAME.csv, NAME.png with the first images under their labels, and the page as data and NAME.md."""
+    """Write NAME.csv; NAME.png with images under their labels, if any; the page with its figures, and as NAME.md.
+
+    strips  how the images are laid out, for `sheets.strips`
+    """
     study.write(
         f"{name}.csv", lambda file: frame.to_csv(file, index=False, float_format=float_format)
     )
-    study.write(f"{name}.png", lambda file: sheets.strips(images, file))
+    if images:
+        study.write(f"{name}.png", lambda file: sheets.strips(list(images), file, **strips))
+    pages.export(page, study.path)
     study.write_json(blocks.FILE, blocks.to_json(page))
     study.write(f"{name}.md", lambda file: file.write(markdown.study(page).encode()))
 

@@ -15,7 +15,8 @@ from bench.report.results import rows
 from bench.report.results.entries import Entry
 from denoisers.errors import UsageError
 
-DISTANCES = 500  # held-out digits whose distance to the training set is drawn
+DISTANCES = 500  # images of known kind whose distance to the training set is drawn, of each kind
+COPIES = "copies"  # controls whose names begin so are training digits, as they are and altered
 DIGITS = 500  # held-out digits on the map
 MAPPED = 5  # entries on the map
 POINTS = 100  # of each
@@ -24,26 +25,35 @@ REAL = "held-out digits"
 POINTS_KEPT = ("distances.csv", "embedding.csv")  # in the folder of figures
 
 
-def held_out_distances(entries: list[Entry], path: Path) -> np.ndarray | None:
-    """d1 of held-out digits, (n,), kept in `path`; None where their data set is not here."""
-    named = dataset_name(entries)
-    kept = read(path, ("d1",), ("dataset",))
-    if kept is not None and set(kept["dataset"]) == {named}:
-        return kept["d1"].to_numpy()
-    from bench.data import datasets
+def known_distances(entries: list[Entry], path: Path) -> dict[str, np.ndarray]:
+    """d1 of held-out digits, (n,), under REAL, and of each control of copies under its name.
 
-    digits = datasets.at_hand(named)
-    if digits is None:
-        return None
-    from bench.scoring.nearest import Index
-    from bench.scoring.reference import flat
+    They are kept in `path`; nothing where their data set is not here.
+    """
+    named, columns = dataset_name(entries), (("d1",), ("dataset", "set"))
+    kept = read(path, *columns)
+    if kept is None or set(kept["dataset"]) != {named}:
+        from bench.data import datasets
 
-    d1 = (
-        Index.of(flat(digits.train)).nearest(flat(digits.held_out[:DISTANCES]), 1).distance[:, 0]
-        / 255
-    )
-    write(path, pd.DataFrame({"dataset": named, "d1": d1}))
-    return read(path, ("d1",), ("dataset",))["d1"].to_numpy()
+        digits = datasets.at_hand(named)
+        if digits is None:
+            return {}
+        from bench.scoring.control_sets import CONTROLS
+        from bench.scoring.nearest import Index
+        from bench.scoring.reference import flat
+
+        sets = {REAL: digits.held_out[:DISTANCES]}
+        for name, control in CONTROLS.items():
+            if name.startswith(COPIES):
+                sets[name] = control(digits, DISTANCES)
+        index = Index.of(flat(digits.train))
+        parts = [
+            pd.DataFrame({"set": name, "d1": index.nearest(flat(images), 1).distance[:, 0] / 255})
+            for name, images in sets.items()
+        ]
+        write(path, pd.concat(parts).assign(dataset=named))
+        kept = read(path, *columns)
+    return {str(name): part["d1"].to_numpy() for name, part in kept.groupby("set", sort=False)}
 
 
 def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:

@@ -9,7 +9,7 @@ from bench.report.results.entries import Group, in_order
 
 
 def distances(axes: Axes, source: Source) -> bool:
-    """Histograms of d1 of generated images and of held-out digits, and where copies lie."""
+    """Histograms of d1 of generated images, of held-out digits and of copies."""
     by_name = {
         entry.name: entry.kept.distances["d1"].to_numpy()
         for entry in in_order(source.group)[: LABELLED // 2]
@@ -18,30 +18,31 @@ def distances(axes: Axes, source: Source) -> bool:
     if not by_name:
         return False
     kept = source.kept / held_out.POINTS_KEPT[0]
-    usual = held_out.held_out_distances(source.group.entries, kept)
-    widest = max(d1.max() for d1 in (*by_name.values(), *([] if usual is None else [usual])))
+    known = held_out.known_distances(source.group.entries, kept)
+    widest = max(d1.max() for d1 in (*by_name.values(), *known.values()))
     bins, peaks = np.linspace(0, widest + 0.5, 80), []
-    if usual is not None:
-        style = {"color": INK, "alpha": 0.2, "label": "held-out digits"}
-        peaks.append(axes.hist(usual, bins, density=True, **style)[0].max())
+    for name, d1 in known.items():
+        usual = name == held_out.REAL
+        style = {"color": INK, "alpha": 0.2 if usual else 0.08, "label": name if usual else None}
+        density = axes.hist(d1, bins, density=True, **style)[0]
+        peaks += [density.max()] if usual else []
     for title, d1 in by_name.items():
         style = {"histtype": "step", "color": source.colours[title], "label": label(title)}
         peaks.append(axes.hist(d1, bins, density=True, **style)[0].max())
-    mark_copies(axes, source.group)
+    name_copies(axes, source.group)
     # Exact copies are a spike: the rest is what there is to see.
     second_highest = sorted(peaks)[-2] if len(peaks) > 1 else peaks[0]
     limits = (0, 1.6 * second_highest)
     axes.set(xlabel="d1, distance to the nearest training digit", ylabel="density", ylim=limits)
-    axes.legend()
+    axes.legend(loc="upper right")  # copies have their names on the left
     return True
 
 
-def mark_copies(axes: Axes, group: Group) -> None:
-    """A line where the median of each control set of copies lies, with its name."""
+def name_copies(axes: Axes, group: Group) -> None:
+    """The name of each control set of copies, where its median lies."""
     for name, control in group.controls.items():
         median = control.memorization.get("pixels", {}).get("d1_median")
         if name.startswith("copies") and median:
-            axes.axvline(median.value, color=INK, linewidth=0.6, linestyle=":")
             text = "copies" if name == "copies" else name.removeprefix("copies_").replace("_", " ")
             where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
             style = {"rotation": 90, "va": "top", "fontsize": 5.5}

@@ -123,10 +123,10 @@ PLOTS = (
     Plot(
         "distances",
         "Distance to the training set",
-        "Distribution of d1 of the generated images; filled: held-out digits, dotted: medians of "
-        "training digits, as they are and altered.",
+        "Distribution of d1 of the generated images; filled: held-out digits and, lighter, training "
+        "digits as they are and altered.",
         likeness.distances,
-        work=4,
+        work=8,
     ),
     Plot(
         "embedding",

@@ -78,7 +78,10 @@ def inline(figure: Figure, name: str) -> Markup:
 
     Its ids begin with its name, so that they are its own.
     """
-    svg = drawing(figure, transparent=True)
+    with mpl.rc_context(
+        {"svg.fonttype": "none"}
+    ):  # letters as text: a page has fonts, and less to carry
+        svg = drawing(figure, transparent=True)
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<(style|metadata).*?</\1>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)

@@ -24,6 +24,10 @@ GLOSSARY = {
     "Residual / σ": "RMS of x − D over σ. 1 where the denoiser removes as much as there is noise; below where it "
     "leaves noise in the image, above where it removes image.",
     "NFE": "Number of function evaluations: calls of the denoiser per image.",
+    "Where": "The noise levels at which `bench study band` found that a denoiser stops being a prior, beside one that "
+    "generates; a share is what a band of levels carries of the excess of KID.",
+    "Bits / pixel": "Code length of held-out digits under the denoiser: half the integral of its squared error over "
+    "1/σ² (I-MMSE), in bits. Lower is better.",
     "Controls": "Sets of images with a known answer, scored in the same way: held-out digits are the floor of every "
     "distance, training digits (as they are, noisy, shifted) must look like copies, a Gaussian model like no digits.",
     "Fingerprint": "Eight digits that stand for everything that decides a number besides the denoiser. Tables with "

@@ -96,8 +96,20 @@ def column_of(spec: ScoreSpec, prefix: str = "") -> Column:
     return Column(prefix + spec.key, spec.title, spec.help + ends[spec.better], text, spec.unit)
 
 
+BITS = Column(
+    "bits",
+    table.BITS,
+    "What a held-out digit costs as a code, by the squared errors of the denoiser at all noise levels (I-MMSE). "
+    "Lower is better.",
+    table.with_error,
+)
+# Beside KID: who generates badly may have a good likelihood, and the other way round.
+HEAD = [spec for spec in SCORES if spec.leaderboard]
+KID = 1 + [spec.key for spec in HEAD].index("kid")
 COLUMNS = (
-    *(column_of(spec) for spec in SCORES if spec.leaderboard),
+    *map(column_of, HEAD[:KID]),
+    BITS,
+    *map(column_of, HEAD[KID:]),
     column_of(BY_KEY["copy_rate"], "pixels_"),
     Column(
         "out_of_band",

@@ -11,7 +11,7 @@ from typing import Any
 from bench import folders, runs
 from bench.report import table
 from bench.report.page import cards
-from bench.report.results import damage, diagnosis, kept, parse
+from bench.report.results import damage, diagnosis, kept, likelihoods, parse, stops
 from bench.report.results.damage import Absent
 from bench.report.results.entries import Entry, Group
 from bench.runs import Run
@@ -20,7 +20,7 @@ from denoisers.errors import UsageError
 
 OWN = re.compile(r"report\.\w+|study\.json")  # files of the tree that belong to no run
 SCORES = re.compile(r"metrics-.*\.json")
-OWN_FOLDERS = {"gauge", "figures"}
+OWN_FOLDERS = {"gauge", "figures", likelihoods.FOLDER}
 FOREIGN_SHOWN = 20
 
 
@@ -37,6 +37,8 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
     for run in runs_below:
         entries += scored(run, folder, absent)
     absent += [damage.line(*item) for item in foreign(folder, runs_below)]
+    for attach in (likelihoods.attach, stops.attach):
+        entries = attach(entries, folder, absent)
     return unique(entries), absent
 
 

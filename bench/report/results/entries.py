@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bench import names
@@ -10,6 +11,7 @@ from bench.runs import Run
 from bench.scoring.rules import extractor_of
 from bench.scoring.schema import Score, ScoreSet
 
+Subject = tuple[str, str, str, str]
 CONTROLS = {
     "held_out": "held-out digits",
     "copies": "training digits",
@@ -37,6 +39,8 @@ class Entry:
     where     its folder, relative to that of the report
     facts     run.json as it is
     kept      what else is in its folder
+    bits      per pixel of held-out digits, where its denoiser was gauged so
+    stops     where along the noise its denoiser stops being a prior, in words, where that was studied
     """
 
     run: Run
@@ -55,11 +59,18 @@ class Entry:
     second: dict[str, Any]
     facts: dict[str, Any]
     kept: Kept
+    bits: Score | None = None
+    stops: str = ""
 
     @property
     def is_run(self) -> bool:
         """Whether a denoiser generated the images here."""
         return "sampler" in self.facts
+
+    @property
+    def subject(self) -> Subject | None:
+        """What else may be known of: see `subject`; None where images were given."""
+        return subject(self.facts, self.scoring.get("dataset", "")) if self.is_run else None
 
     @property
     def features(self) -> str:
@@ -72,11 +83,23 @@ class Entry:
 
     def band(self) -> tuple[float, float] | None:
         """The noise levels that the network was trained on, in [-1, 1] units; None where there is no network."""
-        spec = self.facts.get("spec")
-        if not isinstance(spec, dict) or not spec.get("weights"):
-            return None
-        high = spec.get("sigma_max")
-        return float(spec.get("sigma_min") or 0), math.inf if high is None else float(high)
+        return trained(self.facts)
+
+
+def subject(facts: Mapping[str, Any], dataset: str) -> Subject:
+    """What makes images of a kind: denoiser with its options, weights and data with their digests, that of its code."""
+    code = facts.get("source")
+    code = str(code.get("sha256") or "") if isinstance(code, dict) else ""
+    return names.describe(facts), str(facts.get("weights") or ""), dataset, code
+
+
+def trained(facts: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The noise levels that a network was trained on, in [-1, 1] units; None where there is no network."""
+    spec = facts.get("spec")
+    if not isinstance(spec, dict) or not spec.get("weights"):
+        return None
+    high = spec.get("sigma_max")
+    return float(spec.get("sigma_min") or 0), math.inf if high is None else float(high)
 
 
 class Group(NamedTuple):
