@@ -4,9 +4,10 @@ import math
 
 from bench.report.figures.style import COLOURS, INK, SIZE, Axes, Figure, label, plain_ticks
 from bench.report.page.blocks import Bar, Bars
+from bench.text import one_line
 
 ROW, AROUND = 0.19, 0.62  # inches: a bar with what is between two, and what is above and below all
-NAMES = 0.34  # of the width, for the names
+NAMES, LETTERS = 0.34, 22  # of the width, for the names, and what it has room for
 THICK = 0.56  # of a row
 LEAST = 1e-3  # of x, for what begins at 0
 
@@ -24,7 +25,7 @@ def figure(content: Bars) -> Figure:
     axes.set_xscale("log")
     axes.set(xlim=(max(low / 2, LEAST), high), ylim=(len(content.bars) - 0.4, -0.6))
     axes.set(xlabel=label(content.x), yticks=range(len(content.bars)))
-    axes.set_yticklabels([label(bar.name) for bar in content.bars])
+    axes.set_yticklabels([label(one_line(bar.name, LETTERS)) for bar in content.bars])
     axes.tick_params(axis="y", length=0)
     plain_ticks(axes.xaxis)
     return drawn
@@ -45,6 +46,6 @@ def draw(axes: Axes, row: int, bar: Bar, low: float, high: float) -> None:
         axes.broken_barh([within(*bar.framed)], (row - THICK / 2, THICK), **style)
     if bar.trained is not None:
         left, width = within(*bar.trained)
-        # Round ends show a single level too.
-        style = {"color": COLOURS[0], "linewidth": 1.4, "solid_capstyle": "round"}
+        # Dots at its ends show a single level too.
+        style = {"color": COLOURS[0], "linewidth": 1.2, "marker": "o", "markersize": 2}
         axes.plot([left, left + width], [row + 0.43] * 2, **style)
