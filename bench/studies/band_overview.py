@@ -67,7 +67,9 @@ def page(found: list[Stop]) -> Page:
         "σ, images in [−1, 1]",
         [bar(stop) for stop in found[:BARS]],
     )
-    said = [spans(Span(stop.name, strong=True), f": {stop.sentence}") for stop in found]
+    said = [
+        spans(Span(stop.name, strong=True), stop.sentence.removeprefix(stop.name)) for stop in found
+    ]
     return Page(
         "Where each denoiser stops",
         [
