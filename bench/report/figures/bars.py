@@ -7,7 +7,7 @@ from bench.report.page.blocks import Bar, Bars
 from bench.text import one_line
 
 ROW, AROUND = 0.19, 0.62  # inches: a bar with what is between two, and what is above and below all
-NAMES, LETTERS = 0.34, 22  # of the width, for the names, and what it has room for
+NAMES, LETTERS = 0.38, 22  # of the width, for the names, and what it has room for
 THICK = 0.56  # of a row
 LEAST = 1e-3  # of x, for what begins at 0
 
