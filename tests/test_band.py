@@ -79,7 +79,7 @@ def test_a_fault_is_found_in_its_band_and_none_where_there_is_none(studied, tmp_
     (whole, *own), absent = studies.read(tmp_path, pages.inlined)
     assert absent == []
     assert [block.kind for block in whole.blocks].count("plot") == 1
-    assert "from1.py:load is as good as" in (tmp_path / "band" / "band.md").read_text()
+    assert "from1.py:load** is as good as" in (tmp_path / "band" / "band.md").read_text()
     assert [study.folded for study in own] == [True, True]
     assert [block.kind for block in own[0].blocks].count("plot") == 2
     # What was measured besides is kept where the report finds it, for the denoiser it is of.
