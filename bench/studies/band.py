@@ -40,7 +40,7 @@ STEPS = 50
 REMEMBERED = 4000
 # Whose errors are shown beside: the best linear denoiser, and what memorizes.
 BOUNDS = tuple(curves.BOUNDS)
-ROLES = {"own": OWN.title, "reference": REFERENCE.title} | {name: name for name in BOUNDS}
+ROLES = {"own": OWN.title, "reference": REFERENCE.title}
 PLACES = (
     *(REFERENCE, OWN),
     *(Place(kind, level) for kind in ("below", "above", "start") for level in LEVELS),
@@ -162,10 +162,11 @@ def band(
             )
         found, failures = measure(cells, progress=progress)
     squares: dict[str, np.ndarray] = {}
-    for role, title in ROLES.items():
-        load = functools.partial(loaded, *asked.named(places[title]), shelf)
+    plans = {"own": own, "reference": base} | {name: whole(name) for name in BOUNDS}
+    for role, plan in plans.items():
+        load = functools.partial(loaded, *asked.named(places[ROLES.get(role, role)]), shelf)
         try:
-            squares[role] = band_errors.squares(kept, whole(title), load, say, progress)
+            squares[role] = band_errors.squares(kept, plan, load, say, progress)
         except (FloatingPointError, ForeignError) as error:
             failures[f"measuring errors ({role})"] = str(error)
     measured = Study(

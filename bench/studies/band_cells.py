@@ -99,13 +99,13 @@ def table(study: Study, costs: Costs) -> pd.DataFrame:
     Bands beside a level of which a half failed carry nothing that is known.
     """
     rows = []
-    known = {0.0, *costs.levels, math.inf}
+    known, fails = {0.0, *costs.levels, math.inf}, bands.kind(costs) == "somewhere"
     for low, high in itertools.pairwise([0.0, *study.levels, math.inf]):
         row: dict[str, float] = {"over": low, "up_to": high}
         if {low, high} <= known:
             carried = costs.carried(low, high)
             row |= bounded("carried", carried.value, carried.interval)
-            if bands.kind(costs) == "somewhere":
+            if fails:
                 share, *ends = costs.share(low, high)
                 row |= bounded("share", share, ends)
         if (excess := study.excess_bits(low, high)) is not None:

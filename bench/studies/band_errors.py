@@ -35,19 +35,20 @@ def squares(
     mark = runs.fingerprint([VERSION, num, {key: facts.get(key) for key in DECIDES}])
     name = f"{files.slug(facts['denoiser'])}-{mark}"
     path = folder.path / f"{name}.npz"
-    layout = {"squares": ("float64", (num, len(likelihood.grid()[0])))}
+    count = len(likelihood.grid()[0])
+    layout = {"squares": ("float64", (num, count))}
     there = files.read_back(path, say, name=name, layout=layout)
     if there is None:
-        advance = progress.stage("errors", len(likelihood.grid()[0]))
+        advance = progress.stage("errors", count)
         with foreign("the denoiser"):
-            there = {"squares": measured(plan, load(), advance)}
+            there = {"squares": measured(plan, load(), count, advance)}
         files.write_sealed(path, name, there, folder.root)
     return there["squares"]
 
 
-def measured(plan: Plan, denoiser: Denoiser, advance: Advance) -> np.ndarray:
-    """Some levels by each worker."""
-    count, num, seed = len(likelihood.grid()[0]), plan.sampling.num, plan.seed
+def measured(plan: Plan, denoiser: Denoiser, count: int, advance: Advance) -> np.ndarray:
+    """At all `count` levels, some by each worker."""
+    num, seed = plan.sampling.num, plan.seed
     tasks = [range(first, min(first + AT_ONCE, count)) for first in range(0, count, AT_ONCE)]
 
     def work(levels: range, advance: Advance) -> list[np.ndarray]:

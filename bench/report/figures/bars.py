@@ -19,11 +19,11 @@ def figure(content: Bars) -> Figure:
     drawn.subplots_adjust(left=NAMES, right=0.97, bottom=0.42 / height, top=1 - 0.08 / height)
     axes = drawn.subplots()
     ends = [end for bar in content.bars for part in bar.parts for end in part[:2] if end > 0]
-    low, high = (min(ends), max(ends)) if ends else (LEAST, 1.0)
+    low, high = (max(min(ends) / 2, LEAST), max(ends)) if ends else (LEAST, 1.0)
     for row, bar in enumerate(content.bars):
-        draw(axes, row, bar, max(low / 2, LEAST), high)
+        draw(axes, row, bar, low, high)
     axes.set_xscale("log")
-    axes.set(xlim=(max(low / 2, LEAST), high), ylim=(len(content.bars) - 0.4, -0.6))
+    axes.set(xlim=(low, high), ylim=(len(content.bars) - 0.4, -0.6))
     axes.set(xlabel=label(content.x), yticks=range(len(content.bars)))
     axes.set_yticklabels([label(one_line(bar.name, LETTERS)) for bar in content.bars])
     axes.tick_params(axis="y", length=0)

@@ -8,6 +8,7 @@ from bench.report.results import damage, rows
 from bench.report.results.damage import Absent
 from bench.report.results.entries import Entry, Subject
 from bench.scoring.schema import Score
+from bench.scoring.uncertainty import Estimate
 from denoisers.errors import UsageError
 
 FOLDER = "likelihood"
@@ -45,9 +46,6 @@ def one(path: Path) -> tuple[Subject, Score]:
     if whole is None:
         raise UsageError(f"{path} has no row for all bands")
     weights, code = (whole[name] if name in frame else "" for name in ("weights", "code"))
-    reach = 1.96 * whole["stderr"]
-    low, high = whole["bits"] - reach, whole["bits"] + reach
-    score = Score(
-        float(whole["bits"]), float(whole["stderr"]), float(low), float(high), int(whole["num"])
-    )
+    bits = Estimate(float(whole["bits"]), float(whole["stderr"]))
+    score = Score(bits.value, bits.stderr, *bits.ci95, int(whole["num"]))
     return (whole["denoiser"], weights, whole["dataset"], code), score
