@@ -12,7 +12,7 @@ import numpy as np
 import denoisers
 from bench import files, machine, samples
 from bench.bounds import BOUNDS
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.facts import Identity, RunFacts, arguments
 from bench.files import Say
 from bench.progress import SILENT, Progress

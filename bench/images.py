@@ -8,17 +8,34 @@ from torch import Tensor
 from denoisers.units import GREY
 
 
+def channels_of(images: np.ndarray) -> int:
+    """1 for images in grey, uint8 (N, H, W); 3 for those in colour, (N, H, W, 3)."""
+    return 1 if images.ndim == 3 else images.shape[3]
+
+
+def with_channels(images: np.ndarray) -> np.ndarray:
+    """(N, H, W) or (N, H, W, 3) to (N, H, W, C), as evaluators expect them in files."""
+    return images[..., None] if images.ndim == 3 else images
+
+
+def without_channels(images: np.ndarray) -> np.ndarray:
+    """What `with_channels` was given."""
+    return images[..., 0] if images.shape[-1] == 1 else images
+
+
 def to_float(images: np.ndarray, pad: int = 0) -> Tensor:
-    """uint8 (N, H, W) to float32 (N, 1, H + 2 pad, W + 2 pad) in [-1, 1]; the padding is black."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).float().div_(GREY).sub_(1)[:, None]
+    """uint8 (N, H, W) or (N, H, W, 3) to float32 (N, C, H + 2 pad, W + 2 pad) in [-1, 1]; the padding is black."""
+    x = torch.from_numpy(np.ascontiguousarray(images)).float().div_(GREY).sub_(1)
+    x = x[:, None] if images.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
     return F.pad(x, (pad,) * 4, value=-1.0)
 
 
 def to_uint8(x: Tensor, pad: int = 0) -> np.ndarray:
-    """float (N, 1, H, W) in [-1, 1] to uint8 (N, H - 2 pad, W - 2 pad), rounded to the nearest level, clipped."""
+    """float (N, C, H, W) in [-1, 1] to uint8 (N, H - 2 pad, W - 2 pad), or (..., 3) in colour, rounded, clipped."""
     height, width = x.shape[-2:]
-    x = x[:, 0, pad : height - pad, pad : width - pad]
-    return ((x.float() + 1) * GREY).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    x = x[:, :, pad : height - pad, pad : width - pad].permute(0, 2, 3, 1)
+    levels = ((x.float() + 1) * GREY).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return without_channels(levels)
 
 
 def noise_std(x: Tensor) -> Tensor:

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
-from bench import machine
+from bench import files, machine
 from bench.bounds import BOUNDS, EMA, EPOCHS, TRAINING_SEED, file_name
 from bench.data import datasets, photographs
+from bench.data.dataset import Dataset
 from bench.images import to_float
 from bench.probes import denoising
-from bench.scoring import lenet
+from bench.scoring import lenet, resnet
 from bench.scoring.lenet import train as lenet_train
+from bench.scoring.resnet import train as resnet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
 from denoisers.base import Denoiser
@@ -50,6 +52,7 @@ def train(
     *,
     name: str | None = None,
     weights: str | None = None,
+    dataset: str | None = None,
     out: Path = Path("weights"),
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -60,9 +63,11 @@ def train(
     report: Report = lambda progress: None,
     **recipe: str | None,
 ) -> Path:
-    """Train `network` (`unet`, `kbnet` or `lenet`); returns the path of the safetensors file.
+    """Train `network`, one of NETWORKS; returns the path of the safetensors file.
 
     weights     card or file to start from, instead of random numbers
+    dataset     whose images are learnt, by the name that `datasets.load` takes; None for the
+                network's own
     batch_size  images of a step; None for the network's own number, or all images if they are fewer
     ema         highest decay of the average of the weights; None for the network's own
     recipe      `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that
@@ -73,8 +78,8 @@ def train(
     """
     given = {key: value for key, value in recipe.items() if value is not None}
     check_flags(network, name, epochs, batch_size, ema, seed, list(given))
-    make, folder, default_name, default_epochs = NETWORKS[network]
-    name, epochs = name or default_name, epochs or default_epochs
+    kind = NETWORKS[network]
+    name, epochs = name or named(kind, dataset), epochs or kind.epochs
     path = out / f"{name}.safetensors"
     machine.check_writable(out)
     options = {"epochs": epochs, "seed": seed, "device": device, "report": report}
@@ -92,13 +97,46 @@ def train(
         card["command"] += f" --ema {number(ema)}"
     if weights is not None:
         with concerning("--weights"):
-            options["start"], origin = weights_.load(weights, folder, default_name)
+            options["start"], origin = weights_.load(weights, kind.folder, kind.name)
         card["command"] += f" --weights {weights}"
         card["started_from"] = weights_.tag(origin)
     if device != "cpu":
         card["command"] += f" --device {device}"
-    make(path, data_dir, card, options, **given)
+    if dataset is not None:
+        card["command"] += f" --dataset {dataset}"
+    kind.make(path, Data(dataset or kind.dataset, data_dir), card, options, **given)
     return path
+
+
+class Data(NamedTuple):
+    """The dataset that is learnt, if it is not of photographs, and where those with names are looked for."""
+
+    name: str | None
+    folder: Path | None
+
+    def load(self, card: dict[str, Any]) -> Dataset:
+        """The dataset, noted in `card`."""
+        dataset = datasets.load(self.name or "mnist", self.folder)
+        split = f"train, all {len(dataset.train)} images"
+        card |= {"data": dataset.id, "split": "; ".join(filter(None, (split, dataset.origin)))}
+        return dataset
+
+
+class Network(NamedTuple):
+    """What is trained, how, and what it is called where nothing else is said."""
+
+    make: Callable[..., None]
+    folder: Path
+    name: str
+    epochs: int
+    dataset: str | None
+
+
+def named(kind: Network, dataset: str | None) -> str:
+    """The name of the weights: the network's own, or of a dataset that is not its own, that of this."""
+    if dataset in (None, kind.dataset):
+        return kind.name
+    return files.slug(dataset.rpartition(":")[2].rstrip("/").rpartition("/")[2])
 
 
 def check_flags(
@@ -143,23 +181,28 @@ def check_unclaimed(path: Path, command: str) -> None:
         raise UsageError(f"{path} was made {origin}; take another name, or move it away", "--name")
 
 
-def digits(data_dir: Path | None, card: dict[str, Any]) -> datasets.Dataset:
-    """MNIST, noted in `card`."""
-    dataset = datasets.load("mnist", data_dir)
-    card |= {"data": dataset.id, "split": f"train, all {len(dataset.train)} images"}
-    return dataset
+def size_in_words(dataset: Dataset) -> str:
+    """As in: digits of 32 x 32."""
+    what = "digits" if dataset.name.startswith("mnist") else f"images like those of {dataset.name}"
+    return f"{what} of {dataset.shape[1]} x {dataset.shape[2]}"
 
 
-def make_unet(
-    path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]
-) -> None:
+def make_unet(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
     check_unclaimed(path, card["command"])
-    dataset = digits(data_dir, card)
+    dataset = data.load(card)
+    sides = dataset.shape[1:]
+    if any(side % 8 for side in sides):
+        raise UsageError(
+            f"{dataset.name} has images of {sides[0]} x {sides[1]}; "
+            "the U-Net is trained on sides that are multiples of 8",
+            "--dataset",
+        )
     images = to_float(dataset.train, dataset.pad)
     net, recipe = unet_train.train(images, path.with_suffix(".ckpt"), **options)
     card |= {
-        "summary": "U-Net that predicts eps on the linear 1000-step chain, for digits of 32 x 32",
+        "summary": "U-Net that predicts eps on the linear 1000-step chain, "
+        f"for {size_in_words(dataset)}",
         "recipe": recipe,
         "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -168,30 +211,38 @@ def make_unet(
     }
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
-    weights_.save(path, state, card | on_digits(unet.load(str(path)), dataset))
+    weights_.save(path, state, card | on_held_out(unet.load(str(path)), dataset))
 
 
 def make_kbnet(
-    path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any], **given: str
+    path: Path, data: Data, card: dict[str, Any], options: dict[str, Any], **given: str
 ) -> None:
     """Train a small KBNet to remove noise, save it with its noise band and its quality.
 
-    given  `source`: natural, mnist or a folder; `sigma` in grey levels: 25, 0-50 or all; `loss`: l1
-           or l2
+    given  `source`: natural, mnist or a folder of photographs, where no dataset is named; `sigma` in
+           grey levels: 25, 0-50 or all; `loss`: l1 or l2
     """
-    recipe = SHIPPED.get(path.stem, SHIPPED["gray-blind50"]) | given
+    usual = "gray-blind50" if data.name is None else "mnist-all"
+    recipe = SHIPPED.get(path.stem, SHIPPED[usual]) | given
     source, sigma, loss = recipe["source"], recipe["sigma"], recipe["loss"]
+    if data.name is not None and "source" in given:
+        raise UsageError("names photographs; leave it out beside --dataset", "--data")
     if loss not in ("l1", "l2"):
         raise UsageError(f"unknown {loss!r}; available: l1, l2", "--loss")
     with concerning("--sigma"):
         low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
-    card["command"] += f" --data {source} --sigma {sigma} --loss {loss}"
+    card["command"] += "" if data.name else f" --data {source}"
+    card["command"] += f" --sigma {sigma} --loss {loss}"
     check_unclaimed(path, card["command"])
-    with concerning("--data"):
-        images, patch = restoration_images(source, data_dir, card)
+    dataset = data.load(card) if data.name or source == "mnist" else None
+    if dataset is not None:
+        images, patch = (to_float(dataset.train, dataset.pad) + 1) / 2, None
+    else:
+        with concerning("--data"):
+            images, patch = tiles(source, data.folder, card), PATCH
     task = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
     net, followed = kbnet_train.train(images, path.with_suffix(".ckpt"), **task, **options)
-    what = "digits" if source == "mnist" else "grey photographs"
+    what = "grey photographs" if dataset is None else size_in_words(dataset)
     card |= {
         "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, "
         "without being told the level",
@@ -204,29 +255,25 @@ def make_kbnet(
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
     trained = kbnet.load(str(path))
-    if source == "mnist":
-        card |= on_digits(trained, digits(data_dir, {}))
+    if dataset is not None:
+        card |= on_held_out(trained, dataset)
     elif source == "natural":
-        card |= on_photographs(trained, photographs.natural(data_dir).parent / "test")
+        card |= on_photographs(trained, photographs.natural(data.folder).parent / "test")
         card["psnr_published"] = PUBLISHED
     weights_.save(path, state, card)
 
 
-def restoration_images(
-    source: str, data_dir: Path | None, card: dict[str, Any]
-) -> tuple[torch.Tensor, int | None]:
-    """Images (N, 1, H, W), and the side of patches to cut from them (None for digits)."""
-    if source == "mnist":
-        return (to_float(digits(data_dir, card).train, pad=2) + 1) / 2, None
+def tiles(source: str, data_dir: Path | None, card: dict[str, Any]) -> torch.Tensor:
+    """Squares of photographs, uint8 (N, 1, TILE, TILE), of which patches of PATCH are cut."""
     folder = photographs.natural(data_dir) if source == "natural" else Path(source)
     photos = photographs.read(folder)
-    tiles = torch.from_numpy(photographs.tiles(photos, TILE))[:, None]
+    squares = torch.from_numpy(photographs.tiles(photos, TILE))[:, None]
     folders = sorted({photographs.folder_of(name, folder) for name in photos})
     card |= {
         "data": f"photographs: {', '.join(folders)}; grey",
-        "split": f"all {len(photos)} images, {len(tiles)} tiles of {TILE}",
+        "split": f"all {len(photos)} images, {len(squares)} tiles of {TILE}",
     }
-    return tiles, PATCH
+    return squares
 
 
 def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
@@ -248,8 +295,8 @@ def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
     return facts | outside(table)
 
 
-def on_digits(denoiser: Denoiser, dataset: datasets.Dataset) -> dict[str, Any]:
-    """What a card says of all held-out digits: squared error x 1e3 where a digit is decided.
+def on_held_out(denoiser: Denoiser, dataset: Dataset) -> dict[str, Any]:
+    """What a card says of all held-out images: squared error x 1e3 where an image is decided.
 
     out_of_band  those of these levels that the denoiser was not trained at, if there are any
     """
@@ -265,13 +312,17 @@ def outside(table: pd.DataFrame) -> dict[str, list[str]]:
     return {"out_of_band": levels} if levels else {}
 
 
-def make_lenet(
-    path: Path, data_dir: Path | None, card: dict[str, Any], options: dict[str, Any]
-) -> None:
-    """Train the classifier, save it with its accuracy on held-out images."""
+def make_lenet(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
+    """Train the classifier of digits, save it with its accuracy on held-out images."""
     check_unclaimed(path, card["command"])
-    dataset = digits(data_dir, card)
-    images, labels = to_float(dataset.train), torch.from_numpy(dataset.train_labels)
+    dataset = data.load(card)
+    if (dataset.channels, *dataset.size) != (1, 28, 28) or dataset.classes != 10:
+        raise UsageError(
+            f"lenet tells ten classes of 28 x 28 in grey; {dataset.name} has {dataset.classes} of "
+            f"{dataset.size[0]} x {dataset.size[1]}; `bench train classifier` takes any",
+            "--dataset",
+        )
+    images, labels = to_float(dataset.train), torch.from_numpy(dataset.labels())
     net, recipe = lenet_train.train(images, labels, path.with_suffix(".ckpt"), **options)
     net = net.cpu()
     held_out, truth = to_float(dataset.held_out), torch.from_numpy(dataset.held_out_labels)
@@ -286,6 +337,33 @@ def make_lenet(
     weights_.save(path, net.state_dict(), card)
 
 
+def make_classifier(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
+    """Train the classifier of natural images on a labelled dataset, in colour and in grey alike."""
+    check_unclaimed(path, card["command"])
+    dataset = data.load(card)
+    if dataset.classes < 2:
+        raise UsageError(
+            f"{dataset.name} has {dataset.classes} classes; a classifier needs two at least",
+            "--dataset",
+        )
+    images, labels = resnet.seen(to_float(dataset.train)), torch.from_numpy(dataset.labels())
+    net, recipe = resnet_train.train(images, labels, path.with_suffix(".ckpt"), **options)
+    net = net.cpu()
+    held_out, truth = to_float(dataset.held_out), torch.from_numpy(dataset.held_out_labels)
+    card |= {
+        "summary": f"classifier of the {dataset.classes} classes of {dataset.name}, in colour and in "
+        "grey: features for FID and KID, judge of classes and confidence",
+        "recipe": recipe,
+        "trained_on": machine.device_name(options["device"]),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "held_out_accuracy": round(lenet_train.accuracy(net, held_out, truth), 4),
+        "held_out_accuracy_in_grey": round(
+            lenet_train.accuracy(net, resnet.in_grey(held_out), truth), 4
+        ),
+    }
+    weights_.save(path, net.state_dict(), card)
+
+
 SHIPPED = {
     "gray-blind50": {"source": "natural", "sigma": "0-50", "loss": "l1"},
     "gray25": {"source": "natural", "sigma": "25", "loss": "l1"},
@@ -293,8 +371,9 @@ SHIPPED = {
     "mnist-all": {"source": "mnist", "sigma": "all", "loss": "l2"},
     "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
 }
-NETWORKS: dict[str, tuple[Callable[..., None], Path, str, int]] = {
-    "unet": (make_unet, unet.FOLDER, "mnist", 200),
-    "kbnet": (make_kbnet, kbnet.FOLDER, "gray-blind50", 100),
-    "lenet": (make_lenet, lenet.FOLDER, "lenet-a", 8),
+NETWORKS = {
+    "unet": Network(make_unet, unet.FOLDER, "mnist", 200, "mnist"),
+    "kbnet": Network(make_kbnet, kbnet.FOLDER, "gray-blind50", 100, None),
+    "lenet": Network(make_lenet, lenet.FOLDER, "lenet-a", 8, "mnist"),
+    "classifier": Network(make_classifier, resnet.FOLDER, "cifar-a", 8, "cifar10"),
 }

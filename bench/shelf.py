@@ -7,7 +7,7 @@ from typing import Any
 
 import denoisers
 from bench.data import datasets
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset, ingredients
 from bench.scoring.reference import References
 from denoisers import registry
 from denoisers.base import Denoiser
@@ -43,8 +43,8 @@ class Shelf:
         key = name, weights, tuple(sorted(options.items()))
         if key in self.denoisers:
             return copy.deepcopy(self.denoisers[key])
-        ingredients = datasets.ingredients(lambda: self.dataset)
-        loaded = denoisers.load(name, weights, **ingredients, **options)
+        made_of = ingredients(lambda: self.dataset)
+        loaded = denoisers.load(name, weights, **made_of, **options)
         # Code that is not ours may hold what cannot be copied.
         if self.kept and name in registry.BUILT_IN:
             self.denoisers[key] = copy.deepcopy(loaded)

@@ -13,10 +13,10 @@ from denoisers.errors import FEW, ForeignError, UsageError, in_one_line, listed
 GROUP = "bench.denoisers"
 
 
-def plug_ins() -> dict[str, EntryPoint]:
+def plug_ins(group: str = GROUP) -> dict[str, EntryPoint]:
     """Entry points of other distributions by name; of two with one name, the first."""
     points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=group):
         points.setdefault(point.name, point)
     return points
 

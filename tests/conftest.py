@@ -16,14 +16,14 @@ from patches import train as train_patches
 from torch import nn
 
 from bench import cli, machine
-from bench.data import datasets
+from bench.data import datasets, mnist
 from bench.images import to_float
 from bench.scoring import control_sets, extractors, nearest
 from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
 MNIST = (
-    datasets.read_mnist(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
+    mnist.read(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.datasets import MNIST
 
-from bench.data import datasets, mnist_files
+from bench.data import dataset, datasets, mnist_files
 from denoisers.errors import UsageError
 
 
@@ -27,7 +27,7 @@ def test_embedded_digits(digits):
 def test_held_out_is_permuted_once_and_for_all():
     images = np.arange(1000, dtype=np.uint8).reshape(-1, 1, 1)
     labels = np.arange(1000)
-    first, again = (datasets.permuted("x", images, labels, images, labels) for _ in range(2))
+    first, again = (dataset.permuted("x", images, labels, images, labels) for _ in range(2))
     assert (first.held_out_labels == again.held_out_labels).all()
     assert abs(first.held_out_labels[:200].mean() - 499.5) < 60
     assert (first.train_labels == labels).all()
@@ -36,7 +36,7 @@ def test_held_out_is_permuted_once_and_for_all():
 def test_the_digest_depends_on_every_image(digits):
     train = digits.train.copy()
     train[-1, 0, 0] ^= 1
-    other = datasets.Dataset(
+    other = dataset.Dataset(
         "x", train, digits.train_labels, digits.held_out, digits.held_out_labels
     )
     assert other.digest != digits.digest

@@ -35,8 +35,8 @@ def palette():
     return image
 
 
-def read(path, colour=False):
-    return image_files.read({path.name: path}, str(path), colour=colour)[path.name]
+def read(path, colour="refused"):
+    return image_files.read({path.name: path}, str(path), colour)[path.name]
 
 
 def deep(kind):
@@ -168,7 +168,7 @@ def test_colour_is_grey_only_where_that_is_asked_for(name, tmp_path):
     with pytest.raises(UsageError, match=rf"{name} holds colour images"):
         read(tmp_path / name)
     with Image.open(tmp_path / name) as image:
-        assert np.array_equal(read(tmp_path / name, colour=True), np.asarray(image.convert("L")))
+        assert np.array_equal(read(tmp_path / name, colour="made grey"), np.asarray(image.convert("L")))
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
@@ -220,7 +220,7 @@ def test_the_range_of_floats_is_that_of_the_set(tmp_path):
 
 def test_sixteen_bits_are_rounded_not_cut():
     deep = np.array([[0, 128, 129, 256, 257, 65406, 65407, 65535]], np.uint16)
-    assert image_files.levels([deep], ["a"])(deep).tolist() == [[0, 0, 1, 1, 1, 254, 255, 255]]
+    assert levels.levels([deep], ["a"])(deep).tolist() == [[0, 0, 1, 1, 1, 254, 255, 255]]
 
 
 def test_images_that_would_be_missed_are_named(tmp_path):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench import experiment, machine, report
-from bench.data import datasets
+from bench.data import dataset, datasets
 from bench.report.page import cards
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import control_scores, fid_kid, record
@@ -25,7 +25,7 @@ def small(digits, monkeypatch):
         "train_labels": digits.train_labels[:300],
         "held_out_labels": digits.held_out_labels[:100],
     }
-    small = datasets.Dataset("small", digits.train[:300], held_out=digits.held_out[:100], **labels)
+    small = dataset.Dataset("small", digits.train[:300], held_out=digits.held_out[:100], **labels)
     monkeypatch.setattr(datasets, "load", lambda name, folder: small)
     monkeypatch.setattr(fid_kid, "REPLICATES_BELOW", ((1e9, 5),))
     return small

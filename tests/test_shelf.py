@@ -41,7 +41,7 @@ def test_a_splice_is_made_of_what_is_there_and_the_same_as_without_a_shelf(shelf
     options = {"above.weights": "mnist-41"}
     own, usual = (
         shelf.denoiser(SPLICE, **options),
-        denoisers.load(SPLICE, **datasets.ingredients(lambda: shelf.dataset), **options),
+        denoisers.load(SPLICE, **dataset.ingredients(lambda: shelf.dataset), **options),
     )
     assert own.spec == usual.spec
     x = torch.linspace(-1, 1, 32 * 32).reshape(1, 1, 32, 32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench import files
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.sampling.plan import PRESETS
 from bench.scoring import control_scores, control_sets, extractors, reference, shipping
 from bench.scoring.reference import Reference

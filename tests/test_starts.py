@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.images import to_float
 from bench.sampling.starts import STARTS
 

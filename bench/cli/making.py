@@ -183,6 +183,16 @@ def train(
             help="To start from, instead of from scratch.",
         ),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        flag(
+            "--dataset",
+            read=named,
+            shown="NAME|PATH",
+            help="The images that are learnt.",
+            default="kbnet photographs, classifier cifar10, others mnist",
+        ),
+    ] = None,
     out: Annotated[
         Path, flag("--out", read=place, shown="FOLDER", help="For weights, card and checkpoint.")
     ] = Path("weights"),
@@ -191,7 +201,7 @@ def train(
     ] = None,
     batch_size: Annotated[
         int | None,
-        setting("batch-size", "Images of a step.", "unet 256, kbnet 32, lenet 128"),
+        setting("batch-size", "Images of a step.", "unet 256, kbnet 32, lenet 128, classifier 256"),
     ] = None,
     ema: Annotated[
         float | None,
@@ -230,6 +240,7 @@ def train(
     options = {
         "name": name,
         "weights": weights,
+        "dataset": dataset,
         "out": out,
         "epochs": epochs,
         "batch_size": batch_size,

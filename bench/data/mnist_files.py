@@ -1,4 +1,4 @@
-"""The four files of MNIST, checked to the last byte: from a folder, or from the net."""
+"""The four files of MNIST, and of the sets in its form, checked: from a folder, or from the net."""
 
 import gzip
 import hashlib
@@ -24,10 +24,14 @@ Contents = dict[str, bytearray]  # by the names of the four files
 
 
 class File(NamedTuple):
-    """What a file must be."""
+    """What a file must be.
+
+    sha256  of it; of sets whose bytes nobody here has seen it is not known, and torchvision's md5 of
+            the packed file and the header take its place
+    """
 
     size: int
-    sha256: str
+    sha256: str = ""
 
 
 MNIST = {
@@ -46,22 +50,31 @@ MNIST = {
 }
 
 
-def below(root: Path, about: str = "") -> Contents | None:
-    """MNIST in torchvision's layout below `root`, unpacked or as .gz; None if none of it is there.
+HEADERS = {"images": b"\0\0\x08\3", "labels": b"\0\0\x08\1"}  # of idx files of bytes
+FAMILIES = ("MNIST", "FashionMNIST", "KMNIST")  # as torchvision calls them and their folders
 
-    Raises UsageError, about that flag, for files that are not MNIST's, and if some of the four are
+
+def files_of(family: str) -> dict[str, File]:
+    """The four files of a set, by name."""
+    return MNIST if family == "MNIST" else {name: File(file.size) for name, file in MNIST.items()}
+
+
+def below(root: Path, about: str = "", family: str = "MNIST") -> Contents | None:
+    """A set in torchvision's layout below `root`, unpacked or as .gz; None if none of it is there.
+
+    Raises UsageError, about that flag, for files that are not the set's, and if some of the four are
     missing.
     """
-    folder = root / "MNIST" / "raw"
-    paths = {name: first_of(folder / name, folder / f"{name}.gz") for name in MNIST}
+    folder = root / family / "raw"
+    paths = {name: first_of(folder / name, folder / f"{name}.gz") for name in files_of(family)}
     if not any(paths.values()):
         return None
     with concerning(about):
         if absent := [name for name, path in paths.items() if path is None]:
             raise UsageError(
-                f"{folder} holds a part of MNIST; {' and '.join(absent)} of its files {MISSING}"
+                f"{folder} holds a part of {family}; {' and '.join(absent)} of its files {MISSING}"
             )
-        return {name: content(name, path) for name, path in paths.items()}
+        return {name: content(name, path, family) for name, path in paths.items()}
 
 
 def first_of(*paths: Path) -> Path | None:
@@ -69,21 +82,34 @@ def first_of(*paths: Path) -> Path | None:
     return next((path for path in paths if os.path.lexists(path)), None)
 
 
-def content(name: str, path: Path) -> bytearray:
-    """The bytes of one of the files of MNIST.
+def content(name: str, path: Path, family: str = "MNIST") -> bytearray:
+    """The bytes of one of the files of a set.
 
     Raises UsageError if what is at `path` is anything else.
     """
-    most = MNIST[name].size
+    file_of = files_of(family)[name]
+    most, reason = file_of.size, ""
     try:
         with reading.allowing(most), reading.opened(path) as file:
+            if path.suffix == ".gz" and not file_of.sha256:
+                reason = other_md5(file, path.name, family)
             read = unpacked(file, most + 1) if path.suffix == ".gz" else file.read(most + 1)
             data = bytearray(read)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UsageError(f"{path} is damaged ({in_one_line(error)}); {REPLACE}") from None
-    if reason := misfit(name, data):
-        raise UsageError(f"{path} is damaged, or not MNIST's: {reason}; {REPLACE}")
+    if reason := reason or misfit(name, data, file_of):
+        raise UsageError(f"{path} is damaged, or not {family}'s: {reason}; {REPLACE}")
     return data
+
+
+def other_md5(file: IO[bytes], name: str, family: str) -> str:
+    """Why a packed file is not the one that torchvision knows, in words; nothing if it is."""
+    from torchvision import datasets  # slow to import, and only needed here
+
+    expected = dict(getattr(datasets, family).resources).get(name)
+    found = hashlib.file_digest(file, "md5").hexdigest()
+    file.seek(0)
+    return f"expected md5 {expected}, found {found}" if found != expected else ""
 
 
 def unpacked(file: IO[bytes], most: int) -> bytes:
@@ -92,48 +118,53 @@ def unpacked(file: IO[bytes], most: int) -> bytes:
         return inner.read(most)
 
 
-def misfit(name: str, data: bytes) -> str:
-    """Why these bytes are not those of a file of MNIST, in words; nothing if they are."""
-    expected = MNIST[name]
+def misfit(name: str, data: bytes, expected: File) -> str:
+    """Why these bytes are not those of such a file, in words; nothing if they are."""
     if len(data) != expected.size:
         size = f"{len(data)} bytes" if len(data) < expected.size else "more"
         return f"expected {expected.size} bytes, found {size}"
+    header = HEADERS["images" if "images" in name else "labels"]
+    if not data.startswith(header):
+        return f"expected a file that begins with {header.hex()}, found {bytes(data[:4]).hex()}"
     digest = hashlib.sha256(data).hexdigest()
-    return f"expected sha256 {expected.sha256}, found {digest}" if digest != expected.sha256 else ""
+    if expected.sha256 and digest != expected.sha256:
+        return f"expected sha256 {expected.sha256}, found {digest}"
+    return ""
 
 
-def download(root: Path | None) -> Contents | None:
-    """MNIST downloaded by torchvision, and kept below `root` if that takes files.
+def download(root: Path | None, family: str = "MNIST") -> Contents | None:
+    """A set downloaded by torchvision, and kept below `root` if that takes files.
 
     None without a network, which is known after seconds, or if anything else was sent.
     """
     from torchvision import datasets  # slow to import, and only needed here
 
-    if not reachable.reachable(datasets.MNIST.mirrors, answers):
+    kind = getattr(datasets, family)
+    if not reachable.reachable(kind.mirrors, answers):
         return None
     with tempfile.TemporaryDirectory() as folder:
         try:
             with reachable.patience():
-                datasets.MNIST(folder, download=True)
-            raw = Path(folder) / "MNIST" / "raw"
-            contents = {name: content(name, raw / name) for name in MNIST}
-        # torchvision reads what it has got, and asserts that it is MNIST.
+                kind(folder, download=True)
+            raw = Path(folder) / family / "raw"
+            contents = {name: content(name, raw / name, family) for name in files_of(family)}
+        # torchvision reads what it has got, and asserts that it is the set.
         except Exception as error:
-            print(f"the download of MNIST failed: {in_one_line(error)}", file=sys.stderr)
+            print(f"the download of {family} failed: {in_one_line(error)}", file=sys.stderr)
             return None
     if root:
-        keep(contents, root)
+        keep(contents, root, family)
     return contents
 
 
-def keep(contents: Contents, root: Path) -> None:
-    """Write the files of MNIST below `root`; a sentence on stderr if they cannot be."""
+def keep(contents: Contents, root: Path, family: str) -> None:
+    """Write the files of a set below `root`; a sentence on stderr if they cannot be."""
     try:
         for name, data in contents.items():
-            path = root / "MNIST" / "raw" / name
+            path = root / family / "raw" / name
             files.write(path, lambda file, data=data: file.write(data), root)
     except (OSError, UsageError) as error:
-        print(f"{error}; MNIST is downloaded each time", file=sys.stderr)
+        print(f"{error}; {family} is downloaded each time", file=sys.stderr)
 
 
 def answers(url: str) -> bool:

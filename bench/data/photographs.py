@@ -15,7 +15,7 @@ def read(place: Path) -> dict[str, np.ndarray]:
     Colour is made grey, as papers on grey images do. Raises UsageError if there is none, and for a
     file that is no image, too large or of a kind that cannot be read as it is meant.
     """
-    return image_files.read(image_files.paths(place), str(place), colour=True)
+    return image_files.read(image_files.paths(place), str(place), "made grey")
 
 
 def folder_of(name: str, root: Path) -> str:

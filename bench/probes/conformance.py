@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 import denoisers
-from bench.data import datasets
+from bench.data.dataset import ingredients
 from bench.probes import behaviour, contract
 from bench.probes.subject import (
     FAIL,
@@ -96,7 +96,7 @@ def closing(name: str, rows: list[Row]) -> str:
 
 def load(name: str, /, weights: str | None = None, **options: Any) -> Denoiser:
     """The denoiser called `name`; one that is made from data is made from the embedded digits."""
-    return denoisers.load(name, weights, **datasets.ingredients(digits), **options)
+    return denoisers.load(name, weights, **ingredients(digits), **options)
 
 
 def assert_conforms(

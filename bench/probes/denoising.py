@@ -11,7 +11,7 @@ import torch
 
 from bench import files, names, sheets
 from bench.data import photographs
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.images import to_float
 from bench.noise import noise
 from bench.probes.contract import in_both_units

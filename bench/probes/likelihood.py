@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.images import to_float
 from bench.noise import noise
 from denoisers.base import Denoiser

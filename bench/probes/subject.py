@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.data import datasets
+from bench.data.dataset import Dataset
 from bench.images import to_float
 from bench.noise import noise
 from denoisers.base import Denoiser
@@ -129,7 +130,7 @@ class Probe(NamedTuple):
 
 
 @functools.cache
-def digits() -> datasets.Dataset:
+def digits() -> Dataset:
     """The embedded digits."""
     return datasets.load("mnist5k")
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.bounds import BOUNDS, WORK
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.sampling.samplers import SAMPLERS, Sampler
 from bench.sampling.starts import STARTS
 from denoisers import plugins, registry

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.images import to_float
 from bench.noise import GUESS, noise
 from denoisers import closed_form

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench import files
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.files import Say
 from bench.images import to_float, to_uint8
 from bench.noise import START, noise

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.data import datasets
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.files import Say
 from bench.images import noise_std, to_float
 from bench.progress import SILENT, Advance, Progress

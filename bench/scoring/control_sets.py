@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.images import to_float, to_uint8
 from bench.noise import noise
 from bench.scoring.memorization import shifted

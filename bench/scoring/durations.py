@@ -1,6 +1,6 @@
 """How long the stages of scoring take, roughly: for a bar that says from the beginning when all will be done."""
 
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.scoring import control_scores, extractors, reference
 from bench.scoring.extractors import Extractor
 from bench.scoring.reference import Reference

@@ -13,7 +13,7 @@ import pandas as pd
 from bench import files, machine, runs, sheets
 from bench.bounds import LEAST
 from bench.data import datasets, given, inspection
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.files import Say
 from bench.images import noise_std, to_float
 from bench.progress import SILENT, Progress

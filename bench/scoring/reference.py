@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import files
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.files import Say
 from bench.scoring import extractors, fid_kid, memorization, nearest
 from bench.scoring.extractors import Extractor

@@ -21,7 +21,7 @@ import numpy as np
 
 from bench import files, machine
 from bench.data import datasets
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.scoring import control_scores, control_sets, extractors, reference
 from bench.scoring.reference import Reference
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from bench import experiment, files, names
 from bench.bounds import LEAST
-from bench.data.datasets import Dataset
+from bench.data.dataset import Dataset
 from bench.experiment import Plan, Say
 from bench.probes import denoising, likelihood
 from bench.progress import SILENT, Progress

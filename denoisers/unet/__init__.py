@@ -1,7 +1,8 @@
-"""The reference prior: a U-Net that predicts eps, trained on MNIST."""
+"""The reference prior: a U-Net that predicts eps, trained on MNIST, or by its card on other images."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +22,14 @@ def load(weights: str | None = None) -> VPDenoiser:
     net = UNet(**shape_of(state))
     weights_.load_into(net, state, card["name"])
     abar = schedule.alphas_cumprod(schedule.linear_betas())
-    spec = Spec("unet", "epsilon", multiple_of=8, weights=weights_.tag(card))
+    spec = Spec("unet", "epsilon", net.images, multiple_of=8, weights=weights_.tag(card))
     denoiser = VPDenoiser(net.to(memory_format=torch.channels_last), abar, spec)
     denoiser.card = card
     return denoiser
 
 
-def shape_of(state: dict[str, Tensor]) -> dict[str, tuple]:
-    """The blocks of each level of the network in a state dict, and which have attention."""
+def shape_of(state: dict[str, Tensor]) -> dict[str, Any]:
+    """The blocks of each level of the network in a state dict, which have attention, and the channels of its images."""
     blocks = [set() for _ in UNet().down]
     attention = [False] * len(blocks)
     for key in state:
@@ -38,4 +39,9 @@ def shape_of(state: dict[str, Tensor]) -> dict[str, tuple]:
                 blocks[level].add(match[3])
             else:
                 attention[level] = True
-    return {"blocks": tuple(max(1, len(names)) for names in blocks), "attention": tuple(attention)}
+    first = next((x for key, x in state.items() if key.endswith("conv_in.weight")), None)
+    return {
+        "blocks": tuple(max(1, len(names)) for names in blocks),
+        "attention": tuple(attention),
+        "images": 1 if first is None or first.ndim < 2 else max(1, first.shape[1] // UNet().patch**2),
+    }

@@ -89,11 +89,11 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """eps(x_t, t) for single-channel images whose sides are multiples of 8.
+    """eps(x_t, t) for images of `images` channels whose sides are multiples of 8.
 
-    x_t  float32 (B, 1, H, W), the VP image sqrt(abar_t) x0 + sqrt(1 - abar_t) eps
+    x_t  float32 (B, C, H, W), the VP image sqrt(abar_t) x0 + sqrt(1 - abar_t) eps
     t    float32 (B,), 0-based step of the linear 1000-step chain, fractions allowed
-    returns float32 (B, 1, H, W), the estimate of eps
+    returns float32 (B, C, H, W), the estimate of eps
 
     The output is sqrt(1 - abar_t) x_t + sqrt(abar_t) v, where v comes from the convolutions (the v
     of Salimans & Ho 2022, arXiv 2202.00512). At t = 1000 eps equals x_t up to 1 part in 157, and a
@@ -114,15 +114,16 @@ class UNet(nn.Module):
         blocks: tuple[int, ...] = (1, 3, 2),
         attention: tuple[bool, ...] = (False, True, True),
         patch: int = 2,
+        images: int = 1,
     ) -> None:
         super().__init__()
-        self.patch, self.time_width = patch, 4 * channels
+        self.images, self.patch, self.time_width = images, patch, 4 * channels
         width = self.time_width
         self.time = nn.Sequential(
             nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         widths = [channels * m for m in multipliers]
-        self.conv_in = nn.Conv2d(patch**2, channels, 3, padding=1)
+        self.conv_in = nn.Conv2d(images * patch**2, channels, 3, padding=1)
         before, lowest = [channels, *widths[:-1]], widths[-1]
         levels = list(zip(widths, [width] * len(widths), blocks, attention, strict=True))
         self.down = nn.ModuleList(Level(i, *level) for i, level in zip(before, levels, strict=True))
@@ -132,7 +133,7 @@ class UNet(nn.Module):
         up = [Level(i + level[0], *level) for i, level in zip(below, levels, strict=True)]
         self.up = nn.ModuleList(reversed(up))
         self.norm_out = nn.GroupNorm(8, widths[0])
-        self.conv_out = nn.Conv2d(widths[0], patch**2, 3, padding=1)
+        self.conv_out = nn.Conv2d(widths[0], images * patch**2, 3, padding=1)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)
         # Not a buffer: casting the weights to bfloat16 must leave the schedule in float64.

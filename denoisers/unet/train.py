@@ -1,5 +1,6 @@
 """Trains the U-Net from scratch: `bench train unet`."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ V_LOSS = training.Objective(noised, v_loss, levels, {"loss": "eps-prediction, sq
 
 
 def train(images: Tensor, checkpoint: Path, **options: Any) -> training.Trained:
-    """A UNet trained on `images`, float32 (N, 1, 32, 32) in [-1, 1]; options are those of `training.fit`."""
+    """A UNet trained on `images`, float32 (N, C, H, W) in [-1, 1]; options are those of `training.fit`."""
     size = training.most(256, images)
     options = {"batch_size": size, "muon_lr": 4e-3, "ema_decay": None} | options
-    return training.fit(UNet, [images], V_LOSS, checkpoint, **options)
+    build = functools.partial(UNet, images=images.shape[1])
+    return training.fit(build, [images], V_LOSS, checkpoint, **options)

@@ -91,7 +91,7 @@ def read_picture(path: Path, most: int = PIXELS) -> np.ndarray:
     height, width = image_files.size(path)
     if height * width > most:
         raise UsageError(f"{path} has {width} x {height} pixels, expected {most} at most")
-    (picture,) = image_files.read({path.name: path}, str(path), colour=True).values()
+    (picture,) = image_files.read({path.name: path}, str(path), "made grey").values()
     return picture
 
 
