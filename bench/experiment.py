@@ -84,7 +84,7 @@ def resolve(
     seed: int = 0,
     dataset_name: str = "mnist",
     data_dir: Path | None = None,
-    extractor_name: str = "lenet-a",
+    extractor_name: str | None = None,
     extractor_weights: Path | None = None,
     device: str = "auto",
     dtype_name: str = "auto",
@@ -113,10 +113,12 @@ def resolve(
     with concerning("--denoiser"):
         denoisers.registry.find(name)
     device = machine.choose_device(device)
-    extractor = extractors.load(extractor_name, extractor_weights, device)
+    if extractor_name is not None:
+        extractors.load(extractor_name, extractor_weights, device)  # or it is unknown, said at once
     machine.check_writable(out)
     shelf = shelf or Shelf(dataset_name, data_dir, kept=False)
     dataset = shelf.dataset
+    extractor = extractors.suiting(dataset, extractor_name, extractor_weights, device)
     sampling.check_start(dataset)
     denoiser, doubts = load(name, weights, options, shelf, sampling, device)
     source = denoisers.registry.source(name)
@@ -178,9 +180,9 @@ def load(
     dataset = shelf.dataset
     if ":" in sampling.sampler:
         generation.rehearse(sampling.member, sampling.sigmas, dataset.shape, sampling.clip)
-    denoiser = denoiser.to(device)
+    denoiser = framing.banded(denoiser.to(device), dataset.channels)
     with concerning("--denoiser"):
-        return denoiser, framing.fit(denoiser, dataset.train.shape[1:], dataset.pad, device)
+        return denoiser, framing.fit(denoiser, dataset.size, dataset.pad, device, dataset.channels)
 
 
 def execute(

@@ -32,10 +32,15 @@ def to_float(images: np.ndarray, pad: int = 0) -> Tensor:
 
 def to_uint8(x: Tensor, pad: int = 0) -> np.ndarray:
     """float (N, C, H, W) in [-1, 1] to uint8 (N, H - 2 pad, W - 2 pad), or (..., 3) in colour, rounded, clipped."""
-    height, width = x.shape[-2:]
-    x = x[:, :, pad : height - pad, pad : width - pad].permute(0, 2, 3, 1)
+    x = inside(x, pad).permute(0, 2, 3, 1)
     levels = ((x.float() + 1) * GREY).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
     return without_channels(levels)
+
+
+def inside(x: Tensor, pad: int) -> Tensor:
+    """Images (..., H, W) without their padding."""
+    height, width = x.shape[-2:]
+    return x[..., pad : height - pad, pad : width - pad]
 
 
 def noise_std(x: Tensor) -> Tensor:
@@ -45,5 +50,7 @@ def noise_std(x: Tensor) -> Tensor:
     4.2): edges are rare enough not to move a median, and flat areas have no coefficients but the
     noise's.
     """
+    height, width = (side // 2 * 2 for side in x.shape[-2:])  # pairs of rows and columns
+    x = x[..., :height, :width]
     coefficients = x[..., 0::2, 0::2] - x[..., 0::2, 1::2] - x[..., 1::2, 0::2] + x[..., 1::2, 1::2]
     return (coefficients / 2).abs().flatten(1).median(1).values / 0.6745

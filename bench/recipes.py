@@ -183,7 +183,7 @@ def check_unclaimed(path: Path, command: str) -> None:
 
 def size_in_words(dataset: Dataset) -> str:
     """As in: digits of 32 x 32."""
-    what = "digits" if dataset.name.startswith("mnist") else f"images like those of {dataset.name}"
+    what = "digits" if dataset.what == "digits" else f"images like those of {dataset.name}"
     return f"{what} of {dataset.shape[1]} x {dataset.shape[2]}"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench import files
 from bench.files import Say
+from bench.images import with_channels
 from bench.runs import GENERATION, Run
 from denoisers import reading
 from denoisers.errors import UsageError
@@ -25,7 +26,7 @@ Read = Callable[[Path], dict[str, Any]]
 def write(run: Run, images: np.ndarray, noise_std: np.ndarray, trace: str) -> dict[str, np.ndarray]:
     """`samples.npz`, last, after all that must be known to believe it and to restore the others.
 
-    images     uint8 (N, H, W)
+    images     uint8 (N, H, W), or (N, H, W, 3) in colour
     noise_std  (N,), the noise left in each
     trace      the text of `trace.csv`
     """
@@ -39,8 +40,8 @@ def write(run: Run, images: np.ndarray, noise_std: np.ndarray, trace: str) -> di
     return samples
 
 
-def read(run: Run, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarray] | None:
-    """What `write` wrote, images of this shape (N, H, W); None if they must be made, or made again.
+def read(run: Run, shape: tuple[int, ...], say: Say) -> dict[str, np.ndarray] | None:
+    """What `write` wrote, images of this shape, (N, H, W) or (N, H, W, 3); None if they must be made, or made again.
 
     `run.json`, `trace.csv` and `generation.json` are put right. A line says what is not used,
     or is written again.
@@ -52,14 +53,14 @@ def read(run: Run, shape: tuple[int, int, int], say: Say) -> dict[str, np.ndarra
 
 
 def read_images(
-    run: Run, shape: tuple[int, int, int], digest: str | None, say: Say
+    run: Run, shape: tuple[int, ...], digest: str | None, say: Say
 ) -> dict[str, np.ndarray] | None:
-    """`samples.npz`, if it holds images of this shape (N, H, W) and has that digest; else None, and said.
+    """`samples.npz`, if it holds images of this shape and has that digest; else None, and said.
 
     digest  of `stored`; None if it is not known, as of runs of earlier versions
     """
     layout = {
-        "arr_0": ("uint8", (*shape, 1)),
+        "arr_0": ("uint8", (*shape[:3], 1 if len(shape) == 3 else shape[3])),
         "ids": np.arange(shape[0]),
         "noise_std": ("float32", shape[:1]),
     }
@@ -118,8 +119,9 @@ def keep(run: Run, facts: dict[str, Any], trace: str) -> None:
 
 
 def stored(images: np.ndarray, noise_std: np.ndarray) -> dict[str, np.ndarray]:
-    """What `samples.npz` holds of uint8 images (N, H, W): `arr_0` as evaluators expect it."""
-    return {"arr_0": images[..., None], "ids": np.arange(len(images)), "noise_std": noise_std}
+    """What `samples.npz` holds of uint8 images: `arr_0`, (N, H, W, C), as evaluators expect it."""
+    ids = np.arange(len(images))
+    return {"arr_0": with_channels(images), "ids": ids, "noise_std": noise_std}
 
 
 def attempt(path: Path, read: Read) -> tuple[dict[str, Any], str]:

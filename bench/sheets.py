@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,16 @@ from typing import BinaryIO
 import numpy as np
 from einops import rearrange, repeat
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 SCALE = 2  # screen pixels per image pixel
 GAP = 4
 CAPTION = 14
 BACKGROUND = 96
+USUAL, SIZE = (
+    (28, 28),
+    "size of the images",
+)  # that a sheet does not say, and the word before another
 
 
 def matplotlib() -> ModuleType:
@@ -55,55 +61,81 @@ def unset() -> Iterator[None]:
 
 
 def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
-    """The first 16 rows of uint8 images (N, H, W), in the order of their ids, as PNG."""
-    drawn = repeat(
-        images[: columns * columns], "n h w -> n (h scale) (w across)", scale=SCALE, across=SCALE
-    )
-    sheet = np.pad(
-        tiled(drawn, columns, GAP, BACKGROUND), ((GAP, 0), (GAP, 0)), constant_values=BACKGROUND
-    )
-    Image.fromarray(sheet).save(file, format="PNG")
+    """The first 16 rows of uint8 images, (N, H, W) or (N, H, W, 3), in the order of their ids, as PNG."""
+    big = "n h w ... -> n (h scale) (w across) ..."
+    drawn = repeat(images[: columns * columns], big, scale=SCALE, across=SCALE)
+    sheet = padded(tiled(drawn, columns, GAP, BACKGROUND), ((GAP, 0), (GAP, 0)), BACKGROUND)
+    save(Image.fromarray(sheet), images.shape[1:3], file)
+
+
+def padded(images: np.ndarray, sides: tuple[tuple[int, int], ...], value: int) -> np.ndarray:
+    """Images with their first axes continued; those after them, of channels, are left as they are."""
+    rest = ((0, 0),) * (images.ndim - len(sides))
+    return np.pad(images, (*sides, *rest), constant_values=value)
 
 
 def tiled(images: np.ndarray, columns: int, gap: int, background: int = 0) -> np.ndarray:
-    """uint8 images (N, H, W) in rows of `columns`, with `gap` pixels below and beside each."""
+    """uint8 images, (N, H, W) or (N, H, W, 3), in rows of `columns`, with `gap` pixels below and beside each."""
     columns = max(1, min(columns, len(images)))
     empty = -len(images) % columns
-    framed = np.pad(images, ((0, empty), (0, gap), (0, gap)), constant_values=background)
-    return rearrange(framed, "(rows columns) h w -> (rows h) (columns w)", columns=columns)
+    framed = padded(images, ((0, empty), (0, gap), (0, gap)), background)
+    page = "(rows columns) h w ... -> (rows h) (columns w) ..."
+    return rearrange(framed, page, columns=columns)
 
 
-def images_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
-    """The images of a `grid` sheet, uint8 (n, side, side); empty places are left out.
+def save(sheet: Image.Image, size: tuple[int, int], file: BinaryIO) -> None:
+    """A sheet as PNG, which says the size of its images (H, W) if that is not the usual."""
+    said = PngInfo()
+    if size != USUAL:
+        said.add_text(SIZE, "{}x{}".format(*size))
+    sheet.save(file, format="PNG", pnginfo=said)
+
+
+def size_on(sheet: Image.Image) -> tuple[int, int]:
+    """(H, W) of the images on a sheet. Raises ValueError if it says what no size is."""
+    said = re.fullmatch(r"(\d{1,4})x(\d{1,4})", str(sheet.info.get(SIZE, "{}x{}".format(*USUAL))))
+    if said is None or not int(said[1]) or not int(said[2]):
+        raise ValueError("a sheet of images of no size")
+    return int(said[1]), int(said[2])
+
+
+def images_of(sheet: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The images (H, W) of a `grid` sheet, uint8 (n, H, W), or (n, H, W, 3); empty places are left out.
 
     Raises ValueError for a sheet of another size.
     """
-    return tiles(sheet, (side * SCALE, side * SCALE), (side * SCALE + GAP, side * SCALE + GAP))
+    height, width = (side * SCALE for side in size)
+    return tiles(sheet, (height, width), (height + GAP, width + GAP))
 
 
-def pairs_of(sheet: np.ndarray, side: int = 28) -> np.ndarray:
-    """The pairs of a `nearest` sheet, uint8 (n, 2, side, side), by rising d1/d2.
+def pairs_of(sheet: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pairs of a `nearest` sheet, uint8 (n, 2, H, W), or (n, 2, H, W, 3), by rising d1/d2.
 
     Raises ValueError for a sheet of another size.
     """
-    wide = 2 * side * SCALE + 1
-    cells = tiles(sheet, (side * SCALE, wide), (side * SCALE + CAPTION + GAP, wide - 1 + 3 * GAP))
-    # One pixel of frame is between the two: after every second was taken, column `side`.
+    height, width = size
+    wide = 2 * width * SCALE + 1
+    pitch = height * SCALE + CAPTION + GAP, wide - 1 + 3 * GAP
+    cells = tiles(sheet, (height * SCALE, wide), pitch)
+    # One pixel of frame is between the two: after every second was taken, column `width`.
     return (
-        cells if not len(cells) else np.stack([cells[:, :, :side], cells[:, :, side + 1 :]], axis=1)
+        cells
+        if not len(cells)
+        else np.stack([cells[:, :, :width], cells[:, :, width + 1 :]], axis=1)
     )
 
 
 def tiles(sheet: np.ndarray, size: tuple[int, int], pitch: tuple[int, int]) -> np.ndarray:
-    """Every SCALE-th pixel of the tiles of a sheet, uint8 (n, H, W), but of empty ones."""
+    """Every SCALE-th pixel of the tiles of a sheet, uint8 (n, H, W) or (n, H, W, 3), but of empty ones."""
     rows, columns = (
-        (length - GAP) // step for length, step in zip(sheet.shape, pitch, strict=True)
+        (length - GAP) // step for length, step in zip(sheet.shape[:2], pitch, strict=True)
     )
-    if rows < 1 or columns < 1 or sheet.shape != (rows * pitch[0] + GAP, columns * pitch[1] + GAP):
+    whole = rows * pitch[0] + GAP, columns * pitch[1] + GAP
+    if rows < 1 or columns < 1 or sheet.shape[:2] != whole:
         raise ValueError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} pixels is none of ours")
-    tile = "(rows h) (columns w) -> (rows columns) h w"
+    tile = "(rows h) (columns w) ... -> (rows columns) h w ..."
     cut = rearrange(sheet[GAP:, GAP:], tile, h=pitch[0], w=pitch[1])[:, : size[0], : size[1]]
-    drawn = (cut != BACKGROUND).any(axis=(1, 2))
+    drawn = (cut != BACKGROUND).reshape(len(cut), -1).any(axis=1)
     return cut[drawn, ::SCALE, ::SCALE]
 
 
@@ -112,7 +144,7 @@ def nearest(
 ) -> None:
     """Pairs sample | nearest training image, what looks most like a copy first. PNG.
 
-    images, neighbours  uint8 (N, H, W); ratio (N,). The first 64 pairs are drawn, each above its
+    images, neighbours  uint8 (N, H, W), or (N, H, W, 3); ratio (N,). The first 64 pairs are drawn, each above its
                         ratio.
     """
     order = np.argsort(ratio, kind="stable")[: columns * 8]
@@ -125,7 +157,7 @@ def mixed(
 ) -> None:
     """The twenty images whose class is least sure, that first, each above what it is taken for. PNG.
 
-    images   uint8 (N, H, W)
+    images   uint8 (N, H, W), or (N, H, W, 3)
     classes  (N, 2), what two classifiers see; sure (N,), the larger of their confidences
     """
     order = np.argsort(sure, kind="stable")[: columns * 2]
@@ -134,19 +166,24 @@ def mixed(
 
 
 def captioned(cells: np.ndarray, captions: list[str], file: BinaryIO, columns: int) -> None:
-    """Cells of images side by side, uint8 (n, k, H, W), in rows, each above its caption. PNG."""
+    """Cells of images side by side, uint8 (n, k, H, W), or (n, k, H, W, 3), in rows, each above its caption. PNG."""
     count, across = cells.shape[:2]
-    high, wide = (side * SCALE for side in cells.shape[2:])
+    high, wide = (side * SCALE for side in cells.shape[2:4])
     height, width = high + CAPTION + GAP, across * wide + (2 * across - 1) * GAP
     size = (min(columns, count) * width + GAP, -(-count // columns) * height + GAP)
-    sheet = Image.new("L", size, BACKGROUND)
+    sheet = blank(size, cells.ndim == 5)
     draw = ImageDraw.Draw(sheet)
     for place, (images, caption) in enumerate(zip(cells, captions, strict=True)):
         left, top = place % columns * width + GAP, place // columns * height + GAP
         for column, image in enumerate(images):
             sheet.paste(enlarged(image), (left + column * (wide + 1), top))
-        draw.text((left, top + high), caption, fill=255)
-    sheet.save(file, format="PNG")
+        draw.text((left, top + high), caption, fill="white")
+    save(sheet, cells.shape[2:4], file)
+
+
+def blank(size: tuple[int, int], colour: bool) -> Image.Image:
+    """An empty sheet (width, height), in grey or for images in colour."""
+    return Image.new("RGB" if colour else "L", size, (BACKGROUND,) * 3 if colour else BACKGROUND)
 
 
 def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: int = 1) -> None:
@@ -166,7 +203,7 @@ def restored(pairs: list[tuple[np.ndarray, np.ndarray]], file: BinaryIO, scale: 
 
 
 def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
-    """uint8 (H, W), every pixel drawn scale x scale."""
+    """uint8 (H, W) or (H, W, 3), every pixel drawn scale x scale."""
     return Image.fromarray(image).resize(
         (image.shape[1] * scale, image.shape[0] * scale), Image.Resampling.NEAREST
     )
@@ -175,20 +212,17 @@ def enlarged(image: np.ndarray, scale: int = SCALE) -> Image.Image:
 def strips(
     rows: list[tuple[str, np.ndarray]], file: BinaryIO, label: int = 290, scale: int = SCALE
 ) -> None:
-    """One row of uint8 images (N, H, W) per label, the label in front. PNG.
+    """One row of uint8 images, (N, H, W) or (N, H, W, 3), per label, the label in front. PNG.
 
     label  screen pixels for it
     """
-    height, width = (side * scale + GAP for side in rows[0][1].shape[1:])
-    sheet = Image.new(
-        "L",
-        (label + max(len(images) for _, images in rows) * width + GAP, len(rows) * height + GAP),
-        BACKGROUND,
-    )
+    high = max(images.shape[1] for _, images in rows) * scale + GAP
+    wide = label + max(len(x) * (x.shape[2] * scale + GAP) for _, x in rows) + GAP
+    sheet = blank((wide, len(rows) * high + GAP), any(images.ndim == 4 for _, images in rows))
     draw = ImageDraw.Draw(sheet)
     for row, (text, images) in enumerate(rows):
-        top = row * height + GAP
-        draw.text((GAP, top + height // 2 - CAPTION // 2), text, fill=255)
+        top, width = row * high + GAP, images.shape[2] * scale + GAP
+        draw.text((GAP, top + high // 2 - CAPTION // 2), text, fill="white")
         for column, image in enumerate(images):
             sheet.paste(enlarged(image, scale), (label + column * width, top))
     sheet.save(file, format="PNG")

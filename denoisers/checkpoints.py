@@ -83,10 +83,11 @@ def opened(path: Path) -> Iterator[Content]:
         if start.startswith(b"PK"):
             with reading.zipped(file, path) as archive:
                 yield from_archive(archive, path)
+        # After the length of what follows, in eight bytes, of which the first may be that of a pickle.
+        elif start[6:9] == b"\0\0{":
+            yield from_safetensors(file, path)
         elif start.startswith(b"\x80"):
             yield from_legacy(file, path)
-        elif start[6:9] == b"\0\0{":  # after the length of what follows, in eight bytes
-            yield from_safetensors(file, path)
         else:
             neither = "neither a checkpoint of PyTorch's nor a safetensors file"
             raise unreadable(path, f"it is {kind(start)}{neither}")

@@ -183,14 +183,17 @@ def gaussian(*, train: Tensor) -> Gaussian:
     return Gaussian(points.mean(0), points.T.cov())
 
 
-def gmm(*, train: Tensor, labels: Tensor, components: str = "label") -> Mixture:
+def gmm(*, train: Tensor, labels: Tensor | None, components: str = "label") -> Mixture:
     """A mixture of Gaussians: one per class, or --option components=K clusters of k-means.
 
-    train  float32 (N, C, H, W) in [-1, 1];  labels  int64 (N,)
+    train  float32 (N, C, H, W) in [-1, 1];  labels  int64 (N,), or None where there are none
 
-    Raises UsageError for a number of components outside 1..500 (each has a covariance).
+    Raises UsageError for a number of components outside 1..500 (each has a covariance), and for
+    classes that are not known.
     """
     if components == "label":
+        if labels is None:
+            raise UsageError("the dataset has no labels; say a number: components=10", "--option")
         return Mixture(train, labels)
     number = option("components", Bound(1, min(500, len(train))), components, "label or ")
     from sklearn.cluster import MiniBatchKMeans

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from denoisers.base import Denoiser, Spec
 from denoisers.errors import UsageError, in_one_line
+from denoisers.splice import Splice
 from denoisers.wrappers import sized
 
 Size = tuple[int, int]  # (H, W)
@@ -87,16 +88,25 @@ def against(spec: Spec, size: Size, pad: int = 0) -> list[str]:
 
 
 @torch.no_grad()  # not inference_mode: a denoiser may be the gradient of something
-def fit(denoiser: Denoiser, size: Size, pad: int, device: str = "cpu") -> list[str]:
+def fit(
+    denoiser: Denoiser, size: Size, pad: int, device: str = "cpu", channels: int = 1
+) -> list[str]:
     """`against`, of a denoiser that is asked whether it takes such images, before the first of them.
 
-    Raises UsageError if it takes those of another size only, and does not say so.
+    Raises UsageError if it takes those of another size only, and does not say so; or those in grey
+    only, where there are more channels.
     """
     lines, framed = against(denoiser.spec, size, pad), with_frame(size, pad)
-    black, trained = torch.full((1, 1, *framed), -1.0, device=device), denoiser.spec.size or framed
+    trained = denoiser.spec.size or framed
+    black = torch.full((1, channels, *framed), -1.0, device=device)
     for level in (0.01, 157.0):  # a splice has a part for each
         sigma = torch.tensor(level, device=device)
         why = refusal(denoiser, black, sigma)
+        if why and channels > 1 and not refusal(denoiser, black[:, :1], sigma):
+            raise UsageError(
+                f"{denoiser.spec.name} takes images in grey, and these have {channels} channels "
+                f"({why}); choose weights for images in colour, or another --dataset"
+            )
         for other in {size, framed} - {trained} if why else ():
             if not refusal(Seated(unsized(denoiser), other), black, sigma):
                 raise UsageError(
@@ -109,6 +119,23 @@ def fit(denoiser: Denoiser, size: Size, pad: int, device: str = "cpu") -> list[s
 def with_frame(size: Size, pad: int) -> Size:
     """The size with its frame."""
     return size[0] + 2 * pad, size[1] + 2 * pad
+
+
+def banded(denoiser: Denoiser, channels: int) -> Denoiser:
+    """The denoiser with the noise band of its own channels, where images have as many.
+
+    A spec says the band of grey images, which enter a network of n channels with sqrt(n) times
+    their noise: see `wrappers.split_noise`.
+    """
+    if isinstance(denoiser, Splice):
+        parts = (banded(part, channels) for part in (denoiser.above, denoiser.below))
+        return Splice(*parts, denoiser.switch)
+    spec = denoiser.spec
+    if channels > 1 and spec.in_channels == channels:
+        more = channels**0.5
+        band = {"sigma_min": more * spec.sigma_min, "sigma_max": more * spec.sigma_max}
+        denoiser.spec = dataclasses.replace(spec, **band)
+    return denoiser
 
 
 def largest(images: Iterable[np.ndarray]) -> Size:

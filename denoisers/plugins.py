@@ -10,7 +10,7 @@ from typing import Any
 from denoisers import imports, origins
 from denoisers.errors import FEW, ForeignError, UsageError, in_one_line, listed
 
-GROUP = "bench.denoisers"
+GROUP, DATASETS = "bench.denoisers", "bench.datasets"  # entry points
 
 
 def plug_ins(group: str = GROUP) -> dict[str, EntryPoint]:

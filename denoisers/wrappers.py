@@ -114,9 +114,14 @@ def split_band(band: tuple[float, float], channels: int) -> dict[str, float]:
 def through(
     channels: int, call: Callable[[Tensor, Tensor], Tensor], x: Tensor, sigma: Tensor
 ) -> Tensor:
-    """D(x; sigma) of a network with n channels: a grey x enters by `split_noise`, and is averaged."""
+    """D(x; sigma) of a network with n channels: a grey x enters by `split_noise`, and is averaged.
+
+    Raises UsageError for any other number of channels.
+    """
     if channels == x.shape[1]:
         return call(x, sigma)
+    if x.shape[1] != 1:
+        raise UsageError(f"the network has {channels} channels; found images of {x.shape[1]}")
     return call(*split_noise(x, sigma, channels)).mean(1, keepdim=True)
 
 

@@ -22,9 +22,7 @@ from bench.scoring import control_sets, extractors, nearest
 from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
-MNIST = (
-    mnist.read(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
-)
+MNIST = mnist.read(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
 
 
 THIRD_PARTY = Path(os.environ.get("BENCH_DATA", "nowhere")).parent / "checkpoints"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data import image_files
+from bench.data import image_files, levels
 from denoisers.errors import UsageError
 
 GREYS = np.arange(256, dtype=np.uint8).reshape(8, 32)  # no square: what is turned is seen
@@ -168,7 +168,9 @@ def test_colour_is_grey_only_where_that_is_asked_for(name, tmp_path):
     with pytest.raises(UsageError, match=rf"{name} holds colour images"):
         read(tmp_path / name)
     with Image.open(tmp_path / name) as image:
-        assert np.array_equal(read(tmp_path / name, colour="made grey"), np.asarray(image.convert("L")))
+        assert np.array_equal(
+            read(tmp_path / name, colour="made grey"), np.asarray(image.convert("L"))
+        )
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import denoisers
-from bench.data import datasets
+from bench.data.dataset import ingredients
 from bench.scoring import extractors
 from bench.shelf import Shelf
 from denoisers.errors import UsageError
@@ -41,7 +41,7 @@ def test_a_splice_is_made_of_what_is_there_and_the_same_as_without_a_shelf(shelf
     options = {"above.weights": "mnist-41"}
     own, usual = (
         shelf.denoiser(SPLICE, **options),
-        denoisers.load(SPLICE, **dataset.ingredients(lambda: shelf.dataset), **options),
+        denoisers.load(SPLICE, **ingredients(lambda: shelf.dataset), **options),
     )
     assert own.spec == usual.spec
     x = torch.linspace(-1, 1, 32 * 32).reshape(1, 1, 32, 32)

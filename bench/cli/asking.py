@@ -4,7 +4,7 @@ import functools
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from bench.bounds import DIGITS
 from bench.cli import choices
@@ -20,6 +20,7 @@ from bench.cli.flags import (
     Weights,
     argument,
     flag,
+    named,
     number,
     one_of,
     place,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bench.data import datasets
+    from bench.data.dataset import Dataset as Images
     from denoisers import base
 
 
@@ -51,9 +52,40 @@ def list_(
 
 
 def info(
-    name: Name, weights: Weights = None, option: Options = None, max_bytes: MaxBytes = None
+    name: Annotated[
+        str,
+        argument(read=named, shown="NAME", help="A denoiser, as for --denoiser, or a dataset."),
+    ],
+    weights: Weights = None,
+    option: Options = None,
+    data_dir: DataDir = None,
+    max_bytes: MaxBytes = None,
 ) -> None:
-    """Print what a denoiser is: its description, spec and weight card, as JSON; noise levels in both units."""
+    """Print what a denoiser or a dataset is, as JSON.
+
+    A denoiser: its description, spec and weight card, with noise levels in both units. A dataset: how
+    many images of which size, digest, licence, and its mean image, drawn in letters.
+    """
+    from bench.data import datasets
+    from denoisers import registry
+
+    if name not in registry.table() and datasets.is_dataset(name):
+        facts = about_dataset(name, data_dir)
+    else:
+        facts = about_denoiser(name, weights, parse_options(option or []))
+    terminal.result(json.dumps(facts, indent=2))
+
+
+def about_dataset(name: str, data_dir: Path | None) -> dict[str, Any]:
+    """What `bench info` says of a dataset."""
+    from bench.data import datasets, description
+
+    with concerning("NAME"):
+        return description.facts(datasets.load(name, data_dir))
+
+
+def about_denoiser(name: str, weights: str | None, options: dict[str, str]) -> dict[str, Any]:
+    """What `bench info` says of a denoiser."""
     import inspect
 
     from bench.probes import conformance, contract
@@ -71,13 +103,13 @@ def info(
     facts |= {"code": registry.source(name) or "built in"}
     if weights is not None or not binding.needs(load, "weights"):
         with concerning("NAME"):
-            denoiser = conformance.load(name, weights, **parse_options(option or []))
+            denoiser = conformance.load(name, weights, **options)
         facts |= {
             "spec": denoiser.spec.to_json(),
             "band": contract.in_both_units(denoiser.spec),
             "card": denoiser.card,
         }
-    terminal.result(json.dumps(facts, indent=2))
+    return facts
 
 
 def check(
@@ -221,19 +253,21 @@ def load_framed(
     name: str,
     weights: str | None,
     options: dict[str, str],
-    digits: "Callable[[], datasets.Dataset]",
+    digits: "Callable[[], Images]",
     photos: "dict[str, np.ndarray] | None",
 ) -> "base.Denoiser":
     """A denoiser that takes the digits, or the photographs, that it is asked about; doubts of it are said."""
     import denoisers
-    from bench.data import datasets
+    from bench.data.dataset import ingredients
     from denoisers import framing
     from denoisers import weights as weights_
 
     with concerning("--denoiser"):
-        denoiser = denoisers.load(name, weights, **datasets.ingredients(digits), **options)
+        denoiser = denoisers.load(name, weights, **ingredients(digits), **options)
         if photos is None:
-            doubts = framing.fit(denoiser, digits().train.shape[1:], digits().pad)
+            shown = digits()
+            denoiser = framing.banded(denoiser, shown.channels)
+            doubts = framing.fit(denoiser, shown.size, shown.pad, channels=shown.channels)
         else:
             doubts = framing.against(denoiser.spec, framing.largest(photos.values()))
     warn([*weights_.warnings(denoiser.card), *doubts])
@@ -242,6 +276,15 @@ def load_framed(
 
 def listing(kind: str) -> dict[str, str]:
     """Name -> a line on it. Nothing slow is imported."""
-    from denoisers import registry
+    from denoisers import plugins, registry
 
-    return registry.descriptions() if kind == "denoisers" else getattr(choices, kind.upper())
+    if kind == "denoisers":
+        return registry.descriptions()
+    if kind == "datasets":
+        points = plugins.plug_ins(plugins.DATASETS)
+        found = {
+            name: f"plug-in of {plugins.distribution(point)}: {point.value}"
+            for name, point in points.items()
+        }
+        return choices.DATASETS | found | choices.UNNAMED
+    return getattr(choices, kind.upper())

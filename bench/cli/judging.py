@@ -118,7 +118,7 @@ def score(
     num: Annotated[int | None, setting("num", "The first so many images; all by default.")] = None,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
-    features: Features = "lenet-a",
+    features: Features = None,
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
     out: Out = Path("results"),

@@ -112,7 +112,7 @@ def run(
     seed: Seed = 0,
     dataset: Dataset = "mnist",
     data_dir: DataDir = None,
-    features: Features = "lenet-a",
+    features: Features = None,
     features_weights: FeaturesWeights = None,
     device: Device = "auto",
     dtype: Dtype = "auto",

@@ -42,7 +42,8 @@ def read(root: Path, about: str = "") -> Dataset | None:
     train, test = (
         (np.ascontiguousarray(part.data), np.array(part.targets, np.int64)) for part in parts
     )
-    return permuted("cifar10", *train, *test, pad=0, licence=LICENCE, origin=ORIGIN)
+    facts = {"pad": 0, "what": "cifar10", "licence": LICENCE, "origin": ORIGIN}
+    return permuted("cifar10", *train, *test, **facts)
 
 
 def download(root: Path | None) -> Dataset | None:

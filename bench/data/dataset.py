@@ -28,6 +28,8 @@ class Dataset:
     have several times the FID.
 
     pad      black pixels around each image while it is sampled: 28 -> 32; only of images on black
+    what     its images are: "digits", in white on black, which a classifier of ours knows; "cifar10",
+             whose classes another knows; or "images" of any kind
     licence  of the images, in words
     origin   how the two sets were told apart, in words
     """
@@ -38,6 +40,7 @@ class Dataset:
     held_out: np.ndarray
     held_out_labels: np.ndarray | None
     pad: int = 2
+    what: str = "digits"
     licence: str = "not stated"
     origin: str = ""
 
@@ -91,18 +94,24 @@ class Dataset:
         """The classes of the training images, int64 (N,). Raises UsageError if there are none."""
         if self.train_labels is None:
             raise UsageError(
-                f"{self.name} has no labels, and this is made of the classes of its images; "
-                "a folder has them as folders in it, an npz as `labels`, a zip as dataset.json"
+                f"{self.name} has no labels, which a classifier learns; a folder has them as folders "
+                "in it, an npz as `labels`, a zip in dataset.json",
+                "--dataset",
             )
         return self.train_labels
 
 
-def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Tensor]]:
-    """`train` and `labels`, as `denoisers.load` takes them; what is in them is read when called."""
-    return {
-        "train": lambda: to_float(dataset().train, dataset().pad),
-        "labels": lambda: torch.from_numpy(dataset().labels()),
-    }
+def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Tensor | None]]:
+    """`train` and `labels`, as `denoisers.load` takes them; what is in them is read when called.
+
+    Labels are None where there are none.
+    """
+
+    def labels() -> Tensor | None:
+        found = dataset().train_labels
+        return None if found is None else torch.from_numpy(found)
+
+    return {"train": lambda: to_float(dataset().train, dataset().pad), "labels": labels}
 
 
 def shuffled(number: int) -> np.ndarray:
@@ -151,5 +160,5 @@ def divided(
         away = away[shuffled(len(away))]
     stay = np.setdiff1d(np.arange(len(images)), away)
     parts = (None, None) if labels is None else (labels[stay], labels[away])
-    facts = {"pad": 0} | facts
+    facts = {"pad": 0, "what": "images"} | facts
     return Dataset(name, images[stay], parts[0], images[away], parts[1], **facts)

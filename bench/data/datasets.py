@@ -25,7 +25,6 @@ from denoisers import plugins
 from denoisers.errors import UsageError, concerning, foreign
 from denoisers.places import expand
 
-GROUP = "bench.datasets"
 PATCHES = "patches:"
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "mnist": mnist.mnist,
@@ -50,7 +49,7 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
         return DATASETS[name](data_dir)
     if name.startswith(PATCHES):
         return patches.load(Path(expand(name.removeprefix(PATCHES))))
-    if name in (points := plugins.plug_ins(GROUP)):
+    if name in (points := plugins.plug_ins(plugins.DATASETS)):
         return of_code(name, points[name].value)
     if os.path.lexists(name):
         return own.load(Path(name))
@@ -67,8 +66,15 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
 
 def is_dataset(name: str) -> bool:
     """Whether a name can only be a dataset's, as opposed to a denoiser's."""
-    known = name in DATASETS or name.startswith(PATCHES) or name in plugins.plug_ins(GROUP)
+    known = (
+        name in DATASETS or name.startswith(PATCHES) or name in plugins.plug_ins(plugins.DATASETS)
+    )
     return known or os.path.exists(name)
+
+
+def has_name(named: str) -> bool:
+    """Whether name@digest is of a dataset that can be found again by its name."""
+    return named.partition("@")[0] in DATASETS
 
 
 def at_hand(named: str, data_dir: Path | None = None) -> Dataset | None:
@@ -109,7 +115,7 @@ def described(name: str, value: Any) -> Dataset:
                 f"{name} gives {', '.join(map(str, value))}; expected train and held_out, "
                 f"and of {', '.join(sorted(allowed - {'train', 'held_out'}))} what there is"
             )
-        value = Dataset(title, **dict.fromkeys(ARRAYS) | {"pad": 0} | known)
+        value = Dataset(title, **dict.fromkeys(ARRAYS) | {"pad": 0, "what": "images"} | known)
     if not isinstance(value, Dataset):
         raise UsageError(
             f"{name} gives a {type(value).__name__}; expected a bench.data.dataset.Dataset, "

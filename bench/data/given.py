@@ -57,7 +57,7 @@ def read(path: Path, dataset: Dataset) -> np.ndarray:
 
 
 def as_images(values: np.ndarray, axis: int | None, path: Path, count: int) -> np.ndarray:
-    """Grey levels, uint8, of an array whose channels are in that axis: (N, H, W), or (N, H, W, 3) for a `count` of 3."""
+    """uint8 of an array whose channels are in that axis: (N, H, W), or (N, H, W, 3) for a `count` of 3."""
     values = values[..., None] if axis is None else np.moveaxis(values, axis, -1)
     convert = levels.levels(levels.blocks(values), [str(path)])
     channels_of = levels.grey if count == 1 else levels.in_colour

@@ -162,7 +162,7 @@ def reason(error: Exception) -> str:
 
 
 def values(image: Image.Image, path: Path, colour: Colour) -> np.ndarray:
-    """An open image as its file has it: bool, uint8, uint16 or float32 (H, W); uint8 (H, W, 3) if it keeps its colour."""
+    """An open image as its file has it: bool, uint8, uint16 or float32 (H, W); with colour kept uint8 (H, W, 3)."""
     # Where the first is the photograph.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise UsageError(f"{path} holds several images, expected one a file; save each by itself")

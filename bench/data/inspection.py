@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.dataset import Dataset
-from bench.data.levels import blocks
+from bench.data.levels import blocks, is_grey
 from denoisers.errors import UsageError
 
 DIM = 128  # grey level that the brightest pixel of all images reaches, if there is white in them
@@ -41,15 +41,23 @@ class Extent(NamedTuple):
 
 
 def inspect(images: np.ndarray, dataset: Dataset, what: str) -> list[str]:
-    """Sentences about what may not be meant in uint8 images (N, H, W), N > 1, like a dataset's.
+    """Sentences about what may not be meant in uint8 images, N > 1, like a dataset's.
+
+    Of images other than digits less is known: only what no images can be.
 
     Raises UsageError for a set in which nothing is drawn, or drawn in a range that was lost.
     """
-    refuse(images, what)
+    refuse(
+        images, what, "digits, white (255) on black (0)" if dataset.pad else "images that differ"
+    )
+    if dataset.what != "digits":
+        colourless = dataset.channels == 3 and is_grey(images)
+        said = [f"the images are grey, and those of {dataset.name} in colour"] if colourless else []
+        return [*said, *repeated(images)]
     sentences = [*contrast(images), *background(images, 1, dataset), *repeated(images)]
     ratio = extent(images).against(usual(dataset))
     if ratio != 1:
-        height, width = dataset.train.shape[1:]
+        height, width = dataset.size
         bare, framed_size = f"{height}x{width}", in_frame(height, width, dataset.pad)
         was = f"framed to {framed_size} and resized to {bare}"
         if ratio > 1:
@@ -63,16 +71,13 @@ def in_frame(height: int, width: int, pad: int) -> str:
     return f"{height + 2 * pad}x{width + 2 * pad}"
 
 
-def refuse(images: np.ndarray, what: str) -> None:
+def refuse(images: np.ndarray, what: str, expected: str) -> None:
     """Raise UsageError for a set of which no score would say anything."""
     flat = images.reshape(len(images), -1)
     if not np.ptp(flat, axis=1).any():
         only = np.unique(flat[:, 0])
         shown = f"grey level {only[0]}" if len(only) == 1 else f"one of {len(only)} grey levels"
-        raise UsageError(
-            f"{what} holds images that are {shown} all over, "
-            "expected digits, white (255) on black (0)"
-        )
+        raise UsageError(f"{what} holds images that are {shown} all over, expected {expected}")
     used = occurring(images)
     if used[-1] <= 1:
         raise UsageError(

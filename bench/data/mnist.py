@@ -79,7 +79,8 @@ def assembled(name: str, contents: mnist_files.Contents) -> Dataset:
         images = "images" in file
         array = np.frombuffer(data, np.uint8, offset=16 if images else 8)
         parts.append(array.reshape(-1, 28, 28) if images else array.astype(np.int64))
-    return permuted(name, *parts, licence=SETS[name][1], origin=ORIGIN)
+    what = "digits" if name == "mnist" else "images"
+    return permuted(name, *parts, what=what, licence=SETS[name][1], origin=ORIGIN)
 
 
 def mnist5k(data_dir: Path | None) -> Dataset:

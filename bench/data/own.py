@@ -51,7 +51,7 @@ def load(path: Path) -> Dataset:
             return divided(name, images, labels, origin=f"{kinds}; {DIVIDED}")
         train, test = alike(*map(read, pairs), pairs)
         said = f"{train.kinds}; {pairs[1].name} held out, in a fixed random order"
-        return permuted(name, *train[:2], *test[:2], pad=0, origin=said)
+        return permuted(name, *train[:2], *test[:2], pad=0, what="images", origin=said)
 
 
 def title(path: Path) -> str:

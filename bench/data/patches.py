@@ -10,6 +10,7 @@ from denoisers.errors import UsageError, concerning
 
 SIDE = 32
 NAME = "patches"
+BESIDE = "those of the photographs in test/ held out, in a fixed random order"
 DIVIDED = f"those of one photograph in {SHARE} held out, by a fixed permutation"
 
 
@@ -25,7 +26,7 @@ def load(folder: Path) -> Dataset:
         pair = [folder / "train", folder / "test"]
         if all(part.is_dir() for part in pair):
             (train, _), (test, _) = map(cut, pair)
-            return permuted(NAME, train, None, test, None, pad=0, origin="the tiles of test/")
+            return permuted(NAME, train, None, test, None, pad=0, what="images", origin=BESIDE)
         tiles, names = cut(folder)
         return divided(NAME, tiles, None, names, origin=DIVIDED)
 

@@ -12,7 +12,7 @@ import torch
 from bench import files, names, sheets
 from bench.data import photographs
 from bench.data.dataset import Dataset
-from bench.images import to_float
+from bench.images import inside, to_float
 from bench.noise import noise
 from bench.probes.contract import in_both_units
 from denoisers import closed_form
@@ -47,9 +47,8 @@ def gauge(
     Raises UsageError if there are fewer images.
     """
     images = to_float(dataset.first(num), dataset.pad)
-    inner = slice(dataset.pad, images.shape[-1] - dataset.pad)
     mean = to_float(dataset.train, dataset.pad).mean(0)
-    baseline = ((images - mean) / 2)[..., inner, inner].square().mean().item()
+    baseline = inside((images - mean) / 2, dataset.pad).square().mean().item()
     rows = []
     for level, sigma in enumerate(sigmas):
         total = 0.0
@@ -57,7 +56,7 @@ def gauge(
             x0 = images[ids]
             x = x0 + sigma * noise(seed, ids, level, tuple(x0.shape[1:]))
             error = (denoiser(x, torch.tensor(sigma)).clamp(-1, 1) - x0) / 2
-            total += error[..., inner, inner].square().mean(dim=(1, 2, 3)).sum().item()
+            total += inside(error, dataset.pad).square().mean(dim=(1, 2, 3)).sum().item()
         mse = total / len(images)
         row = {
             "sigma": sigma,

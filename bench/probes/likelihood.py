@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.data.dataset import Dataset
-from bench.images import to_float
+from bench.images import inside, to_float
 from bench.noise import noise
 from denoisers.base import Denoiser
 from denoisers.precision import double
@@ -87,13 +87,12 @@ def error(denoiser: Denoiser, dataset: Dataset, num: int, seed: int, level: int)
     Raises FloatingPointError and UsageError as `errors` does.
     """
     images, sigma = to_float(dataset.first(num), dataset.pad), grid()[0][level].item()
-    inner = slice(dataset.pad, images.shape[-1] - dataset.pad)
     rows = []
     for ids in torch.arange(len(images)).split(250):
         x0 = images[ids]
         x = x0 + sigma * noise(seed, ids, level, tuple(x0.shape[1:]))
         gaps = torch.stack(estimates(denoiser, x, sigma)) - x0
-        rows.append(double(gaps[..., inner, inner]).square().sum(dim=(2, 3, 4)))
+        rows.append(double(inside(gaps, dataset.pad)).square().sum(dim=(2, 3, 4)))
     per_guess = torch.cat(rows, 1)  # (guesses, num)
     return per_guess[per_guess.mean(1).argmin()].numpy()
 
@@ -155,8 +154,8 @@ def likelihood(
 
     out_of_band  share of the intervals between two levels where it was not trained at one of them
     """
-    height, width = dataset.held_out.shape[1:]
-    frame = bits(errors(denoiser, dataset, num, seed, advance), height * width)
+    values = math.prod(dataset.train.shape[1:])  # of a pixel in colour there are three
+    frame = bits(errors(denoiser, dataset, num, seed, advance), values)
     sigmas, band = grid()
     outside = np.array([not denoiser.spec.in_band(sigma) for sigma in sigmas.tolist()])
     touched = outside[1:] | outside[:-1]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.report.results.entries import CONTROLS
+from bench.report.results.entries import label
 from bench.scoring import catalogue
 from bench.scoring.schema import Score, ScoreSet
 
@@ -15,7 +15,7 @@ WORSE = {spec.key: -spec.direction for spec in catalogue.SCORES if spec.detects}
 SURE = 3.0  # |C_T|, which has no interval; its standard deviation under the null is 1 at most
 
 
-def caught(controls: dict[str, ScoreSet]) -> pd.DataFrame:
+def caught(controls: dict[str, ScoreSet], dataset: str = "") -> pd.DataFrame:
     """One row per statistic, one column per control but the held-out one: "yes" where it is told from held-out images.
 
     Told: its 95 % interval lies beyond that of held-out images, towards nearer (memorization) or
@@ -41,9 +41,7 @@ def caught(controls: dict[str, ScoreSet]) -> pd.DataFrame:
         direction = NEARER[name] if kind != "quality" else WORSE[name]
         by_control = dict(zip(controls, numbers, strict=True))
         cells = {
-            CONTROLS.get(control, control): "yes"
-            if told(number, by_control[HELD_OUT], direction)
-            else ""
+            label(control, dataset): "yes" if told(number, by_control[HELD_OUT], direction) else ""
             for control, number in by_control.items()
             if control != HELD_OUT
         }

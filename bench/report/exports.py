@@ -210,7 +210,7 @@ def md(report: Report) -> str:
         {
             "group": group,
             "printed": table.printed(table.frame(group)),
-            "caught": detection.caught(group.controls),
+            "caught": detection.caught(group.controls, group.dataset),
         }
         for group in report.groups
     ]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.report.results import diagnosis, ranking
 from bench.report.results.damage import Absent
-from bench.report.results.entries import CONTROLS, Entry, Group
+from bench.report.results.entries import Entry, Group, label
 from bench.scoring.catalogue import MEMORIZATION, SCORES
 from bench.scoring.schema import Score, ScoreSet
 from bench.text import one_line
@@ -39,7 +39,10 @@ def frame(group: Group) -> pd.DataFrame:
     rank  a place within the group as text, "1" or "2=" for a tie; empty where no ranking was made
     kind  "control", "run" or "images"
     """
-    rows = [control_row(name, measured) for name, measured in group.controls.items()]
+    rows = [
+        control_row(label(name, group.dataset), measured)
+        for name, measured in group.controls.items()
+    ]
     rows += [entry_row(entry) for entry in group.entries]
     wide = pd.DataFrame(
         {name: column([row.get(name) for row in rows]) for name in dict.fromkeys(chain(*rows))}
@@ -66,7 +69,7 @@ def column(values: list[Any]) -> pd.Series:
 
 def control_row(name: str, measured: ScoreSet) -> dict[str, Any]:
     """A control: scores without cost."""
-    return {"kind": "control", "name": CONTROLS.get(name, name), **flat(measured)}
+    return {"kind": "control", "name": name, **flat(measured)}
 
 
 def entry_row(entry: Entry) -> dict[str, Any]:
@@ -194,7 +197,8 @@ def cells(row: pd.Series) -> list[str]:
 
 def printed(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame as the text that tables show, of the controls the first; a column without anything is left out."""
-    shown = frame[(frame["kind"] != "control") | (frame["name"] == CONTROLS["held_out"])]
+    floors = {label("held_out", dataset) for dataset in ("mnist", "other")}
+    shown = frame[(frame["kind"] != "control") | frame["name"].isin(floors)]
     text = pd.DataFrame([cells(row) for _, row in shown.iterrows()], columns=COLUMNS)
     return text[[column for column in text if text[column].any()]]
 

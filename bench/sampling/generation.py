@@ -28,7 +28,7 @@ class Chunk(NamedTuple):
     """Finished images and what was seen on the way.
 
     ids     int64 (n,)
-    images  uint8 (n, H, W)
+    images  uint8 (n, H, W), or (n, H, W, 3) in colour
     noise_std  float32 (n,), white noise left in each image, in [-1, 1] units and before its levels
                were cut
     trace   float64 (steps, 7): images that made the step; and summed over them sigma and the means
@@ -47,8 +47,8 @@ class Chunk(NamedTuple):
     unconverged: np.ndarray
 
 
-def layout(ids: range, size: tuple[int, int], steps: int) -> Layout:
-    """What the chunk of the images `ids`, of (H, W) pixels, holds."""
+def layout(ids: range, size: tuple[int, ...], steps: int) -> Layout:
+    """What the chunk of the images `ids`, of (H, W) pixels or (H, W, 3) values, holds."""
     n = len(ids)
     return {
         "ids": np.array(ids),

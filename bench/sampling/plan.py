@@ -105,8 +105,8 @@ class SamplingPlan:
     def check_start(self, dataset: Dataset) -> None:
         """Raise UsageError if there are fewer held-out digits to start from than images are asked for."""
         if self.start == "held-out" and self.num > len(dataset.held_out):
-            digits = len(dataset.held_out)
-            raise UsageError(f"held-out has {digits} digits; found --num {self.num}", "--start")
+            there = len(dataset.held_out)
+            raise UsageError(f"held-out has {there} images; found --num {self.num}", "--start")
 
     def unconverged(self, count: int) -> list[str]:
         """A sentence if a sampler that stops by itself ran out of steps with `count` images."""

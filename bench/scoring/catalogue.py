@@ -22,6 +22,7 @@ class ScoreSpec:
     card         whether it stands on the card of a run
     compared     whether runs are compared by it: it then has bootstrap values
     detects      whether the detection table says which control sets it tells from held-out digits
+    judged       whether it takes a classifier that knows the dataset's classes
     unit         where the scale of its intervals turns logarithmic on the page; None: none are drawn
     """
 
@@ -35,6 +36,7 @@ class ScoreSpec:
     card: bool = True
     compared: bool = False
     detects: bool = False
+    judged: bool = False
     unit: float | None = None
 
     @property
@@ -82,14 +84,14 @@ SCORES = (
         "mifid",
         "MiFID",
         "lower",
-        "FID, raised where images lie closer to training images than held-out digits do.",
+        "FID, raised where images lie closer to training images than held-out ones do.",
         format="digits",
     ),
     ScoreSpec(
         "precision",
         "precision",
         "higher",
-        "Share of the images that lie among the training digits, by nearest neighbours of features.",
+        "Share of the images that lie among the training images, by nearest neighbours of features.",
         leaderboard=True,
         compared=True,
         detects=True,
@@ -98,7 +100,7 @@ SCORES = (
         "recall",
         "recall",
         "higher",
-        "Share of the training digits that lie among the images.",
+        "Share of the training images that lie among the generated ones.",
         leaderboard=True,
         compared=True,
         detects=True,
@@ -107,14 +109,14 @@ SCORES = (
         "density",
         "density",
         None,
-        "As precision, less moved by outliers: 1 for the training digits' own kind.",
+        "As precision, less moved by outliers: 1 for the training images' own kind.",
         compared=True,
     ),
     ScoreSpec(
         "coverage",
         "coverage",
         "higher",
-        "As recall, less moved by outliers: share of the digits with an image close by.",
+        "As recall, less moved by outliers: share of the training images with a generated one close by.",
         leaderboard=True,
         compared=True,
         detects=True,
@@ -123,7 +125,8 @@ SCORES = (
         "classifier_score",
         "classifier score",
         "higher",
-        "Inception score with the digit classifier: sure of each image, and of all classes alike.",
+        "Inception score with a classifier of the dataset: sure of each image, and of all classes alike.",
+        judged=True,
         compared=True,
     ),
     ScoreSpec(
@@ -132,16 +135,18 @@ SCORES = (
         "lower",
         "Total variation between the predicted classes and equal shares: 0 for equal, 0.9 for one "
         "class.",
+        judged=True,
         compared=True,
     ),
     ScoreSpec(
         "confidence",
         "confidence",
         "higher",
-        "Mean probability of the class that a digit classifier predicts. It is no proof of digits: "
-        "textures get 0.95 to 1.00.",
+        "Mean probability of the class that a classifier of the dataset predicts. It is no proof: "
+        "of digits, textures get 0.95 to 1.00.",
         heading="conf",
         leaderboard=True,
+        judged=True,
         compared=True,
         detects=True,
     ),
@@ -150,6 +155,7 @@ SCORES = (
         "ambiguous",
         "lower",
         "Share of the images of whose class the classifier is less than 70 % sure.",
+        judged=True,
         compared=True,
     ),
     ScoreSpec(
@@ -160,13 +166,14 @@ SCORES = (
         format="share",
         heading="mixed",
         leaderboard=True,
+        judged=True,
         compared=True,
     ),
     ScoreSpec(
         "ink",
         "ink",
         None,
-        "Mean grey level, of 1: strokes that are too faint or too bold move it from the digits' own.",
+        "Mean grey level, of 1: strokes that are too faint or too bold move it from the data's own.",
         compared=True,
     ),
     ScoreSpec(
@@ -186,6 +193,8 @@ SCORES = (
     ),
 )
 
+NO_JUDGE = "none"  # in the place of classifiers that know the classes of a dataset, where none do
+DEFAULTS = ("lenet-a", "cifar-a")  # extractors, of digits and of other images
 DISTANCES = ("pixels", "shifted", "guarded", "features")
 # Of each of DISTANCES; what detects says by rising, or falling, that images are near to the training set.
 MEMORIZATION = (

@@ -41,7 +41,7 @@ class Scored:
     facts: dict[str, Any]  # run.json of the first
     rules: ScoringRules
     scores: ScoreSet  # of the first
-    held_out: ScoreSet  # the control of as many held-out digits
+    held_out: ScoreSet  # the control of as many held-out images
     second: dict[str, Any]  # in a second feature space, of the first: see `second_from_json`
     values: dict[str, float]
     replicates: dict[str, np.ndarray]
@@ -87,7 +87,8 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
         raise UsageError(
             f"{run.path} has no scores; the same `bench run` or `bench score` command writes them"
         )
-    name = features or (next(iter(by_extractor)) if len(by_extractor) == 1 else "lenet-a")
+    usual = next((each for each in catalogue.DEFAULTS if each in by_extractor), "lenet-a")
+    name = features or (next(iter(by_extractor)) if len(by_extractor) == 1 else usual)
     if name not in by_extractor:
         raise UsageError(
             f"{run.path} is not scored with {name!r}; found {', '.join(by_extractor)}", "--features"
@@ -104,21 +105,23 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     """Values and bootstrap values together. Raises UsageError if some are missing."""
     file = f"replicates-{metrics['fingerprint']}.npz"
     replicates = run.read_npz(file)
-    if replicates is None or {*COMPARED, *COPIES} - replicates.keys():
+    with naming(run):
+        rules = ScoringRules.from_json(metrics, f"metrics-{metrics['fingerprint']}.json")
+    compared = keys_of(rules)
+    if replicates is None or {*compared, *COPIES} - replicates.keys():
         raise UsageError(
             f"{run.path}/{file} is missing or damaged; the same command scores the images again"
         )
     with naming(run):
         check_named(facts)
-        rules = ScoringRules.from_json(metrics, f"metrics-{metrics['fingerprint']}.json")
         scores = ScoreSet.from_json(metrics)
         held_out = ScoreSet.from_json(objects(metrics, "controls").get("held_out") or {})
         second = second_from_json(metrics)
-    values = {key: scores.scores.get(key) for key in COMPARED}
+    values = {key: scores.scores.get(key) for key in compared}
     for key in COPIES:
         values[key] = scores.memorization.get(key.removeprefix("copy_rate_"), {}).get("copy_rate")
     absent = [key for key, score in values.items() if score is None]
-    absent += [f"{key} of held-out digits" for key in COMPARED if key not in held_out.scores]
+    absent += [f"{key} of held-out images" for key in compared if key not in held_out.scores]
     if absent or values["kid"].n is None:
         lacking = absent[0] if absent else "the number of images"
         with naming(run):
@@ -135,6 +138,12 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         replicates,
         run.path,
     )
+
+
+def keys_of(rules: ScoringRules) -> tuple[str, ...]:
+    """The scores that runs scored by these rules are compared by: without a judge, those that need none."""
+    judged = rules.scoring.get("judge") != catalogue.NO_JUDGE
+    return tuple(key for key in COMPARED if judged or not catalogue.BY_KEY[key].judged)
 
 
 def combined(parts: Sequence[Scored]) -> Scored:
@@ -185,7 +194,7 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
             raise UsageError(
                 f"{first.name} and {second.name} are not scored alike and cannot be ranked: {'; '.join(fields)}"
             )
-        rows += [difference(first, second, score) for score in (*COMPARED, *COPIES)]
+        rows += [difference(first, second, score) for score in first.values]
     frame = pd.DataFrame(rows)
     frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
     frame["better"] = [better(row) for row in frame.itertuples()]

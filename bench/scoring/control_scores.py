@@ -27,9 +27,13 @@ HELD_OUT = "held_out"
 MANY = 2000  # images, as the standard protocol has
 
 
-def names(n: int) -> tuple[str, ...]:
-    """The control sets that are measured together with n images."""
-    return tuple(control_sets.CONTROLS) if n >= MANY else (HELD_OUT,)
+def names(n: int, dataset: Dataset) -> tuple[str, ...]:
+    """The control sets that are measured together with n images.
+
+    Those of a dataset that a report cannot find again, as it has no name, are measured at once.
+    """
+    lasting = datasets.has_name(dataset.id)
+    return tuple(control_sets.CONTROLS) if n >= MANY or not lasting else (HELD_OUT,)
 
 
 def measured(
@@ -50,11 +54,7 @@ def measured(
 
 def missing(against: Reference, n: int, names: Iterable[str]) -> list[str]:
     """Those of the control sets of n images that have not been measured."""
-    return [
-        name
-        for name in names
-        if not reference.is_kept(key(against.key, extractors.judges(), n, name))
-    ]
+    return [name for name in names if not reference.is_kept(key(against, n, name))]
 
 
 def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
@@ -71,14 +71,15 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
         scores = measure.measure(images, left, against, **options).to_json()
         return {"json": np.frombuffer(json.dumps(scores).encode(), np.uint8)}
 
-    kept = reference.cached(key(against.key, extractors.judges(), n, name), compute, say)
+    kept = reference.cached(key(against, n, name), compute, say)
     return json.loads(kept["json"].tobytes())
 
 
-def key(reference: str, judges: str, n: int, name: str) -> str:
+def key(against: Reference, n: int, name: str) -> str:
     """Of the cache: what the scores of a control set depend on."""
+    judges = extractors.judges(against.dataset)
     scores = fingerprint([judges, *(spec.key for spec in catalogue.SCORES)])
-    return f"panel-{measure.VERSIONS}-{scores}-{reference}-{n}-{name}"
+    return f"panel-{measure.VERSIONS}-{scores}-{against.key}-{n}-{name}"
 
 
 def later(
@@ -93,12 +94,14 @@ def later(
     Empty, and said, where they cannot be measured here: by another version, on data or with an
     extractor that are not at hand. Nothing is downloaded.
     """
-    if rules.get("versions") != measure.VERSIONS or rules.get("judge") != extractors.judges():
+    if rules.get("versions") != measure.VERSIONS:
         return {}
     try:
         against = Reference(
             dataset_of(rules["dataset"], data_dir), extractor_of(rules["features"]), say
         )
+        if rules.get("judge") != extractors.judges(against.dataset):
+            return {}
         return measured(against, n, control_sets.CONTROLS, say, progress)
     except UsageError as error:
         say(f"control sets of {n} images are not measured: {error}")

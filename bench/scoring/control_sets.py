@@ -20,7 +20,7 @@ VERSION = 1  # raise it when a control changes: their scores are cached
 SEED = 20261121
 SHIFT = 11  # the place in `shifted(images, 2)` of one pixel to the right
 
-Control = Callable[[Dataset, int], np.ndarray]  # dataset, n -> uint8 (n or fewer, H, W)
+Control = Callable[[Dataset, int], np.ndarray]  # dataset, n -> uint8 (n or fewer, H, W[, 3])
 
 
 def held_out(dataset: Dataset, n: int) -> np.ndarray:
@@ -67,7 +67,8 @@ def midpoints(dataset: Dataset, n: int) -> np.ndarray:
 def gaussian(dataset: Dataset, n: int) -> np.ndarray:
     """Samples of the Gaussian with the mean and covariance of the training images."""
     model = closed_form.gaussian(train=to_float(dataset.train))
-    return to_uint8(model.sample(noise(SEED, torch.arange(n), 1, (1, *dataset.train.shape[1:]))))
+    shape = dataset.channels, *dataset.size
+    return to_uint8(model.sample(noise(SEED, torch.arange(n), 1, shape)))
 
 
 CONTROLS: dict[str, Control] = {

@@ -17,7 +17,7 @@ def expected(dataset: Dataset, extractor: Extractor, num: int) -> dict[str, floa
     size = len(dataset.train) / LARGE
     against, second = (
         Reference(dataset, each)
-        for each in (extractor, extractors.load(extractors.second(extractor.name)))
+        for each in (extractor, extractors.load(extractors.second(extractor.name, dataset)))
     )
     made = {against.null_key: NULL} | {
         key: seconds
@@ -25,7 +25,7 @@ def expected(dataset: Dataset, extractor: Extractor, num: int) -> dict[str, floa
         for key, seconds in ((each.features_key, FEATURES), (each.sums_key, SUMS))
     }
     once = size * (FIXED + PER_IMAGE * num)
-    absent = control_scores.missing(against, num, control_scores.names(num))
+    absent = control_scores.missing(against, num, control_scores.names(num, dataset))
     controls = sum(once if name == control_scores.HELD_OUT else size * CONTROL for name in absent)
     stages = {
         "reference": size

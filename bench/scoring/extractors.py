@@ -4,21 +4,25 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from bench.data.dataset import Dataset
 from bench.images import to_float
-from bench.scoring import lenet, pretrained
+from bench.scoring import catalogue, lenet, pretrained, resnet
+from denoisers import weights as weights_
 from denoisers.errors import UsageError
 
-# Names the class of a sample and how sure it is, whatever the extractor of FID is.
-JUDGE = "lenet-a"
+# Two classifiers, trained apart, by what they know the classes of; the first names the class of a
+# sample and how sure it is, whatever the extractor of FID is, and the second is asked whether it agrees.
+JUDGES = {"digits": ("lenet-a", "lenet-b"), "cifar10": ("cifar-a", "cifar-b")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """uint8 images (N, H, W) to float32 features (N, d)."""
+    """uint8 images, (N, H, W) or (N, H, W, 3), to float32 features (N, d)."""
 
     name: str
     digest: str  # of weights and preprocessing; part of every fingerprint
@@ -35,8 +39,8 @@ class Extractor:
 
 
 def classifier(name: str, weights: Path | None, device: str) -> Extractor:
-    """The last hidden layer of a shipped MNIST classifier, (N, 128)."""
-    net, card = lenet.load(name)
+    """The last hidden layer of a shipped classifier: (N, 128) of digits, (N, 256) of natural images of any size."""
+    net, card = CLASSIFIERS[name].load(name)
     net = net.to(device)
     return Extractor(
         name,
@@ -47,7 +51,7 @@ def classifier(name: str, weights: Path | None, device: str) -> Extractor:
 
 
 def pixels(name: str, weights: Path | None, device: str) -> Extractor:
-    """The grey levels themselves in [0, 1], (N, H W): a Gaussian model of the pixels scores well, by construction."""
+    """The grey levels themselves in [0, 1], (N, H W C): a Gaussian model of the pixels scores well, by construction."""
     return Extractor(
         name,
         "1",
@@ -89,10 +93,15 @@ INCEPTIONS = {
     "inception:half-pixel": "half-pixel",
     "inception:bicubic": "bicubic",
 }
-SHIPPED = ("lenet-a", "lenet-b", "pixels")
+CLASSIFIERS: dict[str, Any] = {
+    "lenet-a": lenet,
+    "lenet-b": lenet,
+    "cifar-a": resnet,
+    "cifar-b": resnet,
+}
+SHIPPED = (*CLASSIFIERS, "pixels")
 EXTRACTORS: dict[str, Callable[[str, Path | None, str], Extractor]] = {
-    "lenet-a": classifier,
-    "lenet-b": classifier,
+    **dict.fromkeys(CLASSIFIERS, classifier),
     "pixels": pixels,
     "timm:MODEL": timm_model,
     "inception": inception,
@@ -116,24 +125,75 @@ def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extract
     return EXTRACTORS[family](name, weights, device)
 
 
-def second(name: str) -> str:
+def default(dataset: Dataset) -> str:
+    """The extractor of a dataset: for digits the one trained on them, else one trained on photographs."""
+    return known(dataset)[0]
+
+
+def known(dataset: Dataset) -> tuple[str, str]:
+    """The two classifiers whose features suit a dataset, whether or not they know its classes."""
+    return JUDGES["digits" if dataset.what == "digits" else "cifar10"]
+
+
+def second(name: str, dataset: Dataset) -> str:
     """The extractor that a finding in the features of `name` is tried on again."""
-    return "lenet-a" if name == "lenet-b" else "lenet-b"
+    first, other = known(dataset)
+    return first if name == other else other
 
 
-def judge(name: str = JUDGE) -> str:
-    """JUDGE, or another classifier, with the digest of its weights."""
-    return f"{name}@{lenet.load(name)[1]['sha256'][:16]}"
+def suiting(
+    dataset: Dataset, name: str | None = None, weights: Path | None = None, device: str = "cpu"
+) -> Extractor:
+    """As `load`, by default the one of the dataset. Raises UsageError for one that does not take its images."""
+    check(name or default(dataset), dataset)
+    return load(name or default(dataset), weights, device)
 
 
-def judges() -> str:
-    """JUDGE and the second one that `quality.mixed` asks, for the fingerprint."""
-    return f"{judge()}, {judge(second(JUDGE))}"
+def check(name: str, dataset: Dataset) -> None:
+    """Raise UsageError for an extractor that does not take a dataset's images."""
+    shape = (dataset.channels, *dataset.size)
+    if CLASSIFIERS.get(name) is lenet and shape != (1, 28, 28):
+        raise UsageError(
+            f"{name} takes digits of 28 x 28 in grey; {dataset.name} has images of "
+            f"{shape[1]} x {shape[2]}{' in colour' * (shape[0] == 3)}; choose {default(dataset)}",
+            "--features",
+        )
 
 
-def classify(images: np.ndarray, judge: str = JUDGE, device: str = "cpu") -> np.ndarray:
-    """Class probabilities float32 (N, 10) of uint8 images (N, H, W), according to a shipped classifier."""
-    net = lenet.load(judge)[0].to(device)
+def judges_of(dataset: Dataset) -> tuple[str, str] | None:
+    """The two classifiers that know a dataset's classes, by what it is, or were trained on just these images.
+
+    None if there are none: nothing can then be said of classes and confidence.
+    """
+    if dataset.what in JUDGES:
+        return JUDGES[dataset.what]
+    pairs = (pair for pair in JUDGES.values() if trained_on(pair[0]) == dataset.digest)
+    return next(pairs, None)
+
+
+@functools.cache
+def trained_on(name: str) -> str:
+    """The digest of the dataset that a shipped classifier was trained on, by its card."""
+    card = weights_.read_card(CLASSIFIERS[name].FOLDER / f"{name}.json")
+    return str(card.get("data", "")).rpartition("@")[2]
+
+
+@functools.cache
+def judge(name: str) -> str:
+    """A classifier, with the digest of its weights."""
+    card = weights_.read_card(CLASSIFIERS[name].FOLDER / f"{name}.json")
+    return f"{name}@{card['sha256'][:16]}"
+
+
+def judges(dataset: Dataset) -> str:
+    """The judge and the second one that `quality.mixed` asks, for the fingerprint; catalogue.NO_JUDGE without."""
+    pair = judges_of(dataset)
+    return ", ".join(map(judge, pair)) if pair else catalogue.NO_JUDGE
+
+
+def classify(images: np.ndarray, judge: str, device: str = "cpu") -> np.ndarray:
+    """Class probabilities float32 (N, classes) of uint8 images, according to a shipped classifier."""
+    net = CLASSIFIERS[judge].load(judge)[0].to(device)
     return batched(lambda x: net(x).softmax(1), images, device)
 
 
@@ -144,7 +204,7 @@ def batched(
     device: str = "cpu",
     size: int = 100,
 ) -> np.ndarray:
-    """`function` of float images in [-1, 1], over uint8 images (N, H, W), `size` at a time on a CPU."""
+    """`function` of float images in [-1, 1], over uint8 images, `size` at a time on a CPU."""
     size = size if device == "cpu" else 40 * size
     parts = [images[i : i + size] for i in range(0, len(images), size)]
     return torch.cat([function(to_float(part).to(device)) for part in parts]).cpu().numpy()

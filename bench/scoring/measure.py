@@ -57,7 +57,7 @@ def score(
     controls: dict[str, Json],
     advance: Advance = lambda steps: None,
 ) -> tuple[Json, dict[str, np.ndarray], pd.DataFrame]:
-    """All numbers of uint8 images (N, H, W), N >= 6: as JSON; their bootstrap values; one row per image.
+    """All numbers of uint8 images, (N, H, W[, 3]), N >= 6: as JSON; their bootstrap values; one row per image.
 
     noise_std  (N,), white noise left in each, as `generate` measured it
     second     the same dataset seen through another extractor, to tell a finding from an artefact
@@ -86,7 +86,7 @@ def measure(
     bootstrap: bool = True,
     advance: Advance = lambda steps: None,
 ) -> Measured:
-    """Quality and memorization of uint8 images (N, H, W).
+    """Quality and memorization of uint8 images, (N, H, W) or (N, H, W, 3).
 
     typical    cosine_distance of held-out images, below half of which MiFID punishes; None for
                these themselves
@@ -99,7 +99,8 @@ def measure(
         raise UsageError(
             f"{against.extractor.name} gives features that are not finite; choose other --features"
         )
-    probabilities = extractors.classify(images, device=against.device)
+    judges = against.judges
+    probabilities = extractors.classify(images, judges[0], against.device) if judges else None
     seen = Seen(images, noise_std, probabilities, features, against)
     advance(5)
     scores, replicates = frechet_and_kernel(features, against, bootstrap=bootstrap)
@@ -123,14 +124,23 @@ def measure(
         space: {key: Score.of(value, len(distances[space].d1)) for key, value in part.items()}
         for space, part in spaces.items()
     }
-    whole = ScoreSet(scores, near, np.bincount(seen.classes, minlength=10).tolist())
+    whole = ScoreSet(scores, near, histogram(seen))
     rows = per_image(seen, distances)
     return Measured(whole, replicates, rows, memorization.verdict(spaces))
 
 
+def histogram(seen: Seen) -> list[int]:
+    """How many images are of each class, as predicted; empty without a judge."""
+    if seen.probabilities is None:
+        return []
+    return np.bincount(seen.classes, minlength=seen.probabilities.shape[1]).tolist()
+
+
 def measured_alone(seen: Seen) -> dict[str, Statistic | float]:
-    """The scores of the catalogue that have a function in quality.py, by key."""
-    functions = {spec.key: getattr(quality, spec.key, None) for spec in catalogue.SCORES}
+    """The scores of the catalogue that have a function in quality.py, by key; without a judge, those that need none."""
+    judged = seen.probabilities is not None
+    wanted = [spec.key for spec in catalogue.SCORES if judged or not spec.judged]
+    functions = {key: getattr(quality, key, None) for key in wanted}
     return {key: function(seen) for key, function in functions.items() if function is not None}
 
 
@@ -176,16 +186,17 @@ def held_back(n: int, held_out: int) -> int:
 
 
 def per_image(seen: Seen, distances: dict[str, Distances]) -> pd.DataFrame:
-    """One row per image; those that were not searched have no distances."""
-    rows = pd.DataFrame(
-        {
-            "id": np.arange(len(seen.images)),
-            "class": seen.classes,
-            "confidence": seen.probabilities.max(1),
-            "second_class": seen.second.argmax(1),
-            "second_confidence": seen.second.max(1),
-        }
-    )
+    """One row per image; those that were not searched have no distances, nor, without a judge, any a class."""
+    rows = pd.DataFrame({"id": np.arange(len(seen.images))})
+    if seen.probabilities is not None:
+        rows = rows.assign(
+            **{
+                "class": seen.classes,
+                "confidence": seen.probabilities.max(1),
+                "second_class": seen.second.argmax(1),
+                "second_confidence": seen.second.max(1),
+            }
+        )
     pixels, shifted = distances["pixels"], distances["shifted"]
     near = {"nearest": pixels.index, "d1": pixels.d1, "d2": pixels.d2, "ratio": pixels.ratio}
     near |= {"shifted_d1": shifted.d1, "shifted_ratio": shifted.ratio}

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from einops import rearrange
 
+from bench.images import with_channels
 from bench.scoring.uncertainty import Estimate, Rate, Statistic, rate
 
 COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
@@ -61,20 +62,23 @@ class Distances:
 
 
 def shifted(images: np.ndarray, reach: int = REACH) -> np.ndarray:
-    """uint8 (N, H, W) to (N, (2 reach + 1)^2, H W): all shifts by up to `reach` pixels; what enters is black."""
-    _, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
+    """uint8 (N, H, W[, C]) to (N, (2 reach + 1)^2, H W C): all shifts by up to `reach` pixels; what enters is black."""
+    channels = with_channels(images)
+    height, width = channels.shape[1:3]
+    padded = np.pad(channels, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     views = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    return rearrange(views, "n down right h w -> n (down right) (h w)")
+    return rearrange(views, "n down right c h w -> n (down right) (h w c)")
 
 
 def guarded(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W) under a 3 x 3 median: a little noise added to copies hides them, and this takes it away.
+    """uint8 (N, H, W[, C]) under a 3 x 3 median: a little noise added to copies hides them, and this takes it away.
 
-    Outside is black. Of three sorted columns the median of all is that of the largest of the
+    Channel by channel; outside is black. Of three sorted columns the median of all is that of the largest of the
     smallest, the median of the medians and the smallest of the largest: an eighth of the time of a
     filter for any size.
     """
+    if images.ndim == 4:
+        return np.stack([guarded(channel) for channel in np.moveaxis(images, -1, 0)], axis=-1)
     found = np.empty_like(images)
     for i in range(0, len(images), CHUNK):
         padded = np.pad(images[i : i + CHUNK], ((0, 0), (1, 1), (1, 1)))

@@ -1,4 +1,4 @@
-"""What is done to grey images before a network trained on photographs sees them."""
+"""What is done to images before a network trained on photographs sees them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -35,7 +35,7 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What is done to grey images before a network sees them; `mean` and `std` are grey levels, one a channel."""
+    """What is done to images before a network sees them; `mean` and `std` are grey levels, one a channel."""
 
     resize: str  # one of RESIZES, of the whole image: a crop would cut digits
     size: tuple[int, int]
@@ -43,7 +43,7 @@ class Preprocessing:
     std: tuple[float, ...]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (B, 1, H, W) to float32 (B, C, *size): resized, repeated in every channel, normalised."""
+        """uint8 (B, 1 or C, H, W) to float32 (B, C, *size): resized, grey repeated in every channel, normalised."""
         x = RESIZES[self.resize](images.float(), self.size)
         mean, std = (x.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (x - mean) / std

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.data import reachable
+from bench.images import with_channels
 from bench.scoring.preprocessing import Preprocessing
 from denoisers import files, layouts, memory, reading
 from denoisers.errors import UsageError, concerning
@@ -40,12 +41,13 @@ Network = tuple[nn.Module, Preprocessing]
 
 @torch.inference_mode()
 def features(net: nn.Module, prepare: Preprocessing, device: str, images: np.ndarray) -> np.ndarray:
-    """Features float32 (N, d) of uint8 images (N, H, W)."""
+    """Features float32 (N, d) of uint8 images (N, H, W) or (N, H, W, 3)."""
     # Of 299 x 299 pixels each, 32 take 0.4 GB on the way through Inception.
     size = 256 if device.startswith("cuda") else 32
     # TF32 keeps 10 bits of each factor: the same images would have other features on a GPU than on a CPU.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        batches = torch.from_numpy(np.ascontiguousarray(images))[:, None].split(size)
+        channels = np.moveaxis(with_channels(images), -1, 1)
+        batches = torch.from_numpy(np.ascontiguousarray(channels)).split(size)
         return torch.cat(
             [net(prepare(batch.to(device))).float().cpu() for batch in batches]
         ).numpy()

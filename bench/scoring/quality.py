@@ -21,29 +21,30 @@ AMBIGUOUS = 0.7  # confidence below which a digit counts as mixed
 class Seen:
     """A set of images, and what is known of them before they are scored.
 
-    images         uint8 (N, H, W)
+    images         uint8 (N, H, W), or (N, H, W, 3) in colour
     noise_std      (N,), white noise left in each, as `generate` measured it
-    probabilities  (N, 10) of a classifier of digits
+    probabilities  (N, classes) of the first judge; None where no classifier knows the classes
     features       (N, d) of the extractor
     against        the training images, seen through the same extractor
     """
 
     images: np.ndarray
     noise_std: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
     features: np.ndarray
     against: Reference
 
     @functools.cached_property
     def classes(self) -> np.ndarray:
-        """The class of each image, as predicted: int64 (N,)."""
+        """The class of each image, as predicted: int64 (N,); without a judge all are of one."""
+        if self.probabilities is None:
+            return np.zeros(len(self.images), np.int64)
         return self.probabilities.argmax(1)
 
     @functools.cached_property
     def second(self) -> np.ndarray:
-        """What a second classifier, trained apart, makes of the images: as `probabilities`."""
-        name = extractors.second(extractors.JUDGE)
-        return extractors.classify(self.images, name, self.against.device)
+        """What a second judge, trained apart, makes of the images: as `probabilities`."""
+        return extractors.classify(self.images, self.against.judges[1], self.against.device)
 
     @functools.cached_property
     def overlap(self) -> dict[str, Statistic]:
@@ -76,7 +77,7 @@ def coverage(seen: Seen) -> Statistic:
 
 
 def classifier_score(seen: Seen) -> Statistic:
-    """Salimans et al. 2016 (arXiv 1606.03498), with a classifier of digits."""
+    """Salimans et al. 2016 (arXiv 1606.03498), with a classifier of the dataset's classes."""
     return fid_kid.classifier_score(seen.probabilities)
 
 
@@ -102,7 +103,7 @@ def mixed(seen: Seen) -> Statistic:
 
 def ink(seen: Seen) -> Statistic:
     """Mean grey level of the images, of 1."""
-    return Statistic.mean(seen.images.mean(axis=(1, 2)) / 255)
+    return Statistic.mean(seen.images.mean(axis=tuple(range(1, seen.images.ndim))) / 255)
 
 
 def cosine_distance(seen: Seen) -> float:

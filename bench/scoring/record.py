@@ -15,7 +15,7 @@ from bench.bounds import LEAST
 from bench.data import datasets, given, inspection
 from bench.data.dataset import Dataset
 from bench.files import Say
-from bench.images import noise_std, to_float
+from bench.images import noise_std, to_float, without_channels
 from bench.progress import SILENT, Progress
 from bench.runs import SCHEMA_VERSION, Run
 from bench.samples import attempt, read_images, stored
@@ -29,7 +29,6 @@ from denoisers.weights import sha256
 
 # Of metrics-<fingerprint>.json.
 PARTS = ("scores", "memorization", "class_histogram", "verdict", "second", "controls")
-SHEETS = ("grid.png", "nearest.png", "mixed.png")
 Draw = Callable[[BinaryIO], None]
 # What is written before it, for the same fingerprint.
 BESIDE = ("per_sample-{}.csv", "replicates-{}.npz")
@@ -42,8 +41,8 @@ def rules_of(
     scoring = rules_in_words(
         dataset.id,
         extractor.id,
-        extractors.judges(),
-        second=extractors.load(extractors.second(extractor.name)).id,
+        extractors.judges(dataset),
+        second=extractors.load(extractors.second(extractor.name, dataset)).id,
         versions=measure.VERSIONS,
         standardised=extractor.standardised,
     )
@@ -124,7 +123,7 @@ def finish(
     if whole is None:
         whole = scored(run, samples, references, extractor, rules, say, progress)
     mark = rules.fingerprint
-    images = samples["arr_0"][..., 0]
+    images = without_channels(samples["arr_0"])
     drawn = draw_sheets(run, images, references.dataset, mark, before, say)
     if run.read_json("run.json").get("status") != "finished":
         run.update(status="finished")
@@ -143,15 +142,16 @@ def scored(
     progress: Progress,
 ) -> dict[str, Any]:
     """All numbers of the images, with the digests of what is written beside them: see `finish`."""
-    images = samples["arr_0"][..., 0]
-    second = extractors.load(extractors.second(extractor.name), device=extractor.device)
+    images = without_channels(samples["arr_0"])
+    name = extractors.second(extractor.name, references.dataset)
+    second = extractors.load(name, device=extractor.device)
     against, other = (references.of(each, say) for each in (extractor, second))
     advance = progress.stage("reference", 3)
     for ask in (lambda: against.kid, lambda: against.null, lambda: other.kid):
         ask()  # what is not kept from before is made now
         advance(1)
     controls = control_scores.measured(
-        against, len(images), control_scores.names(len(images)), say, progress
+        against, len(images), control_scores.names(len(images), against.dataset), say, progress
     )
     advance = progress.stage("scoring", measure.WORK)
     scores, replicates, rows = measure.score(
@@ -175,9 +175,11 @@ def draw_sheets(
     digests: dict[str, str] | None,
     say: Say,
 ) -> dict[str, str]:
-    """The samples, those nearest to training images, and those least sure, drawn unless they are there; digests.
+    """The samples, those nearest to training images, those least sure, drawn unless they are there; digests.
 
-    images   uint8 (N, H, W), whose scores are filed under `mark`
+    Who is least sure is known only where a judge is.
+
+    images   uint8, (N, H, W) or (N, H, W, 3), whose scores are filed under `mark`
     digests  of the files that were written with them; None if these are new
     """
 
@@ -193,12 +195,14 @@ def draw_sheets(
         "nearest.png": pairs,
         "mixed.png": lambda file: sheets.mixed(images, *measure.doubts(rows()), file),
     }
+    if extractors.judges_of(dataset) is None:
+        del drawing["mixed.png"]
     for name, draw in drawing.items():
         if digests is None or not is_written(run, name, digests):
             if digests is not None:
                 say(f"{run.path / name} is not there, or not as it was written; drawn again")
             run.write(name, draw)
-    return {name: sha256(run.path / name) for name in SHEETS}
+    return {name: sha256(run.path / name) for name in drawing}
 
 
 # A third of it is what can be asked for.
@@ -209,7 +213,7 @@ def score_path(
     num: int | None = None,
     dataset_name: str = "mnist",
     data_dir: Path | None = None,
-    extractor_name: str = "lenet-a",
+    extractor_name: str | None = None,
     extractor_weights: Path | None = None,
     device: str = "auto",
     out: Path = Path("results"),
@@ -225,9 +229,12 @@ def score_path(
 
     Raises UsageError about the flag that is wrong.
     """
-    extractor = extractors.load(extractor_name, extractor_weights, machine.choose_device(device))
+    device = machine.choose_device(device)
+    if extractor_name is not None:
+        extractors.load(extractor_name, extractor_weights, device)  # or it is unknown, said at once
     machine.check_writable(out)
     dataset = datasets.load(dataset_name, data_dir)
+    extractor = extractors.suiting(dataset, extractor_name, extractor_weights, device)
     images, doubts = given_images(path, num, dataset)
     for line in doubts:
         say(f"warning: {path}: {line}")
@@ -283,5 +290,6 @@ def restore(run: Run, facts: dict[str, Any], samples: dict[str, np.ndarray], say
         if (run.path / "run.json").exists():
             say(f"{run.path / 'run.json'} does not fit ({why}); written again")
         run.write_json("run.json", whole)
-    if read_images(run, samples["arr_0"].shape[:3], whole["samples"], say) is None:
+    shape = without_channels(samples["arr_0"]).shape
+    if read_images(run, shape, whole["samples"], say) is None:
         run.write_npz("samples.npz", **samples)

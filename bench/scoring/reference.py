@@ -11,7 +11,7 @@ import numpy as np
 from bench import files
 from bench.data.dataset import Dataset
 from bench.files import Say
-from bench.scoring import extractors, fid_kid, memorization, nearest
+from bench.scoring import catalogue, extractors, fid_kid, memorization, nearest
 from bench.scoring.extractors import Extractor
 from bench.scoring.fid_kid import KidReference, Moments
 from bench.scoring.memorization import AROUND, Distances
@@ -44,6 +44,11 @@ class Reference:
         """That all is computed on: the extractor's."""
         return self.extractor.device
 
+    @functools.cached_property
+    def judges(self) -> tuple[str, str] | None:
+        """The two classifiers that know the classes; None if there are none."""
+        return extractors.judges_of(self.dataset)
+
     @property
     def key(self) -> str:
         """Of the cache: what all that follows from both depends on."""
@@ -67,7 +72,8 @@ class Reference:
     @property
     def null_key(self) -> str:
         """Of the distances of held-out images."""
-        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{extractors.judge().replace('@', '-')}"
+        judge = extractors.judge(self.judges[0]) if self.judges else catalogue.NO_JUDGE
+        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}"
 
     @functools.cached_property
     def features(self) -> np.ndarray:
@@ -165,12 +171,12 @@ class Reference:
         found: np.ndarray | None = None,
         shifts: bool = True,
     ) -> dict[str, Distances]:
-        """Of uint8 images (N, H, W) to the training set, by space; pixels in [0, 1].
+        """Of uint8 images, (N, H, W) or (N, H, W, 3), to the training set, by space; pixels in [0, 1].
 
         classes, found  predicted classes and features of the images, where they are known
         """
         if classes is None:
-            classes = extractors.classify(images, device=self.device).argmax(1)
+            classes = self.classes(images)
         found = self.extractor.features(images) if found is None else found
         pixels = self.pixels.nearest(flat(images), min(AROUND, len(self.dataset.train)))
         spaces = {
@@ -194,6 +200,12 @@ class Reference:
             *near.distance.T, classes, index=near.index[:, 0], lonely=lonely
         )
         return spaces
+
+    def classes(self, images: np.ndarray) -> np.ndarray:
+        """The class of each image according to the judge, int64 (N,); without one all are of one."""
+        if self.judges is None:
+            return np.zeros(len(images), np.int64)
+        return extractors.classify(images, self.judges[0], self.device).argmax(1)
 
     def cosine(self, features: np.ndarray) -> np.ndarray:
         """The smallest cosine distance of features (N, d) to those of a training image, (N,): for MiFID."""
@@ -227,7 +239,7 @@ def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
 
 
 def flat(images: np.ndarray) -> np.ndarray:
-    """(N, H, W) to (N, H W)."""
+    """(N, H, W) to (N, H W), (N, H, W, 3) to (N, H W 3)."""
     return images.reshape(len(images), -1)
 
 

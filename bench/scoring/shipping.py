@@ -39,7 +39,7 @@ def pieces(against: Reference) -> dict[str, Callable[[], Any]]:
     }
     for n in NUMBERS:
         for name in control_sets.CONTROLS:
-            key = control_scores.key(against.key, extractors.judges(), n, name)
+            key = control_scores.key(against, n, name)
             found[key] = partial(control_scores.one, against, n, name, print)
     return found
 

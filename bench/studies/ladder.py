@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench import experiment
 from bench.experiment import Say
+from bench.images import without_channels
 from bench.progress import SILENT, Progress
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
@@ -202,7 +203,7 @@ def write(
 def read(run: Run, plan: experiment.Plan) -> Outcome:
     """What the study needs of a finished run."""
     samples = run.read_npz("samples.npz")
-    images = samples["arr_0"][..., 0]
+    images = without_channels(samples["arr_0"])
     mark = plan.rules.fingerprint
     rows = pd.read_csv(run.path / f"per_sample-{mark}.csv")
     scores, facts = run.read_json(f"metrics-{mark}.json"), run.read_json("run.json")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench import experiment, sheets
 from bench.files import Say
+from bench.images import without_channels
 from bench.progress import Progress
 from bench.report.figures import pages
 from bench.report.page import blocks, markdown
@@ -135,7 +136,7 @@ def measured(
             continue
         parts.setdefault(name, []).append(compare.load_one(run, mark=plan.rules.fingerprint))
         if name not in images:
-            images[name] = run.read_npz("samples.npz")["arr_0"][:shown, ..., 0]
+            images[name] = without_channels(run.read_npz("samples.npz")["arr_0"][:shown])
     whole = {name: found for name, found in parts.items() if name not in failures}
     done = {name: Cell(compare.combined(found), images[name]) for name, found in whole.items()}
     return done, failures

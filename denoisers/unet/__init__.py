@@ -43,5 +43,7 @@ def shape_of(state: dict[str, Tensor]) -> dict[str, Any]:
     return {
         "blocks": tuple(max(1, len(names)) for names in blocks),
         "attention": tuple(attention),
-        "images": 1 if first is None or first.ndim < 2 else max(1, first.shape[1] // UNet().patch**2),
+        "images": 1
+        if first is None or first.ndim < 2
+        else max(1, first.shape[1] // UNet().patch ** 2),
     }

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 import bench
 from bench import names
-from bench.report import detection, table
+from bench.report import detection, table, words
 from bench.report.page import cards, leaderboard
 from bench.report.page.cards import Card
 from bench.report.page.glossary import GLOSSARY
@@ -116,14 +116,14 @@ def thumbnails(made: list[Card], absent: list[Absent], folder: Path) -> dict[str
 
 def leaderboards(groups: list[Group], made: list[Card]) -> list[Board]:
     """The table of each group."""
-    words = {card.entry.key: (card.findings[0].kind, card.findings[0].verdict) for card in made}
+    found = {card.entry.key: (card.findings[0].kind, card.findings[0].verdict) for card in made}
     frames = [table.frame(group) for group in groups]
     return [
         Board(
             group,
             leaderboard.columns(frame),
-            leaderboard.rows(frame, words),
-            detection.caught(group.controls),
+            leaderboard.rows(frame, found),
+            detection.caught(group.controls, group.dataset),
         )
         for group, frame in zip(groups, frames, strict=True)
     ]
@@ -139,7 +139,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"short": table.short, "whole": table.whole, "percent": table.percent}
+    pages.filters |= {
+        "short": table.short,
+        "whole": table.whole,
+        "percent": table.percent,
+        "of": words.said,
+    }
     return pages
 
 
@@ -170,10 +175,10 @@ def conditions(entries: list[Entry]) -> list[str]:
         more = names.differences(
             [{"sampler": row} for row in rows], ("sampler",), apart_from=COUNTED
         )
-        for entry, row, words in zip(same, rows, more, strict=True):
+        for entry, row, apart in zip(same, rows, more, strict=True):
             counts = [number.n for number in entry.measured.scores.values() if number.n]
             steps = [f"{row['steps']} steps"] if row.get("steps") else []
-            said[entry.key] = ", ".join([f"{max(counts, default='?')} images", *steps, *words])
+            said[entry.key] = ", ".join([f"{max(counts, default='?')} images", *steps, *apart])
     for same in names.alike([f"{entry.name} {said[entry.key]}" for entry in entries]):
         for entry in (entries[place] for place in same):
             said[entry.key] += f", protocol {entry.fingerprint}"

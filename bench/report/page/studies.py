@@ -78,7 +78,8 @@ def study(path: Path, where: str, folder: Path, absent: list[Absent], draw: Draw
 
 
 def embedded(path: Path) -> str:
-    """A picture of the study's own folder as a data URI of 16 grey levels. Raises UsageError."""
+    """A picture of the study's own folder as a data URI of few levels. Raises UsageError."""
     checked.refuse_link(path)
     picture = pictures.read_picture(path, PIXELS)
-    return pictures.data_uri(Image.fromarray(picture).quantize(pictures.GREYS))
+    levels = pictures.GREYS if picture.ndim == 2 else pictures.COLOURS
+    return pictures.data_uri(Image.fromarray(picture).quantize(levels))

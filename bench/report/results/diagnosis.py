@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bench.report import words
 from bench.report.results.entries import Entry
 from bench.report.results.pictures import Look
 from bench.scoring.schema import Score, ScoreSet
@@ -19,6 +20,8 @@ DIGITS = 0.5  # precision
 FAR = 0.4  # KID, as a share of the Gaussian model's; a VAE has 0.2, faint strokes 0.6
 FAR_KID = 0.3  # KID, where no such control was measured
 MIXED_KID = 0.05
+# The same in features of other scales, as a share of the Gaussian model's KID, which for digits is 1.5.
+MIXED_SHARE = 1 / 30
 MIXED = 0.05  # mean confidence below the held-out digits'
 AMBIGUOUS = 0.1  # share of ambiguous images beyond the held-out digits'
 
@@ -28,9 +31,16 @@ GENERATES, MEMORIZES, FAILS, UNTOLD = (
     "does not generate",
     "cannot be told",
 )
+# What a diagnosis is called where the images are not of digits.
+OF_IMAGES = {
+    "not digits": "unlike the data",
+    "given digits": "given images",
+    "mixed digits": "mixed images",
+}
 VERDICTS = {
     "fine": GENERATES,
     "mixed digits": GENERATES,
+    "mixed images": GENERATES,
     "copies": MEMORIZES,
     "too few images": UNTOLD,
 }
@@ -54,7 +64,10 @@ Check = Callable[[Entry, Look | None], str | None]
 def diagnose(entry: Entry, look: Look | None) -> list[Finding]:
     """Everything that applies to a set of images, the gravest first; `fine` where nothing does."""
     findings = [
-        Finding(kind, said) for kind, check in CHECKS.items() if (said := check(entry, look))
+        Finding(kind, found)
+        for kind, check in CHECKS.items()
+        if (words.of_digits(entry.dataset) or kind not in OF_DIGITS)
+        and (found := check(entry, look))
     ]
     weaker = ()
     # What is no digit is no malformed digit either.
@@ -63,17 +76,23 @@ def diagnose(entry: Entry, look: Look | None) -> list[Finding]:
     elif any(finding.verdict == UNTOLD for finding in findings):
         weaker = ("mixed digits",)
     findings = [finding for finding in findings if finding.kind not in weaker]
-    return findings or [Finding("fine", fine(entry))]
+    return [reworded(finding, entry) for finding in findings or [Finding("fine", fine(entry))]]
+
+
+def reworded(finding: Finding, entry: Entry) -> Finding:
+    """A finding in the words of what the images are of."""
+    if words.of_digits(entry.dataset):
+        return finding
+    kind = OF_IMAGES.get(finding.kind, finding.kind)
+    return Finding(kind, words.said(finding.because, entry.dataset))
 
 
 def blank(entry: Entry, look: Look | None) -> str | None:
     """Nothing is on the images."""
     if look is None or look.contrast >= BLANK:
         return None
-    return (
-        f"the pixels of an image have a standard deviation of {look.contrast:.3f}, "
-        "those of a digit 0.30"
-    )
+    found = f"the pixels of an image have a standard deviation of {look.contrast:.3f}"
+    return f"{found}, those of a digit 0.30" if words.of_digits(entry.dataset) else found
 
 
 def saturated(entry: Entry, look: Look | None) -> str | None:
@@ -119,7 +138,10 @@ def one_class(entry: Entry, look: Look | None) -> str | None:
     total, largest = sum(histogram), max(histogram, default=0)
     if not total or largest / total <= ONE_CLASS:
         return None
-    return f"{largest / total:.0%} of the images are taken for the digit {histogram.index(largest)}"
+    what = "digit" if words.of_digits(entry.dataset) else "class"
+    return (
+        f"{largest / total:.0%} of the images are taken for the {what} {histogram.index(largest)}"
+    )
 
 
 def far(entry: Entry, look: Look | None) -> str | None:
@@ -140,6 +162,14 @@ def far_limit(entry: Entry) -> tuple[float, str]:
     return limit, f"{1e3 * limit:.0f}, {FAR:.0%} of what a Gaussian model of the digits has"
 
 
+def mixed_limit(entry: Entry) -> float:
+    """The KID beyond which there are malformed ones among the images."""
+    model = control(entry, "kid", of="gaussian")
+    if model is None or words.of_digits(entry.dataset):
+        return MIXED_KID
+    return MIXED_SHARE * model.value
+
+
 def given(entry: Entry, look: Look | None) -> str | None:
     """Digits went in, so that digits come out proves nothing."""
     sampler = entry.facts.get("sampler") or {}
@@ -155,7 +185,8 @@ def too_few(entry: Entry, look: Look | None) -> str | None:
     if kid is None or kid.stderr is None:
         return None
     low, high = (kid.value + sign * 1.96 * kid.stderr for sign in (-1, 1))
-    if low > MIXED_KID or high <= MIXED_KID:
+    limit = mixed_limit(entry)
+    if low > limit or high <= limit:
         return None
     many = f"{kid.n} images" if kid.n else "these images"
     return (
@@ -168,10 +199,11 @@ def too_few(entry: Entry, look: Look | None) -> str | None:
 def mixed(entry: Entry, look: Look | None) -> str | None:
     """Digits, but malformed ones among them."""
     kid = entry.score("kid")
-    if kid is not None and kid.value - 1.96 * (kid.stderr or 0) > MIXED_KID:
+    limit = mixed_limit(entry)
+    if kid is not None and kid.value - 1.96 * (kid.stderr or 0) > limit:
         usual, (_, named) = control(entry, "kid"), far_limit(entry)
         return (
-            f"KID × 10³ is {thousandfold(kid)}, surely over {1e3 * MIXED_KID:.0f}; "
+            f"KID × 10³ is {thousandfold(kid)}, surely over {1e3 * limit:.3g}; "
             f"no digits are those over {named}; "
             f"held-out digits have {thousandfold(usual)}"
         )
@@ -212,6 +244,10 @@ CHECKS: dict[str, Check] = {
     "too few images": too_few,
     "mixed digits": mixed,
 }
+
+
+# What white on black is: of other images nothing is usual.
+OF_DIGITS = ("saturated",)
 
 
 def in_words(entry: Entry, findings: list[Finding]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bench import names
+from bench.report import words
 from bench.report.results.kept import Kept
 from bench.runs import Run
 from bench.scoring.rules import extractor_of
@@ -70,7 +71,12 @@ class Entry:
     @property
     def subject(self) -> Subject | None:
         """What else may be known of: see `subject`; None where images were given."""
-        return subject(self.facts, self.scoring.get("dataset", "")) if self.is_run else None
+        return subject(self.facts, self.dataset) if self.is_run else None
+
+    @property
+    def dataset(self) -> str:
+        """What the images are scored against, as name@digest."""
+        return str(self.scoring.get("dataset", ""))
 
     @property
     def features(self) -> str:
@@ -102,6 +108,11 @@ def trained(facts: Mapping[str, Any]) -> tuple[float, float] | None:
     return float(spec.get("sigma_min") or 0), math.inf if high is None else float(high)
 
 
+def label(control: str, dataset: str) -> str:
+    """A control set as tables call it."""
+    return words.said(CONTROLS.get(control, control), dataset)
+
+
 class Group(NamedTuple):
     """Entries whose numbers compare: same data, sampler, number of images, features and reference.
 
@@ -115,6 +126,11 @@ class Group(NamedTuple):
     controls: dict[str, ScoreSet]
     ranks: dict[str, str]
     notes: list[str]
+
+    @property
+    def dataset(self) -> str:
+        """What all of them are scored against, as name@digest."""
+        return self.entries[0].dataset if self.entries else ""
 
 
 def groups(entries: list[Entry]) -> list[Group]:
@@ -152,7 +168,10 @@ def controls_of(entries: list[Entry]) -> dict[str, ScoreSet]:
 
 def named(entries: list[Entry]) -> list[Entry]:
     """The entries of one table, under names that tell them apart, from the controls too."""
-    controls = [{"kind": "control", "name": name} for name in CONTROLS.values()]
+    controls = [
+        {"kind": "control", "name": label(name, entries[0].dataset if entries else "")}
+        for name in CONTROLS
+    ]
     rows, folders = [entry.facts for entry in entries], [entry.where for entry in entries]
     called = names.distinct(rows + controls, folders + [""] * len(controls))
     return [

@@ -25,7 +25,7 @@ LEVELS = 100  # of a trajectory; ours have 10
 class Kept(NamedTuple):
     """The files of a run, or image set; None where there is none, or a damaged one.
 
-    images      the first of them, uint8 (n, H, W)
+    images      the first of them, uint8 (n, H, W), or (n, H, W, 3) in colour, as all that follow
     look        at these
     sheet       whether grid.png is one
     pairs       sample and nearest training image, the most alike first, uint8 (n, 2, H, W)
@@ -128,13 +128,14 @@ def trajectory(path: Path) -> Mapping[str, np.ndarray]:
     sigma, *chains = (named[name] for name in ("sigma", "forward", "x", "denoised"))
     if not (sigma.ndim == 1 and sigma.dtype.kind == "f" and usual(sigma) and len(sigma)):
         raise UsageError(f"{path} has other noise levels than finite numbers")
-    if len(sigma) > LEVELS or max(chains[1].shape[2:], default=0) > pictures.WIDEST:
+    if len(sigma) > LEVELS or max(chains[1].shape[2:4], default=0) > pictures.WIDEST:
         raise UsageError(f"{path} has more levels or larger images than a page has room for")
     shape = chains[1].shape[1:]
     for array in chains:
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != shape or not array.size:
+        known = array.ndim == 4 or (array.ndim == 5 and array.shape[4] == 3)
+        if array.dtype != np.uint8 or not known or array.shape[1:] != shape or not array.size:
             raise UsageError(
-                f"{path} has {array.dtype} {array.shape}, expected uint8 (chains, levels, H, W)"
+                f"{path} has {array.dtype} {array.shape}, expected uint8 (chains, levels, H, W[, 3])"
             )
     if shape[0] != len(sigma) or chains[1].shape != chains[2].shape:
         raise UsageError(f"{path} has arrays that do not fit each other")

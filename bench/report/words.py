@@ -1,0 +1,18 @@
+"""The word for what is scored: digits where the dataset is of digits, images everywhere else."""
+
+import re
+
+WORDS = {"digits": "images", "Digits": "Images", "digit": "image"}
+
+
+def of_digits(dataset: str) -> bool:
+    """Whether a dataset, name or name@digest, is of digits; so is one that is not known."""
+    name = dataset.partition("@")[0]
+    return name in ("", "?") or name.startswith("mnist")
+
+
+def said(text: str, dataset: str) -> str:
+    """A text that speaks of digits, as it is to be read about this dataset."""
+    if of_digits(dataset):
+        return text
+    return re.sub(r"\b([Dd]igits?)\b", lambda match: WORDS.get(match[1], "image"), text)
