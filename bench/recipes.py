@@ -4,21 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
 import torch
 
-from bench import files, machine
+from bench import cards, files, machine
 from bench.bounds import BOUNDS, EMA, EPOCHS, TRAINING_SEED, file_name
 from bench.data import datasets, photographs
 from bench.data.dataset import Dataset
 from bench.images import to_float
-from bench.probes import denoising
 from bench.scoring import lenet, resnet
 from bench.scoring.lenet import train as lenet_train
 from bench.scoring.resnet import train as resnet_train
 from denoisers import kbnet, unet
 from denoisers import weights as weights_
-from denoisers.base import Denoiser
 from denoisers.bounds import number
 from denoisers.errors import UsageError, concerning
 from denoisers.kbnet import train as kbnet_train
@@ -28,20 +25,6 @@ from denoisers.unet import train as unet_train
 LICENCE = "MIT"
 # Pixels: what photographs are cut into, and what of that a network sees at once.
 TILE, PATCH = 96, 48
-# Std 0.2, 0.5, 0.7, 1.0 on [0, 1]: the window in which a digit is decided.
-CARD_SIGMAS = (0.4, 1.0, 1.4, 2.0)
-
-# Grey images, dB at 15 / 25 / 50 grey levels (Zhang et al. 2017 and 2023), for comparison in the cards.
-PUBLISHED = {
-    "DnCNN-S": {
-        "set12": {"15": 32.86, "25": 30.44, "50": 27.18},
-        "bsd68": {"15": 31.73, "25": 29.23, "50": 26.23},
-    },
-    "KBNet_s": {
-        "set12": {"15": 33.40, "50": 28.04},
-        "bsd68": {"15": 31.98, "25": 29.54, "50": 26.65},
-    },
-}
 
 Report = Callable[[Progress], None]
 
@@ -167,29 +150,9 @@ def check_flags(
         raise UsageError(f"is for kbnet; {network} has one recipe", " and ".join(flags))
 
 
-def check_unclaimed(path: Path, command: str) -> None:
-    """Raises UsageError if weights of another origin lie at `path`.
-
-    A checkpoint beside them says it by its recipe.
-    """
-    card = path.with_suffix(".json")
-    if path.with_suffix(".ckpt").exists() or not path.exists():
-        return
-    made = weights_.read_card(card).get("command") if card.exists() else None
-    if made != command:
-        origin = f"by `{str(made)[:300]}`" if made else "in a way that no card tells"
-        raise UsageError(f"{path} was made {origin}; take another name, or move it away", "--name")
-
-
-def size_in_words(dataset: Dataset) -> str:
-    """As in: digits of 32 x 32."""
-    what = "digits" if dataset.what == "digits" else f"images like those of {dataset.name}"
-    return f"{what} of {dataset.shape[1]} x {dataset.shape[2]}"
-
-
 def make_unet(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
-    check_unclaimed(path, card["command"])
+    cards.check_unclaimed(path, card["command"])
     dataset = data.load(card)
     sides = dataset.shape[1:]
     if any(side % 8 for side in sides):
@@ -202,7 +165,7 @@ def make_unet(path: Path, data: Data, card: dict[str, Any], options: dict[str, A
     net, recipe = unet_train.train(images, path.with_suffix(".ckpt"), **options)
     card |= {
         "summary": "U-Net that predicts eps on the linear 1000-step chain, "
-        f"for {size_in_words(dataset)}",
+        f"for {cards.size_in_words(dataset)}",
         "recipe": recipe,
         "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -211,7 +174,7 @@ def make_unet(path: Path, data: Data, card: dict[str, Any], options: dict[str, A
     }
     state = {key: value.cpu() for key, value in net.state_dict().items()}
     weights_.save(path, state, card)
-    weights_.save(path, state, card | on_held_out(unet.load(str(path)), dataset))
+    weights_.save(path, state, card | cards.on_held_out(unet.load(str(path)), dataset))
 
 
 def make_kbnet(
@@ -233,7 +196,7 @@ def make_kbnet(
         low, high = ENDS if sigma == "all" else weights_.band({"name": path.stem}, sigma)
     card["command"] += "" if data.name else f" --data {source}"
     card["command"] += f" --sigma {sigma} --loss {loss}"
-    check_unclaimed(path, card["command"])
+    cards.check_unclaimed(path, card["command"])
     dataset = data.load(card) if data.name or source == "mnist" else None
     if dataset is not None:
         images, patch = (to_float(dataset.train, dataset.pad) + 1) / 2, None
@@ -242,7 +205,7 @@ def make_kbnet(
             images, patch = tiles(source, data.folder, card), PATCH
     task = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
     net, followed = kbnet_train.train(images, path.with_suffix(".ckpt"), **task, **options)
-    what = "grey photographs" if dataset is None else size_in_words(dataset)
+    what = "grey photographs" if dataset is None else cards.size_in_words(dataset)
     card |= {
         "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, "
         "without being told the level",
@@ -256,10 +219,10 @@ def make_kbnet(
     weights_.save(path, state, card)
     trained = kbnet.load(str(path))
     if dataset is not None:
-        card |= on_held_out(trained, dataset)
+        card |= cards.on_held_out(trained, dataset)
     elif source == "natural":
-        card |= on_photographs(trained, photographs.natural(data.folder).parent / "test")
-        card["psnr_published"] = PUBLISHED
+        card |= cards.on_photographs(trained, photographs.natural(data.folder).parent / "test")
+        card["psnr_published"] = cards.PUBLISHED
     weights_.save(path, state, card)
 
 
@@ -276,45 +239,9 @@ def tiles(source: str, data_dir: Path | None, card: dict[str, Any]) -> torch.Ten
     return squares
 
 
-def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:
-    """What a card says of the test photographs below `folder`; nothing if there are none.
-
-    psnr, ssim   folder -> noise in grey levels -> dB, or SSIM
-    out_of_band  those of these levels that the denoiser was not trained at, if there are any
-    """
-    if not folder.is_dir():
-        return {}
-    table = denoising.summary(denoiser, photographs.read(folder), folder)
-    table["level"] = table["sigma_255"].map("{:g}".format)
-    facts: dict[str, Any] = {}
-    for measure in ("psnr", "ssim"):
-        known = table.dropna(subset=[measure]).groupby("folder")
-        facts[measure] = {
-            name: dict(zip(rows["level"], rows[measure], strict=True)) for name, rows in known
-        }
-    return facts | outside(table)
-
-
-def on_held_out(denoiser: Denoiser, dataset: Dataset) -> dict[str, Any]:
-    """What a card says of all held-out images: squared error x 1e3 where an image is decided.
-
-    out_of_band  those of these levels that the denoiser was not trained at, if there are any
-    """
-    errors = denoising.gauge(denoiser, dataset, num=len(dataset.held_out), sigmas=CARD_SIGMAS)
-    errors["level"] = errors["std"].map("std {:g}".format)
-    by_level = dict(zip(errors["level"], (1e3 * errors["mse"]).round(3), strict=True))
-    return {"held_out_mse_x_1e3": by_level} | outside(errors)
-
-
-def outside(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The levels in a table of `gauge` at which its denoiser was not trained, by name, for a card."""
-    levels = table.loc[table["out_of_band"], "level"].unique().tolist()
-    return {"out_of_band": levels} if levels else {}
-
-
 def make_lenet(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the classifier of digits, save it with its accuracy on held-out images."""
-    check_unclaimed(path, card["command"])
+    cards.check_unclaimed(path, card["command"])
     dataset = data.load(card)
     if (dataset.channels, *dataset.size) != (1, 28, 28) or dataset.classes != 10:
         raise UsageError(
@@ -338,8 +265,8 @@ def make_lenet(path: Path, data: Data, card: dict[str, Any], options: dict[str, 
 
 
 def make_classifier(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
-    """Train the classifier of natural images on a labelled dataset, in colour and in grey alike."""
-    check_unclaimed(path, card["command"])
+    """Train the classifier of natural images on a labelled dataset, in colour and in grey."""
+    cards.check_unclaimed(path, card["command"])
     dataset = data.load(card)
     if dataset.classes < 2:
         raise UsageError(
@@ -357,9 +284,7 @@ def make_classifier(path: Path, data: Data, card: dict[str, Any], options: dict[
         "trained_on": machine.device_name(options["device"]),
         "parameters": sum(p.numel() for p in net.parameters()),
         "held_out_accuracy": round(lenet_train.accuracy(net, held_out, truth), 4),
-        "held_out_accuracy_in_grey": round(
-            lenet_train.accuracy(net, resnet.in_grey(held_out), truth), 4
-        ),
+        "in_grey": round(lenet_train.accuracy(net, resnet.in_grey(held_out), truth), 4),
     }
     weights_.save(path, net.state_dict(), card)
 

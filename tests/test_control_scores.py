@@ -1,9 +1,11 @@
 """Which control sets are measured when: a run's own floor at once, the others when they are needed, each only once."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from bench.data import datasets
+from bench.data import mnist
 from bench.report.results import completed
 from bench.report.results.entries import CONTROLS
 from bench.scoring import control_scores, control_sets, extractors, measure
@@ -18,13 +20,17 @@ N = 6
 def rules(against):
     """How images of the embedded digits are scored."""
     ids = {"second": extractors.load("lenet-b").id, "versions": measure.VERSIONS}
-    return rules_in_words(against.dataset.id, against.extractor.id, extractors.judges(), **ids)
+    return rules_in_words(
+        against.dataset.id, against.extractor.id, extractors.judges(against.dataset), **ids
+    )
 
 
-def test_small_runs_measure_the_floor_alone():
-    assert control_scores.names(16) == ("held_out",)
-    assert control_scores.names(256) == ("held_out",)
-    assert control_scores.names(2000) == tuple(control_sets.CONTROLS)
+def test_small_runs_measure_the_floor_alone_where_a_report_can_measure_the_rest(digits):
+    assert control_scores.names(16, digits) == ("held_out",)
+    assert control_scores.names(256, digits) == ("held_out",)
+    assert control_scores.names(2000, digits) == tuple(control_sets.CONTROLS)
+    mine = dataclasses.replace(digits, name="mine")
+    assert control_scores.names(16, mine) == tuple(control_sets.CONTROLS)
 
 
 def test_each_set_is_measured_once(against, monkeypatch):
@@ -67,7 +73,7 @@ def test_later_gives_what_would_have_been_measured_with_the_run(against, rules, 
 )
 def test_sets_that_cannot_be_measured_here_are_left_out_in_words(rules, change, said, monkeypatch):
     monkeypatch.setattr(
-        datasets, "download_mnist", lambda root: pytest.fail("a report downloads nothing")
+        mnist, "download", lambda *rest, **names: pytest.fail("a report downloads nothing")
     )
     lines = []
     assert control_scores.later(rules | change, N, say=lines.append) == {}

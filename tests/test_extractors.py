@@ -212,7 +212,7 @@ def test_a_file_with_the_official_name_must_be_the_official_one(
 def test_unknown_features():
     with pytest.raises(
         UsageError,
-        match="unknown features 'incepton'; available: lenet-a, lenet-b, pixels, timm:MODEL",
+        match="unknown features 'incepton'; available: lenet-a, lenet-b, cifar-a, cifar-b, pixels, timm:MODEL",
     ):
         extractors.load("incepton")
     with pytest.raises(
@@ -262,7 +262,7 @@ def test_the_two_classifiers_are_different_networks():
 
 
 def test_classes_and_confidence(digits):
-    probabilities = extractors.classify(digits.held_out)
+    probabilities = extractors.classify(digits.held_out, "lenet-a")
     assert (probabilities.argmax(1) == digits.held_out_labels).mean() > 0.99
     assert 0.9 < probabilities.max(1).mean() <= 1
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import sheets
 from bench.data import inspection
 from bench.report.results import pictures
 from denoisers.errors import UsageError
@@ -78,7 +77,7 @@ def test_digits_raise_no_doubt(number, digits):
     "path", sorted(REFERENCE.rglob("grid.png")), ids=lambda path: path.parents[1].name
 )
 def test_what_denoisers_made_raises_no_doubt_however_bad_it_is(path, digits):
-    images = sheets.images_of(pictures.read_picture(path))
+    images = pictures.drawn(path)
     # Of `ideal`, and true.
     assert all("copies" in line for line in inspection.inspect(images, digits, ""))
     inspection.framed(framed(images), digits, "")

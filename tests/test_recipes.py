@@ -150,7 +150,7 @@ def test_another_noise_loss_or_data_is_another_training(tmp_path, monkeypatch, o
         raise KeyboardInterrupt
 
     monkeypatch.setattr(recipes.kbnet_train, "train", noted)
-    monkeypatch.setattr(recipes, "restoration_images", lambda source, *rest: (source, 48))
+    monkeypatch.setattr(recipes, "tiles", lambda source, *rest: source)
     for given in ({}, other):
         with pytest.raises(KeyboardInterrupt):
             recipe = {"source": "here", "sigma": "25", "loss": "l1"} | given

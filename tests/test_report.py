@@ -513,7 +513,7 @@ def test_sheets_can_be_read_back(rng, tmp_path):
     order = np.argsort(ratio)
     assert np.array_equal(pairs, np.stack([images[order], other[order]], axis=1))
     with pytest.raises(ValueError, match="none of ours"):
-        sheets.images_of(np.zeros((61, 70), np.uint8))
+        sheets.images_of(np.zeros((61, 70), np.uint8), (28, 28))
 
 
 def test_the_least_sure_come_first(rng, tmp_path):

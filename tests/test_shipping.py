@@ -81,7 +81,7 @@ def test_what_is_made_is_found_and_not_measured(small, empty, tmp_path, monkeypa
 def test_one_of_them_made_anew_is_the_same(mnist, tmp_path, monkeypatch):
     assert mnist.digest == shipping.MNIST
     against = Reference(mnist, extractors.load("lenet-a"))
-    key = control_scores.key(against.key, extractors.judges(), 256, "copies")
+    key = control_scores.key(against, 256, "copies")
     for path in reference.SHIPPED.iterdir():
         if path.stem != key:
             (tmp_path / path.name).symlink_to(path)

@@ -23,6 +23,7 @@ STUDIES = {  # -> the flags of `bench study` that not all of them take
     "samplers": ("denoiser", "weights", "options", "members", "calls", "seeds"),
     "convergence": ("denoiser", "weights", "options", "calls"),
     "band": ("denoiser", "weights", "options", "reference"),
+    "cross": ("photos",),
 }
 
 PANELS = {  # of help: title -> flags; all others stand under "Options"

@@ -62,6 +62,16 @@ def study(
             default="unet",
         ),
     ] = None,
+    photos: Annotated[
+        Path | None,
+        flag(
+            "--photographs",
+            read=place,
+            shown="FOLDER",
+            help="cross: what patches are cut from.",
+            default="restoration/train below --data-dir or $BENCH_DATA",
+        ),
+    ] = None,
     members: Annotated[
         object,
         flag(
@@ -116,6 +126,9 @@ def study(
 
     band: at which noise levels a denoiser stops being a prior, and what each band costs.
 
+    cross: two networks that learnt digits or natural patches, each asked for both: prior or
+    architecture?
+
     convergence: quality against the calls of a denoiser, and against the epochs of its training.
     """
     import importlib
@@ -127,6 +140,7 @@ def study(
         "weights": weights,
         "options": parse_options(option) if option else None,
         "reference": reference,
+        "photos": photos,
         "members": members,
         "calls": calls,
         "seeds": seeds,
@@ -151,7 +165,7 @@ def check_own(name: str, given: dict[str, object]) -> None:
     taken = STUDIES[name]
     for key in (key for key in given if key not in taken):
         others = [study for study, flags in STUDIES.items() if key in flags]
-        flag_ = "--option" if key == "options" else f"--{key}"
+        flag_ = {"options": "--option", "photos": "--photographs"}.get(key, f"--{key}")
         *first, last = others
         studies = f"{', '.join(first)} and {last}" if first else last
         raise UsageError(f"is for {studies}; {name} takes none", flag_)

@@ -24,8 +24,10 @@ def folder_of(name: str, root: Path) -> str:
     return parent if parent != "." else root.resolve().name or str(root.resolve())
 
 
-def natural(data_dir: Path | None) -> Path:
+def natural(data_dir: Path | None, other: str = "--data FOLDER") -> Path:
     """The folder of training photographs, restoration/train, below `data_dir` or $BENCH_DATA.
+
+    other  the flag that names any other folder
 
     Raises UsageError, naming the flag, if it is in neither.
     """
@@ -35,7 +37,7 @@ def natural(data_dir: Path | None) -> Path:
             return folder
     raise UsageError(
         "no natural photographs: expected restoration/train/ below --data-dir or BENCH_DATA; "
-        "any other folder of images will do: --data FOLDER"
+        f"any other folder of images will do: {other}"
     )
 
 

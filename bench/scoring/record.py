@@ -151,7 +151,7 @@ def scored(
         ask()  # what is not kept from before is made now
         advance(1)
     controls = control_scores.measured(
-        against, len(images), control_scores.names(len(images), against.dataset), say, progress
+        against, len(images), control_scores.names(len(images), references.dataset), say, progress
     )
     advance = progress.stage("scoring", measure.WORK)
     scores, replicates, rows = measure.score(

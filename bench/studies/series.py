@@ -180,7 +180,7 @@ def numbers(scored: Scored) -> dict[str, Any]:
         "calls": scored.facts["nfe"],
     }
     row |= {name: scored.facts.get(name) for name in ("out_of_band", "dtype", "device", "commit")}
-    for key in SHOWN:
+    for key in (key for key in SHOWN if key in scored.values):
         known = estimate(scored, key)
         row |= {key: known.value, f"{key}_low": known.ci95[0], f"{key}_high": known.ci95[1]}
     row["kid_stderr"] = estimate(scored, "kid").stderr
@@ -239,7 +239,13 @@ def interval(row: "pd.Series[Any]", key: str, digits: int = 2, unit: float = 1.0
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def interval_of(drawn: np.ndarray) -> tuple[float, float]:
+    """From where to where 95 % of bootstrap values lie."""
+    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
+    return low, high
+
+
 def floor(scored: Scored, key: str) -> Estimate:
-    """What as many held-out digits have."""
+    """What as many held-out images have."""
     score = scored.held_out.scores[key]
     return Estimate(score.value, score.stderr or 0.0)
