@@ -1,11 +1,11 @@
 """What a card says of weights that `bench train` made: what they are for, and how good on held-out images."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.data import photographs
+from bench.data import datasets, photographs
 from bench.data.dataset import Dataset
 from bench.probes import denoising
 from denoisers import weights as weights_
@@ -26,6 +26,20 @@ PUBLISHED = {
         "bsd68": {"15": 31.98, "25": 29.54, "50": 26.65},
     },
 }
+
+
+class Data(NamedTuple):
+    """The dataset that is learnt, if it is not of photographs, and where those with names are looked for."""
+
+    name: str | None
+    folder: Path | None
+
+    def load(self, card: dict[str, Any]) -> Dataset:
+        """The dataset, noted in `card`."""
+        dataset = datasets.load(self.name or "mnist", self.folder)
+        split = f"train, all {len(dataset.train)} images"
+        card |= {"data": dataset.id, "split": "; ".join(filter(None, (split, dataset.origin)))}
+        return dataset
 
 
 def check_unclaimed(path: Path, command: str) -> None:

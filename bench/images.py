@@ -5,22 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.channels import without_channels
 from denoisers.units import GREY
-
-
-def channels_of(images: np.ndarray) -> int:
-    """1 for images in grey, uint8 (N, H, W); 3 for those in colour, (N, H, W, 3)."""
-    return 1 if images.ndim == 3 else images.shape[3]
-
-
-def with_channels(images: np.ndarray) -> np.ndarray:
-    """(N, H, W) or (N, H, W, 3) to (N, H, W, C), as evaluators expect them in files."""
-    return images[..., None] if images.ndim == 3 else images
-
-
-def without_channels(images: np.ndarray) -> np.ndarray:
-    """What `with_channels` was given."""
-    return images[..., 0] if images.shape[-1] == 1 else images
 
 
 def to_float(images: np.ndarray, pad: int = 0) -> Tensor:

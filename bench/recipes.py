@@ -8,8 +8,7 @@ import torch
 
 from bench import cards, files, machine
 from bench.bounds import BOUNDS, EMA, EPOCHS, TRAINING_SEED, file_name
-from bench.data import datasets, photographs
-from bench.data.dataset import Dataset
+from bench.data import photographs
 from bench.images import to_float
 from bench.scoring import lenet, resnet
 from bench.scoring.lenet import train as lenet_train
@@ -87,22 +86,8 @@ def train(
         card["command"] += f" --device {device}"
     if dataset is not None:
         card["command"] += f" --dataset {dataset}"
-    kind.make(path, Data(dataset or kind.dataset, data_dir), card, options, **given)
+    kind.make(path, cards.Data(dataset or kind.dataset, data_dir), card, options, **given)
     return path
-
-
-class Data(NamedTuple):
-    """The dataset that is learnt, if it is not of photographs, and where those with names are looked for."""
-
-    name: str | None
-    folder: Path | None
-
-    def load(self, card: dict[str, Any]) -> Dataset:
-        """The dataset, noted in `card`."""
-        dataset = datasets.load(self.name or "mnist", self.folder)
-        split = f"train, all {len(dataset.train)} images"
-        card |= {"data": dataset.id, "split": "; ".join(filter(None, (split, dataset.origin)))}
-        return dataset
 
 
 class Network(NamedTuple):
@@ -150,7 +135,7 @@ def check_flags(
         raise UsageError(f"is for kbnet; {network} has one recipe", " and ".join(flags))
 
 
-def make_unet(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
+def make_unet(path: Path, data: cards.Data, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the U-Net, save it, and complete its card with what it measures on held-out images."""
     cards.check_unclaimed(path, card["command"])
     dataset = data.load(card)
@@ -178,7 +163,7 @@ def make_unet(path: Path, data: Data, card: dict[str, Any], options: dict[str, A
 
 
 def make_kbnet(
-    path: Path, data: Data, card: dict[str, Any], options: dict[str, Any], **given: str
+    path: Path, data: cards.Data, card: dict[str, Any], options: dict[str, Any], **given: str
 ) -> None:
     """Train a small KBNet to remove noise, save it with its noise band and its quality.
 
@@ -239,7 +224,7 @@ def tiles(source: str, data_dir: Path | None, card: dict[str, Any]) -> torch.Ten
     return squares
 
 
-def make_lenet(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
+def make_lenet(path: Path, data: cards.Data, card: dict[str, Any], options: dict[str, Any]) -> None:
     """Train the classifier of digits, save it with its accuracy on held-out images."""
     cards.check_unclaimed(path, card["command"])
     dataset = data.load(card)
@@ -264,7 +249,9 @@ def make_lenet(path: Path, data: Data, card: dict[str, Any], options: dict[str, 
     weights_.save(path, net.state_dict(), card)
 
 
-def make_classifier(path: Path, data: Data, card: dict[str, Any], options: dict[str, Any]) -> None:
+def make_classifier(
+    path: Path, data: cards.Data, card: dict[str, Any], options: dict[str, Any]
+) -> None:
     """Train the classifier of natural images on a labelled dataset, in colour and in grey."""
     cards.check_unclaimed(path, card["command"])
     dataset = data.load(card)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bench import files
+from bench.channels import with_channels
 from bench.files import Say
-from bench.images import with_channels
 from bench.runs import GENERATION, Run
 from denoisers import reading
 from denoisers.errors import UsageError

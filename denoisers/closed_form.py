@@ -48,12 +48,15 @@ class Ideal(Denoiser):
 
 
 class Gaussian(Denoiser):
-    """E[x0 | x] for x0 ~ N(mu, cov), the Wiener filter: mu + V diag(l / (l + sigma^2)) V^T (x - mu)."""
+    """E[x0 | x] for x0 ~ N(mu, cov), the Wiener filter: mu + V diag(l / (l + sigma^2)) V^T (x - mu).
 
-    def __init__(self, mu: Tensor, cov: Tensor) -> None:
+    variances, basis  l (r,) and V (CHW, r) of the covariance; directions without variance may be
+                      left out, as they add nothing
+    """
+
+    def __init__(self, mu: Tensor, variances: Tensor, basis: Tensor) -> None:
         super().__init__()
         self.spec = Spec("gaussian", "sample", blind=False)
-        variances, basis = torch.linalg.eigh(cov.double())
         self.model = Doubles(mu, variances.clamp(min=0), basis)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
@@ -65,7 +68,7 @@ class Gaussian(Denoiser):
     def sample(self, z: Tensor) -> Tensor:
         """Images of the model itself, mu + V diag(sqrt(l)) z, from z ~ N(0, I) (B, C, H, W)."""
         mu, variances, basis = self.model.like(z)
-        modes = flat(z, self.spec.name, len(mu)) * variances.sqrt()
+        modes = flat(z, self.spec.name, len(mu))[:, : len(variances)] * variances.sqrt()
         return (mu + modes @ basis.T).reshape(z.shape)
 
 
@@ -180,7 +183,12 @@ def ideal(*, train: Tensor) -> Ideal:
 def gaussian(*, train: Tensor) -> Gaussian:
     """The Wiener filter with the mean and covariance of `train`, float32 (N, C, H, W) in [-1, 1]."""
     points = train.flatten(1).double()
-    return Gaussian(points.mean(0), points.T.cov())
+    mu, count = points.mean(0), len(points)
+    if 2 * count > points.shape[1]:
+        return Gaussian(mu, *torch.linalg.eigh(points.T.cov()))
+    # Of few images with many pixels the covariance has few directions.
+    _, scales, directions = torch.linalg.svd(points - mu, full_matrices=False)
+    return Gaussian(mu, scales**2 / max(1, count - 1), directions.T.contiguous())
 
 
 def gmm(*, train: Tensor, labels: Tensor | None, components: str = "label") -> Mixture:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bench.bounds import LEAST
-from bench.images import channels_of, to_float
+from bench.channels import channels_of
+from bench.images import to_float
 from denoisers.errors import UsageError
 
 PERMUTATION_SEED = 20261120

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bench.channels import with_channels
 from bench.data.dataset import Dataset
-from bench.images import with_channels
 
 LETTERS = " .:-=+*#%@"  # from black to white
 COLUMNS = 32  # of the mean image

@@ -2,7 +2,7 @@
 
 import re
 
-WORDS = {"digits": "images", "Digits": "Images", "digit": "image"}
+WORDS = {"digits": "images", "Digits": "Images", "digit": "image", "a digit": "an image"}
 
 
 def of_digits(dataset: str) -> bool:
@@ -15,4 +15,4 @@ def said(text: str, dataset: str) -> str:
     """A text that speaks of digits, as it is to be read about this dataset."""
     if of_digits(dataset):
         return text
-    return re.sub(r"\b([Dd]igits?)\b", lambda match: WORDS.get(match[1], "image"), text)
+    return re.sub(r"\b(a digit|digits?|Digits)\b", lambda match: WORDS[match[1]], text)

@@ -261,6 +261,11 @@ COMPARED = tuple(spec.key for spec in SCORES if spec.compared)
 COPIES = tuple(f"copy_rate_{space}" for space in DISTANCES)
 
 
+def compared(judge: str | None) -> tuple[str, ...]:
+    """The scores by which runs with this judge are compared: without one, those that need none."""
+    return tuple(key for key in COMPARED if judge != NO_JUDGE or not BY_KEY[key].judged)
+
+
 def higher_is_better(key: str) -> bool | None:
     """Whether more of a score is better; None where neither more nor less is."""
     direction = BY_KEY[key].direction

@@ -1,8 +1,7 @@
 """Differences between scored runs: with interval and p-value, corrected for their number, and ties called ties.
 
 Reads what runs have written. The bootstrap of every run draws the same rows in the same replicate,
-and image i of runs of one seed was made from the same noise: the difference of two replicates is a
-replicate of the paired difference.
+and image i of runs of one seed was made from the same noise: their differences are those of pairs.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ from bench import names
 from bench.facts import check_named
 from bench.runs import Run
 from bench.scoring import catalogue, uncertainty
-from bench.scoring.catalogue import COMPARED, COPIES
+from bench.scoring.catalogue import COPIES
 from bench.scoring.rules import ScoringRules, extractor_of
 from bench.scoring.schema import ScoreSet, objects, second_from_json
 from denoisers.errors import UsageError
@@ -87,8 +86,8 @@ def load_one(run: Run, features: str | None = None, *, mark: str | None = None) 
         raise UsageError(
             f"{run.path} has no scores; the same `bench run` or `bench score` command writes them"
         )
-    usual = next((each for each in catalogue.DEFAULTS if each in by_extractor), "lenet-a")
-    name = features or (next(iter(by_extractor)) if len(by_extractor) == 1 else usual)
+    usual = [*by_extractor] if len(by_extractor) == 1 else catalogue.DEFAULTS
+    name = features or next((each for each in usual if each in by_extractor), usual[0])
     if name not in by_extractor:
         raise UsageError(
             f"{run.path} is not scored with {name!r}; found {', '.join(by_extractor)}", "--features"
@@ -107,7 +106,7 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
     replicates = run.read_npz(file)
     with naming(run):
         rules = ScoringRules.from_json(metrics, f"metrics-{metrics['fingerprint']}.json")
-    compared = keys_of(rules)
+    compared = catalogue.compared(rules.scoring.get("judge"))
     if replicates is None or {*compared, *COPIES} - replicates.keys():
         raise UsageError(
             f"{run.path}/{file} is missing or damaged; the same command scores the images again"
@@ -138,12 +137,6 @@ def complete(run: Run, facts: dict[str, Any], metrics: dict[str, Any]) -> Scored
         replicates,
         run.path,
     )
-
-
-def keys_of(rules: ScoringRules) -> tuple[str, ...]:
-    """The scores that runs scored by these rules are compared by: without a judge, those that need none."""
-    judged = rules.scoring.get("judge") != catalogue.NO_JUDGE
-    return tuple(key for key in COMPARED if judged or not catalogue.BY_KEY[key].judged)
 
 
 def combined(parts: Sequence[Scored]) -> Scored:

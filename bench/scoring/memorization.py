@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from einops import rearrange
 
-from bench.images import with_channels
+from bench.channels import with_channels
 from bench.scoring.uncertainty import Estimate, Rate, Statistic, rate
 
 COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)

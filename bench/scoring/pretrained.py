@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.channels import with_channels
 from bench.data import reachable
-from bench.images import with_channels
 from bench.scoring.preprocessing import Preprocessing
 from denoisers import files, layouts, memory, reading
 from denoisers.errors import UsageError, concerning

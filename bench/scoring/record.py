@@ -12,10 +12,11 @@ import pandas as pd
 
 from bench import files, machine, runs, sheets
 from bench.bounds import LEAST
+from bench.channels import without_channels
 from bench.data import datasets, given, inspection
 from bench.data.dataset import Dataset
 from bench.files import Say
-from bench.images import noise_std, to_float, without_channels
+from bench.images import noise_std, to_float
 from bench.progress import SILENT, Progress
 from bench.runs import SCHEMA_VERSION, Run
 from bench.samples import attempt, read_images, stored

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bench import files
 from bench.data.dataset import Dataset
@@ -134,9 +135,10 @@ class Reference:
 
             x = flat(self.dataset.train).astype(np.float32)
             mean = x.mean(0)
-            basis = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1].astype(
-                np.float32
-            )
+            vectors = nearest.principal(torch.from_numpy(x), CELL_DIRECTIONS).numpy()
+            if x.shape[1] <= nearest.WIDE:  # as NumPy rounds it, which digits' cells depend on
+                vectors = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1]
+            basis = vectors.astype(np.float32)
             found = KMeans(CELLS, n_init=3, random_state=0).fit((x - mean) @ basis)
             return {"basis": basis, "mean": mean, "centres": found.cluster_centers_}
 
@@ -171,7 +173,7 @@ class Reference:
         found: np.ndarray | None = None,
         shifts: bool = True,
     ) -> dict[str, Distances]:
-        """Of uint8 images, (N, H, W) or (N, H, W, 3), to the training set, by space; pixels in [0, 1].
+        """Of uint8 images, (N, H, W[, 3]), to the training set, by space; pixels in [0, 1].
 
         classes, found  predicted classes and features of the images, where they are known
         """
@@ -186,7 +188,7 @@ class Reference:
                 index=pixels.index[:, 0],
                 around=pixels.distance.mean(1) / 255,
                 lonely=loneliness(self.pixels, pixels.index[:, 0]) / 255,
-                cells=nearest_of(self.cells, flat(images)),
+                cells=nearest.of_few(self.cells, flat(images)),
             )
         }
         if shifts:
@@ -225,11 +227,6 @@ class References:
         if key not in self.there:
             self.there[key] = Reference(self.dataset, extractor, say)
         return self.there[key]
-
-
-def nearest_of(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Which of a few centres (K, d) each of rows (N, d) is nearest to, int64 (N,)."""
-    return (np.square(centres).sum(1) / 2 - rows @ centres.T).argmin(1)
 
 
 def loneliness(index: Index, own: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from bench.studies.series import Cell, interval
 SHOWN = 16  # images of each cell in the picture
 ROWS = 2  # in which they are drawn
 SIDE = 32  # pixels of a place for an image; digits stand in the middle of it
-MARGIN, HEAD, LINE, NAME = 16, 30, 22, 52
+MARGIN, HEAD, LINE = 24, 34, 26
 NAME_OF = "cross"
 TITLE = "Prior or architecture? Two networks, two kinds of training, each asked for both"
 
@@ -114,7 +114,7 @@ def picture(images: Mapping[Place, np.ndarray], found: Mapping[Place, Scored]) -
     """Two columns, of what was learnt, and two rows, of what was asked for; in each the samples of both networks."""
     step = SIDE * sheets.SCALE + sheets.GAP
     across = SHOWN // ROWS
-    wide, high = NAME + across * step, len(NETWORKS) * (ROWS * step + LINE)
+    wide, high = across * step, len(NETWORKS) * (ROWS * step + LINE)
     size = (3 * MARGIN + 2 * wide, 3 * MARGIN + 2 * (high + HEAD))
     sheet = sheets.blank(size, colour=False)
     draw = ImageDraw.Draw(sheet)
@@ -124,18 +124,16 @@ def picture(images: Mapping[Place, np.ndarray], found: Mapping[Place, Scored]) -
             top = MARGIN + row * (high + HEAD + MARGIN)
             matching = "" if learnt == asked else "  (not what they learnt)"
             draw.text(
-                (left, top), f"trained on {learnt}, asked for {asked}{matching}", 255, size=18
+                (left, top), f"trained on {learnt}, asked for {asked}{matching}", 255, font_size=20
             )
             for line, network in enumerate(NETWORKS):
                 place = Place(network, learnt, asked)
                 below = top + HEAD + line * (ROWS * step + LINE)
                 kid = 1e3 * found[place].values["kid"]
-                draw.text((left, below), f"{network}: KID x 1e3 = {kid:.1f}", 255, size=14)
+                said = f"{kid:.1f}" if abs(kid) < 100 else f"{kid:,.0f}".replace(",", " ")
+                draw.text((left, below), f"{network}: KID x 1e3 = {said}", 255, font_size=16)
                 for index, image in enumerate(images[place][:SHOWN]):
-                    corner = (
-                        left + NAME + index % across * step,
-                        below + LINE + index // across * step,
-                    )
+                    corner = left + index % across * step, below + LINE + index // across * step
                     sheet.paste(sheets.enlarged(framed(image)), corner)
     return sheet
 

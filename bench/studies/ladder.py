@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from bench import experiment
+from bench.channels import without_channels
 from bench.experiment import Say
-from bench.images import without_channels
 from bench.progress import SILENT, Progress
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan

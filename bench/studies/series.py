@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench import experiment, sheets
+from bench.channels import without_channels
 from bench.files import Say
-from bench.images import without_channels
 from bench.progress import Progress
 from bench.report.figures import pages
 from bench.report.page import blocks, markdown

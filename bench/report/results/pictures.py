@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from bench import arrays, sheets
+from bench.channels import without_channels
 from bench.data import image_files
-from bench.images import without_channels
 from denoisers.errors import UsageError
 
 ARRAY = "arr_0"  # of samples.npz
