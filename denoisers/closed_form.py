@@ -8,6 +8,7 @@ know one image, `identity` nothing.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,17 +48,25 @@ class Ideal(Denoiser):
         return out.reshape(x.shape)
 
 
+class Modes(NamedTuple):
+    """A covariance: variances l (r,) along the columns of V (CHW, r); those without variance may be left out."""
+
+    variances: Tensor
+    basis: Tensor
+
+
 class Gaussian(Denoiser):
     """E[x0 | x] for x0 ~ N(mu, cov), the Wiener filter: mu + V diag(l / (l + sigma^2)) V^T (x - mu).
 
-    variances, basis  l (r,) and V (CHW, r) of the covariance; directions without variance may be
-                      left out, as they add nothing
+    mu, cov  (CHW,), (CHW, CHW); the covariance may be given as its `Modes`
     """
 
-    def __init__(self, mu: Tensor, variances: Tensor, basis: Tensor) -> None:
+    def __init__(self, mu: Tensor, cov: "Tensor | Modes") -> None:
         super().__init__()
         self.spec = Spec("gaussian", "sample", blind=False)
-        self.model = Doubles(mu, variances.clamp(min=0), basis)
+        if isinstance(cov, Tensor):
+            cov = Modes(*torch.linalg.eigh(cov.double()))
+        self.model = Doubles(mu, cov.variances.clamp(min=0), cov.basis)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         mu, variances, basis = self.model.like(x)
@@ -185,10 +194,10 @@ def gaussian(*, train: Tensor) -> Gaussian:
     points = train.flatten(1).double()
     mu, count = points.mean(0), len(points)
     if 2 * count > points.shape[1]:
-        return Gaussian(mu, *torch.linalg.eigh(points.T.cov()))
+        return Gaussian(mu, points.T.cov())
     # Of few images with many pixels the covariance has few directions.
     _, scales, directions = torch.linalg.svd(points - mu, full_matrices=False)
-    return Gaussian(mu, scales**2 / max(1, count - 1), directions.T.contiguous())
+    return Gaussian(mu, Modes(scales**2 / max(1, count - 1), directions.T.contiguous()))
 
 
 def gmm(*, train: Tensor, labels: Tensor | None, components: str = "label") -> Mixture:

@@ -65,6 +65,11 @@ class Dataset:
         return self.train.shape[1:3]
 
     @property
+    def on_black(self) -> bool:
+        """Whether what lies around an image is black."""
+        return self.pad > 0
+
+    @property
     def channels(self) -> int:
         """1 in grey, 3 in colour."""
         return channels_of(self.train)

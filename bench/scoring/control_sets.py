@@ -52,7 +52,7 @@ def noisy(std: float) -> Control:
 def moved(dataset: Dataset, n: int) -> np.ndarray:
     """Training images, one pixel to the right."""
     images = copies(dataset, n)
-    return shifted(images)[:, SHIFT].reshape(images.shape)
+    return shifted(images, on_black=dataset.on_black)[:, SHIFT].reshape(images.shape)
 
 
 def midpoints(dataset: Dataset, n: int) -> np.ndarray:

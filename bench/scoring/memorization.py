@@ -61,11 +61,15 @@ class Distances:
         return self.ratio < COPY_RATIO
 
 
-def shifted(images: np.ndarray, reach: int = REACH) -> np.ndarray:
-    """uint8 (N, H, W[, C]) to (N, (2 reach + 1)^2, H W C): all shifts by up to `reach` pixels; what enters is black."""
+def shifted(images: np.ndarray, reach: int = REACH, *, on_black: bool = True) -> np.ndarray:
+    """uint8 (N, H, W[, C]) to (N, (2 reach + 1)^2, H W C): all shifts by up to `reach` pixels.
+
+    on_black  whether what enters is black; else it continues the edge, as photographs go on
+    """
     channels = with_channels(images)
     height, width = channels.shape[1:3]
-    padded = np.pad(channels, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    around = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    padded = np.pad(channels, around, mode="constant" if on_black else "edge")
     views = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
     return rearrange(views, "n down right c h w -> n (down right) (h w c)")
 

@@ -192,7 +192,8 @@ class Reference:
             )
         }
         if shifts:
-            near = self.pixels.nearest(memorization.shifted(images), 2)
+            moved = memorization.shifted(images, on_black=self.dataset.on_black)
+            near = self.pixels.nearest(moved, 2)
             spaces["shifted"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
         near = self.guarded.nearest(flat(memorization.guarded(images)), 2)
         spaces["guarded"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
