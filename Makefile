@@ -5,6 +5,7 @@
 # make screens  the terminal as docs/screens.md shows it, and the picture of the page
 # make picture  the picture of the tracked report alone, docs/report.png
 # make numbers  the numbers in README and docs, from the tracked files
+# make panel  whether features and the detector of copies are worth anything on CIFAR-10 and on patches
 # make controls  the scores of the control sets that come with the package, from MNIST: minutes
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
 PYTHON ?= python3
@@ -13,7 +14,7 @@ OUT := --out results/reference
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report runs reference test wheel lint format bench screens picture numbers controls clean
+.PHONY: setup run report runs reference test wheel lint format bench screens picture numbers panel controls clean
 
 setup: .venv/.installed
 
@@ -64,6 +65,14 @@ picture: setup
 numbers: setup
 	$(BIN)/python docs/fill_numbers.py
 
+# Where photographs and CIFAR-10 are, for panels and the crossed experiment.
+PHOTOGRAPHS ?= $(BENCH_DATA)/restoration/train
+CIFAR10 ?= $(BENCH_DATA)/cifar10-jpeg/cifar10-train.zip
+
+panel: setup
+	$(BIN)/python benchmarks/panel.py $(CIFAR10) --name cifar10-jpeg
+	$(BIN)/python benchmarks/panel.py patches:$(PHOTOGRAPHS) --name patches
+
 controls: setup
 	$(BIN)/python -m bench.scoring.shipping
 
@@ -90,6 +99,7 @@ runs: setup
 	$(BIN)/bench study band --denoiser unet --weights mnist-41 $(OUT)
 	test -z "$(DNCNN)" || $(BIN)/bench study band --denoiser spandrel --weights $(DNCNN) --option sigma_255=25 $(OUT)
 	test -z "$(FFDNET)" || $(BIN)/bench study band --denoiser ffdnet --weights $(FFDNET) --option sigma_255=0-75 $(OUT)
+	test ! -d "$(PHOTOGRAPHS)" || $(BIN)/bench study cross --photographs $(PHOTOGRAPHS) $(OUT)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

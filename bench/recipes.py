@@ -287,5 +287,5 @@ NETWORKS = {
     "unet": Network(make_unet, unet.FOLDER, "mnist", 200, "mnist"),
     "kbnet": Network(make_kbnet, kbnet.FOLDER, "gray-blind50", 100, None),
     "lenet": Network(make_lenet, lenet.FOLDER, "lenet-a", 8, "mnist"),
-    "classifier": Network(make_classifier, resnet.FOLDER, "cifar-a", 8, "cifar10"),
+    "classifier": Network(make_classifier, resnet.FOLDER, "cifar-a", 11, "cifar10"),
 }

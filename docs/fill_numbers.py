@@ -21,14 +21,23 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report import words
 from bench.report.results.entries import CONTROLS
 from bench.report.table import markdown, percent, printed, short
+from bench.scoring.catalogue import DISTANCES
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 ROOMS = ("denoisers", "denoisers/unet", "denoisers/kbnet", "bench", "bench/cli", "bench/sampling")
-ROOMS += ("bench/scoring", "bench/scoring/lenet", "bench/probes", "bench/studies", "bench/data")
+ROOMS += (
+    "bench/scoring",
+    "bench/scoring/lenet",
+    "bench/scoring/resnet",
+    "bench/probes",
+    "bench/studies",
+    "bench/data",
+)
 ROOMS += tuple(f"bench/report{wing}" for wing in ("", "/results", "/page", "/figures"))
 MARK = re.compile(r"(<!-- numbers:([^\n]+?) -->)(.*?)(<!-- /numbers -->)", re.DOTALL)
 STDS = ("0.2", "0.5", "0.7", "1")  # of the noise that cards have errors for
@@ -181,8 +190,9 @@ def cards(folder: str) -> dict[str, dict]:
 
 
 def unet() -> pd.DataFrame:
-    """The cards of the U-Net: squared error on held-out digits."""
-    return errors(cards("denoisers/unet"))
+    """The cards of the U-Net of digits: squared error on held-out digits."""
+    found = cards("denoisers/unet").items()
+    return errors({name: card for name, card in found if card["data"].startswith("mnist")})
 
 
 def errors(found: dict[str, dict]) -> pd.DataFrame:
@@ -287,10 +297,61 @@ def lenet() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def classifiers() -> pd.DataFrame:
+    """The cards of the classifiers of natural images."""
+    rows = [
+        {
+            "card": f"`{name}`",
+            "parameters": f"{card['parameters'] / 1e6:.2f} M",
+            "in colour": percent(card["held_out_accuracy"], 2),
+            "in grey": percent(card["in_grey"], 2),
+        }
+        for name, card in cards("bench/scoring/resnet").items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def panels() -> pd.DataFrame:
+    """What benchmarks/panel.py measured, of all datasets."""
+    paths = sorted((REFERENCE / "panel").glob("*.csv"))
+    frames = [pd.read_csv(path).assign(data=path.stem) for path in paths]
+    return pd.concat(frames, ignore_index=True)
+
+
+def panel_ladder() -> pd.DataFrame:
+    """KID x 1e3 of held-out images, worse from left to right, in the features of both classifiers."""
+    found = panels()
+    found = found[found["at"].notna()]
+    rows = []
+    for (data, kind), part in found.groupby(["data", "set"], sort=False):
+        for name in ("cifar-a", "cifar-b"):
+            kids = 1e3 * part.sort_values("at")[f"kid_{name}"]
+            steps = [short(kid) if abs(kid) >= 1 else f"{kid:.1f}" for kid in kids]
+            in_order = "yes" if kids.is_monotonic_increasing else "no"
+            rows.append([data, kind, name, *steps, in_order])
+    count = len(rows[0]) - 5
+    heading = ["data", "worse by", "features", "as they are", *map(str, range(1, count + 1))]
+    return pd.DataFrame(rows, columns=[*heading, "in order"])
+
+
+def panel_copies() -> pd.DataFrame:
+    """The share of copies in each control set, by distance, and the verdict."""
+    found = panels()
+    found = found[found["at"].isna()]
+    rows = [
+        {"data": row["data"], "control": words.said(CONTROLS[row["set"]], row["dataset"])}
+        | {space: percent(row[f"copies_{space}"], 1) for space in DISTANCES}
+        | {"verdict": row["verdict"]}
+        for _, row in found.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
 def recipes() -> str:
     """How each card was trained, by the command that it names."""
     found = [card for folder in ("unet", "kbnet") for card in cards(f"denoisers/{folder}").values()]
-    found += cards("bench/scoring/lenet").values()
+    for kind in ("lenet", "resnet"):
+        found += cards(f"bench/scoring/{kind}").values()
     return "\n".join(f"- `{card['name']}`: `{card['command']}`" for card in found)
 
 
@@ -336,6 +397,10 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "kbnet digits": kbnet_digits,
     "kbnet photographs": kbnet_photographs,
     "lenet": lenet,
+    "classifiers": classifiers,
+    "cross": study("cross"),
+    "panel ladder": panel_ladder,
+    "panel copies": panel_copies,
     "speed cpu": lambda: speed("cpu"),
     "speed gpu": lambda: speed("gpu"),
 }
@@ -346,6 +411,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "finalists said": said("finalists/samplers"),
     "convergence said": said("convergence"),
     "band said": said("band"),
+    "cross said": said("cross"),
     "recipes": recipes,
     "files": files,
     "machine cpu": lambda: measured_on("cpu"),

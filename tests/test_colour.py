@@ -39,8 +39,8 @@ def blobs(count, rng, height=37, width=29):
 
 @pytest.fixture(scope="module")
 def coloured():
-    """A dataset of 240 spots, 12 x 10, in colour."""
-    return divided("spots", blobs(240, np.random.default_rng(0), 12, 10), np.arange(240) % 3)
+    """A dataset of 240 spots, 24 x 20, in colour."""
+    return divided("spots", blobs(240, np.random.default_rng(0), 24, 20), np.arange(240) % 3)
 
 
 def test_grey_and_colour_become_floats_and_come_back(rng):
@@ -103,7 +103,7 @@ def test_a_gaussian_of_few_images_is_that_of_their_covariance(coloured):
     whole = denoisers.closed_form.Gaussian(points.mean(0), points.T.cov())
     x = few[:3] + 0.4
     assert torch.allclose(thin(x, torch.tensor(0.4)), whole(x, torch.tensor(0.4)), atol=1e-4)
-    assert thin.model.like(x)[2].shape == (360, 100)
+    assert thin.model.like(x)[2].shape == (1440, 100)
 
 
 def test_a_network_in_grey_says_so_before_the_first_image(bench, tmp_path):
@@ -169,7 +169,7 @@ def test_shifts_and_the_guard_of_colour_are_those_of_its_channels(rng):
 @pytest.mark.parametrize("name", control_sets.CONTROLS)
 def test_control_sets_in_colour(coloured, name):
     made = control_sets.CONTROLS[name](coloured, 12)
-    assert made.shape == (12, 12, 10, 3)
+    assert made.shape == (12, 24, 20, 3)
     assert made.dtype == np.uint8
 
 
@@ -200,7 +200,7 @@ def test_what_is_measured_without_a_judge(coloured):
 
 
 def test_images_made_elsewhere_are_in_colour_as_their_dataset_is(coloured, tmp_path, rng):
-    whole = rng.integers(0, 256, (8, 12, 10, 3), np.uint8)
+    whole = rng.integers(0, 256, (8, 24, 20, 3), np.uint8)
     np.savez(tmp_path / "x.npz", arr_0=whole)
     assert np.array_equal(given.read(tmp_path / "x.npz", coloured), whole)
     np.savez(tmp_path / "grey.npz", arr_0=whole[..., 0])

@@ -51,4 +51,4 @@ FEATURES = {
     "inception": "2048 features of the network of published FIDs; or inception:half-pixel, inception:bicubic",
 }
 # Rounds over the data that each network is trained for.
-EPOCHS = {"unet": 200, "kbnet": 100, "lenet": 8, "classifier": 8}
+EPOCHS = {"unet": 200, "kbnet": 100, "lenet": 8, "classifier": 11}

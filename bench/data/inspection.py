@@ -48,7 +48,9 @@ def inspect(images: np.ndarray, dataset: Dataset, what: str) -> list[str]:
     Raises UsageError for a set in which nothing is drawn, or drawn in a range that was lost.
     """
     refuse(
-        images, what, "digits, white (255) on black (0)" if dataset.on_black else "images that differ"
+        images,
+        what,
+        "digits, white (255) on black (0)" if dataset.on_black else "images that differ",
     )
     if dataset.what != "digits":
         colourless = dataset.channels == 3 and is_grey(images)

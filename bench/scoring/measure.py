@@ -76,6 +76,7 @@ def score(
     return content, measured.replicates, measured.rows
 
 
+# A third of it is what can be asked for; the rest are the scores, one kind after the other.
 def measure(
     images: np.ndarray,
     noise_std: np.ndarray,

@@ -124,7 +124,8 @@ def quality_of(kind: str, scored: Scored) -> dict[str, float]:
     """Columns of a cell."""
     kid = series.estimate(scored, "kid")
     others = {"confidence": "confidence", "ink": "ink", "copies": COPIES[0]}
-    values = {f"{kind}_{name}": scored.values[key] for name, key in others.items()}
+    known = {name: key for name, key in others.items() if key in scored.values}
+    values = {f"{kind}_{name}": scored.values[key] for name, key in known.items()}
     return bounded(f"{kind}_kid", kid.value, kid.ci95) | values
 
 

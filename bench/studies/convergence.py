@@ -230,8 +230,8 @@ def cells(frame: pd.DataFrame) -> list[list[str]]:
             row["name"],
             interval(row, "fid"),
             f"{1e3 * row['kid']:.2f} ± {1e3 * row['kid_stderr']:.2f}",
-            f"{row['confidence']:.4f}",
-            f"{row['mixed']:.1%}",
+            series.said(row, "confidence", ".4f"),
+            series.said(row, "mixed", ".1%"),
             f"{row['ink']:.4f}",
         ]
         for _, row in frame.iterrows()

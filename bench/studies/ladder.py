@@ -25,6 +25,7 @@ from bench.scoring.uncertainty import Estimate
 from bench.shelf import Shelf
 from bench.studies import findings, series
 from bench.studies.findings import Outcome, confidence_change
+from denoisers.errors import UsageError
 
 SHOWN = 16  # images of each rung in the picture
 BAND = 50 / 127.5  # the noise that restoration networks are trained on ends here
@@ -128,6 +129,8 @@ def ladder(
     num  images of each rung, except those of 1000 steps, which have 64
     """
     shelf = Shelf(dataset, data_dir)
+    if shelf.dataset.what != "digits":
+        raise UsageError(f"must be of digits, as the ladder is; found {dataset}", "--dataset")
     resolve = functools.partial(
         resolved,
         out=out,

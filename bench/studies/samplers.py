@@ -152,15 +152,12 @@ def table(found: dict[str, Cell], standard: str) -> pd.DataFrame:
 
 def page(frame: pd.DataFrame, standard: Scored, said: list[list[Span]]) -> Page:
     """What was found, the table and the picture."""
-    usual = {
-        key: series.floor(standard, key) for key in ("fid", "kid", "confidence", "mixed", "ink")
-    }
-    digits = (
-        f"As many held-out digits: FID {usual['fid'].value:.2f}, "
-        f"KID x 1e3 {1e3 * usual['kid'].value:.2f} ± {1e3 * usual['kid'].stderr:.2f}, "
-        f"confidence {usual['confidence'].value:.3f}, mixed {usual['mixed'].value:.2%}, "
-        f"ink {usual['ink'].value:.4f}."
-    )
+    forms = {"fid": ".2f", "confidence": ".3f", "mixed": ".2%", "ink": ".4f"}
+    usual = {key: series.floor(standard, key) for key in forms if key in standard.values}
+    kid = series.floor(standard, "kid")
+    values = [f"{key} {format(found.value, forms[key])}" for key, found in usual.items()]
+    values.insert(1, f"KID x 1e3 {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f}")
+    floor = f"As many held-out images: {', '.join(values).replace('fid', 'FID')}."
     seeds = (
         f"{len(standard.seeds)} seeds" if len(standard.seeds) > 1 else f"seed {standard.seeds[0]}"
     )
@@ -171,7 +168,7 @@ def page(frame: pd.DataFrame, standard: Scored, said: list[list[Span]]) -> Page:
             Block("text", spans(made)),
             Block("list", said),
             Block("table", cells(frame)),
-            Block("text", spans(digits)),
+            Block("text", spans(floor)),
             Block("text", spans("The first images of each, from the same noise:")),
             Block("picture", Picture("samplers.png", "samples of each member")),
         ],
@@ -221,9 +218,9 @@ def cells(frame: pd.DataFrame) -> list[list[str]]:
                 "" if standard else interval(row, "fid_change"),
                 f"{1e3 * row['kid']:.2f} ± {1e3 * row['kid_stderr']:.2f}",
                 "" if standard else interval(row, "kid_change", unit=1e3),
-                f"{row['confidence']:.4f}",
-                f"{row['ambiguous']:.1%}",
-                f"{row['mixed']:.1%}",
+                series.said(row, "confidence", ".4f"),
+                series.said(row, "ambiguous", ".1%"),
+                series.said(row, "mixed", ".1%"),
                 f"{row['ink']:.4f}",
                 f"{row['out_of_band']:.0%}",
                 "the standard" if standard else row["verdict"],

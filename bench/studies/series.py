@@ -233,6 +233,12 @@ def verdict(strengths: Sequence[int]) -> str:
     return VERDICTS[low if low < 0 else high]
 
 
+def said(row: "pd.Series[Any]", key: str, form: str) -> str:
+    """A value of a row in a format; nothing where it was not measured."""
+    value = row.get(key)
+    return "" if value is None or pd.isna(value) else format(value, form)
+
+
 def interval(row: "pd.Series[Any]", key: str, digits: int = 2, unit: float = 1.0) -> str:
     """value [low, high] of a column with its bounds."""
     value, low, high = (unit * row[name] for name in (key, f"{key}_low", f"{key}_high"))

@@ -20,7 +20,6 @@ COPIES = "copies"  # controls whose names begin so are training digits, as they 
 DIGITS = 500  # held-out digits on the map
 MAPPED = 5  # entries on the map
 POINTS = 100  # of each
-EXTRACTOR = "lenet-a"
 REAL = "held-out digits"
 POINTS_KEPT = ("distances.csv", "embedding.csv")  # in the folder of figures
 
@@ -59,7 +58,7 @@ def known_distances(entries: list[Entry], path: Path) -> dict[str, np.ndarray]:
 def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     """A map of held-out digits and of samples of the first entries, kept in `path`.
 
-    Columns set, digit, x, y: t-SNE of the features of the classifier `lenet-a`; `digit` is -1 for
+    Columns set, digit, x, y: t-SNE of the features that suit the data set; `digit` is -1 for
     samples. None where the data set of `entries` is not here, or no entry has images.
     """
     shown = [
@@ -86,7 +85,7 @@ def embedded(entries: list[Entry], path: Path) -> pd.DataFrame | None:
     if not sets:
         return None
     sets = {REAL: digits.held_out[:DIGITS]} | sets
-    points = extractors.load(EXTRACTOR).features(np.concatenate(list(sets.values())))
+    points = extractors.suiting(digits).features(np.concatenate(list(sets.values())))
     x, y = TSNE(init="pca", max_iter=500, random_state=0).fit_transform(points).T
     names = np.repeat(list(sets), [len(images) for images in sets.values()])
     labels = np.full(len(names), -1)

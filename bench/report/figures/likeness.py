@@ -1,7 +1,10 @@
 """How near generated images are to real ones: distances to the training set, and a map."""
 
+import functools
+
 import numpy as np
 
+from bench.report import words
 from bench.report.figures import held_out
 from bench.report.figures.curves import Source
 from bench.report.figures.style import COLOURS, INK, LABELLED, Axes, label
@@ -20,10 +23,15 @@ def distances(axes: Axes, source: Source) -> bool:
     kept = source.kept / held_out.POINTS_KEPT[0]
     known = held_out.known_distances(source.group.entries, kept)
     widest = max(d1.max() for d1 in (*by_name.values(), *known.values()))
+    said = functools.partial(words.said, dataset=source.group.dataset)
     bins, peaks = np.linspace(0, widest + 0.5, 80), []
     for name, d1 in known.items():
         usual = name == held_out.REAL
-        style = {"color": INK, "alpha": 0.2 if usual else 0.08, "label": name if usual else None}
+        style = {
+            "color": INK,
+            "alpha": 0.2 if usual else 0.08,
+            "label": said(name) if usual else None,
+        }
         density = axes.hist(d1, bins, density=True, **style)[0]
         peaks += [density.max()] if usual else []
     for title, d1 in by_name.items():
@@ -33,7 +41,9 @@ def distances(axes: Axes, source: Source) -> bool:
     # Exact copies are a spike: the rest is what there is to see.
     second_highest = sorted(peaks)[-2] if len(peaks) > 1 else peaks[0]
     limits = (0, 1.6 * second_highest)
-    axes.set(xlabel="d1, distance to the nearest training digit", ylabel="density", ylim=limits)
+    axes.set(
+        xlabel=said("d1, distance to the nearest training digit"), ylabel="density", ylim=limits
+    )
     axes.legend(loc="upper right")  # copies have their names on the left
     return True
 
@@ -55,7 +65,8 @@ def embedding(axes: Axes, source: Source) -> bool:
     if points is None:
         return False
     digits = points[points["set"] == held_out.REAL]
-    dots = {"s": 2, "color": INK, "alpha": 0.3, "linewidths": 0, "label": held_out.REAL}
+    dots = {"s": 2, "color": INK, "alpha": 0.3, "linewidths": 0}
+    dots["label"] = words.said(held_out.REAL, source.group.dataset)
     axes.scatter(digits["x"], digits["y"], **dots)
     for title, samples in points[points["digit"] < 0].groupby("set", sort=False):
         colour = source.colours.get(title, COLOURS[-1])

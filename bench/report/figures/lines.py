@@ -36,7 +36,7 @@ def figure(plot: Plot) -> Figure:
         if (low, high) != (y, y):
             axes.vlines(x, low, high, color=colour, linewidth=2.2, alpha=0.45)
     if plot.floor is not None:
-        axes.axhline(plot.floor, color=INK, linewidth=0.6, linestyle=":", label="held-out digits")
+        axes.axhline(plot.floor, color=INK, linewidth=0.6, linestyle=":", label="held-out")
     xs, ys = ([point[place] for line in plot.lines for point in line.points] for place in range(2))
     if plot.shaded is not None:
         low, high = (min(max(end, min(xs)), max(xs)) for end in plot.shaded)

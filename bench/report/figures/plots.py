@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from bench import files
 from bench.progress import Advance
+from bench.report import words
 from bench.report.figures import cost, curves, held_out, likeness
 from bench.report.figures.curves import Curve, Source, gauged
 from bench.report.figures.style import COLOURS, MARGINS, SIZE, Axes, Figure, export, inline, ours
@@ -88,7 +89,8 @@ def draw(
                 figure.draw_without_rendering()
             if there:
                 export(figure, kept / plot.name)
-                drawn.append(Drawn(plot.name, plot.title, plot.text, inline(figure, plot.name)))
+                text = words.said(plot.text, groups[0].dataset)
+                drawn.append(Drawn(plot.name, plot.title, text, inline(figure, plot.name)))
             advance(plot.work)
     return drawn
 

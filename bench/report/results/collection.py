@@ -20,7 +20,7 @@ from denoisers.errors import UsageError
 
 OWN = re.compile(r"report\.\w+|study\.json")  # files of the tree that belong to no run
 SCORES = re.compile(r"metrics-.*\.json")
-OWN_FOLDERS = {"gauge", "figures", likelihoods.FOLDER}
+OWN_FOLDERS = {"gauge", "figures", "panel", "speed", likelihoods.FOLDER}
 FOREIGN_SHOWN = 20
 
 

@@ -44,6 +44,8 @@ class ResNet(nn.Module):
 
     images   float32 (B, C, H, W) in [-1, 1], in grey or colour, of any size: see `seen`
     returns  logits (B, classes); `features` gives what is before them, (B, 256)
+
+    Once it is trained, an image and its mirror image are the same: the features are the mean of both.
     """
 
     def __init__(self, classes: int = 10) -> None:
@@ -62,7 +64,8 @@ class ResNet(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        return self.trunk(seen(images))
+        x = seen(images)
+        return self.trunk(x) if self.training else (self.trunk(x) + self.trunk(x.flip(-1))) / 2
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
