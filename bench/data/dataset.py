@@ -156,7 +156,7 @@ def divided(
     least, what = (SHARE, "photographs") if groups is not None else (FEWEST, "images")
     if len(names) < least:
         raise UsageError(
-            f"{name} has {len(names)} {what}; expected {least} at least, "
+            f"{name} has {len(names)} {what if len(names) > 1 else what[:-1]}; expected {least} at least, "
             f"as one in {SHARE} is held out"
         )
     away = shuffled(len(names))[: len(names) // SHARE]

@@ -11,6 +11,7 @@ A dataset can be named as
 What code leads to is a Dataset, or a function that returns one; a mapping of its arrays will do.
 """
 
+import dataclasses
 import difflib
 import os
 from collections.abc import Callable, Mapping
@@ -48,13 +49,16 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
     if name in DATASETS:
         return DATASETS[name](data_dir)
     if name.startswith(PATCHES):
-        return patches.load(Path(expand(name.removeprefix(PATCHES))))
+        folder = name.removeprefix(PATCHES)
+        if not folder.strip():
+            raise UsageError("names no folder of photographs; expected patches:FOLDER", "--dataset")
+        return patches.load(Path(expand(folder)))
     if name in (points := plugins.plug_ins(plugins.DATASETS)):
-        return of_code(name, points[name].value)
+        return apart(of_code(name, points[name].value))
     if os.path.lexists(name):
-        return own.load(Path(name))
+        return apart(own.load(Path(name)))
     if ":" in name:
-        return of_code(name, name)
+        return apart(of_code(name, name))
     close = difflib.get_close_matches(name, [*DATASETS, *points], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise UsageError(
@@ -62,6 +66,13 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
         "an npz or a zip of images, patches:FOLDER, module:attr, or path/to/file.py:attr",
         "--dataset",
     )
+
+
+def apart(dataset: Dataset) -> Dataset:
+    """A dataset of a user's own under a name that is none of ours: a folder may be called mnist."""
+    if dataset.name not in (*DATASETS, patches.NAME):
+        return dataset
+    return dataclasses.replace(dataset, name=f"own-{dataset.name}")
 
 
 def is_dataset(name: str) -> bool:
@@ -118,8 +129,8 @@ def described(name: str, value: Any) -> Dataset:
         value = Dataset(title, **dict.fromkeys(ARRAYS) | {"pad": 0, "what": "images"} | known)
     if not isinstance(value, Dataset):
         raise UsageError(
-            f"{name} gives a {type(value).__name__}; expected a bench.data.dataset.Dataset, "
-            "or a mapping with train and held_out"
+            f"{name} gives something else ({type(value).__name__}); "
+            "expected a bench.data.dataset.Dataset, or a mapping with train and held_out"
         )
     for part in ("train", "held_out"):
         check_images(f"{part} of {name}", getattr(value, part))

@@ -7,8 +7,7 @@ WORDS = {"digits": "images", "Digits": "Images", "digit": "image", "a digit": "a
 
 def of_digits(dataset: str) -> bool:
     """Whether a dataset, name or name@digest, is of digits; so is one that is not known."""
-    name = dataset.partition("@")[0]
-    return name in ("", "?") or name.startswith("mnist")
+    return dataset.partition("@")[0] in ("", "?", "mnist", "mnist5k")
 
 
 def said(text: str, dataset: str) -> str:

@@ -156,7 +156,8 @@ def far(entry: Entry, look: Look | None) -> str | None:
 def far_limit(entry: Entry) -> tuple[float, str]:
     """The KID beyond which images are no digits, and that limit in words."""
     model = control(entry, "kid", of="gaussian")
-    if model is None:
+    # Of the simplest images a Gaussian model is as good as they are, and says nothing.
+    if model is None or model.value <= 1.96 * (model.stderr or 0):
         return FAR_KID, f"{1e3 * FAR_KID:.0f}"
     limit = FAR * model.value
     return limit, f"{1e3 * limit:.0f}, {FAR:.0%} of what a Gaussian model of the digits has"
@@ -167,7 +168,7 @@ def mixed_limit(entry: Entry) -> float:
     model = control(entry, "kid", of="gaussian")
     if model is None or words.of_digits(entry.dataset):
         return MIXED_KID
-    return MIXED_SHARE * model.value
+    return max(MIXED_KID, MIXED_SHARE * model.value)
 
 
 def given(entry: Entry, look: Look | None) -> str | None:
