@@ -752,7 +752,7 @@ def test_the_words_of_choices_are_those_of_the_tables():
     assert execution.DTYPES == flags.DTYPES
     assert execution.COMPILE == flags.COMPILE
     assert tuple(exports.FORMATS) == flags.FORMATS
-    assert {name: rounds for name, (*_, rounds) in recipes.NETWORKS.items()} == choices.EPOCHS
+    assert {name: kind.epochs for name, kind in recipes.NETWORKS.items()} == choices.EPOCHS
     for name, setting in plan.PRESETS.items():
         assert choices.PROTOCOLS[name].startswith(
             f"{setting.num} images, {setting.steps} steps of {setting.sampler}:"

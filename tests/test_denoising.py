@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from bench import recipes
+from bench import cards
 from bench.probes import denoising, likelihood
 from bench.report.figures import plots
 from denoisers.base import Denoiser, Spec
@@ -153,23 +153,23 @@ def test_a_card_says_which_of_its_numbers_are_outside_the_band(image, digits, tm
     for place in ("set/1.png", "small/1.png"):
         (tmp_path / place).parent.mkdir()
         Image.fromarray(image if place.startswith("set") else image[:9]).save(tmp_path / place)
-    card = json.loads(json.dumps(recipes.on_photographs(Narrow(), tmp_path), allow_nan=False))
+    card = json.loads(json.dumps(cards.on_photographs(Narrow(), tmp_path), allow_nan=False))
     assert card["psnr"].keys() == {"set", "small"}
     assert card["ssim"].keys() == {"set"}  # the others are smaller than the window
     assert card["psnr"]["set"].keys() == {"15", "25", "50"}
     assert card["psnr"]["set"]["25"] == pytest.approx(20 * np.log10(255 / 25), abs=0.4)
     assert card["out_of_band"] == ["15", "50"]
-    assert "out_of_band" not in recipes.on_photographs(Identity(), tmp_path)
-    assert recipes.on_photographs(Narrow(), tmp_path / "nowhere") == {}
+    assert "out_of_band" not in cards.on_photographs(Identity(), tmp_path)
+    assert cards.on_photographs(Narrow(), tmp_path / "nowhere") == {}
 
     few = dataclasses.replace(digits, held_out=digits.held_out[:6])
-    card = json.loads(json.dumps(recipes.on_digits(Narrow(), few), allow_nan=False))
+    card = json.loads(json.dumps(cards.on_held_out(Narrow(), few), allow_nan=False))
     assert (
         list(card["held_out_mse_x_1e3"])
         == card["out_of_band"]
         == ["std 0.2", "std 0.5", "std 0.7", "std 1"]
     )
-    assert recipes.on_digits(Identity(), few).keys() == {"held_out_mse_x_1e3"}
+    assert cards.on_held_out(Identity(), few).keys() == {"held_out_mse_x_1e3"}
 
 
 def test_curves_are_kept_for_the_report_with_those_they_are_read_against(digits, tmp_path):
@@ -208,7 +208,7 @@ def test_no_more_digits_are_recorded_than_there_are(digits, tmp_path):
         lambda: likelihood.errors(Identity(), digits, 1001),
     ):
         with pytest.raises(
-            UsageError, match=r"--num: mnist5k has 1000 held-out digits; found 1001"
+            UsageError, match=r"--num: mnist5k has 1000 held-out images; found 1001"
         ):
             do()
     assert not list(tmp_path.iterdir())

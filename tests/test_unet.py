@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from bench.cards import CARD_SIGMAS
 from bench.probes.denoising import gauge
-from bench.recipes import CARD_SIGMAS
 from denoisers import schedule, unet
 from denoisers.unet.net import UNet
 
