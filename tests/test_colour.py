@@ -240,3 +240,27 @@ def test_the_data_that_a_classifier_learnt_has_it_for_a_judge(coloured):
     learnt = dataclasses.replace(coloured, name="x")
     learnt.__dict__["digest"] = extractors.trained_on("cifar-a")
     assert extractors.judges_of(learnt) == ("cifar-a", "cifar-b")
+
+
+@pytest.mark.parametrize("network", ["unet", "kbnet"])
+def test_networks_learn_colour_and_are_asked_about_it(network, coloured, tmp_path, monkeypatch):
+    from bench import recipes
+
+    monkeypatch.setattr("bench.data.datasets.load", lambda *_: coloured)
+    if network == "unet":
+        with pytest.raises(UsageError, match="--dataset: spots has images of 24 x 20; the U-Net"):
+            recipes.train(network, dataset="spots", epochs=1, out=tmp_path)
+        square = dataclasses.replace(
+            coloured, train=coloured.train[:, :16, :16], held_out=coloured.held_out[:, :16, :16]
+        )
+        monkeypatch.setattr("bench.data.datasets.load", lambda *_: square)
+    path = recipes.train(network, dataset="spots", epochs=1, batch_size=50, out=tmp_path)
+    assert path.name == "spots.safetensors"
+    denoiser = denoisers.load(network, str(path))
+    assert denoiser.spec.in_channels == 3
+    assert denoiser.card["data"].startswith("spots@")
+    assert denoiser.card["held_out_mse_x_1e3"].keys() == {"std 0.2", "std 0.5", "std 0.7", "std 1"}
+    size = (16, 16) if network == "unet" else coloured.size
+    assert framing.fit(denoiser, size, 0, channels=3) == []
+    band = framing.banded(denoiser, 3).spec
+    assert band.sigma_max == pytest.approx(denoiser.card["sigma_max"], rel=1e-3)

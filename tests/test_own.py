@@ -105,6 +105,19 @@ def test_labels_of_all_three(tmp_path, colours):
             assert [by_image[image.tobytes()] for image in images] == classes.tolist()
 
 
+def test_classes_of_a_test_set_are_those_of_the_training_set(tmp_path, colours):
+    for i, name in enumerate("abc"):
+        save(tmp_path / "mine" / "train" / name, colours[12 * i : 12 * i + 12])
+    for i, name in enumerate("bc"):
+        save(tmp_path / "mine" / "test" / name, colours[36 + 6 * i : 42 + 6 * i])
+    found = datasets.load(str(tmp_path / "mine"))
+    held = {x.tobytes(): k for x, k in zip(found.held_out, found.held_out_labels, strict=True)}
+    assert [held[image.tobytes()] for image in colours[36:]] == [1] * 6 + [2] * 6
+    save(tmp_path / "mine" / "test" / "d", colours[:1])
+    with pytest.raises(UsageError, match=r"test has a class 'd', which .*train has not"):
+        datasets.load(str(tmp_path / "mine"))
+
+
 def test_a_zip_may_say_that_it_has_no_labels(tmp_path, colours):
     assert datasets.load(str(packed(tmp_path / "x.zip", colours, "null"))).classes == 0
 

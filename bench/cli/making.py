@@ -95,7 +95,9 @@ def study(
     num: Annotated[
         int | None,
         setting(
-            "num", "Images per run; rungs of 1000 steps have 64.", "ladder, band: 256; others: 2000"
+            "num",
+            "Images per run; rungs of 1000 steps have 64.",
+            "ladder, band: 256; cross: 1000; others: 2000",
         ),
     ] = None,
     seeds: Annotated[

@@ -34,12 +34,14 @@ SIDE = 4  # pixels of an image, at least
 class Images(NamedTuple):
     """uint8 (N, H, W) or (N, H, W, 3), and classes int64 (N,), if there are any.
 
-    kinds  the files that they were in, in words: what is compressed with losses is worth knowing
+    kinds    the files that they were in, in words: what is compressed with losses is worth knowing
+    classes  what the classes are called, if they have names
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     kinds: str
+    classes: tuple[str, ...] = ()
 
 
 def load(path: Path) -> Dataset:
@@ -47,7 +49,7 @@ def load(path: Path) -> Dataset:
     with concerning("--dataset"):
         name, pairs = title(path), parts(path)
         if pairs is None:
-            images, labels, kinds = read(path)
+            images, labels, kinds, _ = read(path)
             return divided(name, images, labels, origin=f"{kinds}; {DIVIDED}")
         train, test = alike(*map(read, pairs), pairs)
         said = f"{train.kinds}; {pairs[1].name} held out, in a fixed random order"
@@ -115,6 +117,8 @@ def alike(train: Images, test: Images, pairs: tuple[Path, Path]) -> tuple[Images
     if (train.labels is None) != (test.labels is None):
         lacking = pairs[train.labels is not None]
         raise UsageError(f"{lacking} has no labels, as the other has; give them to both, or none")
+    if train.classes != test.classes:
+        test = test._replace(labels=renumbered(test, train.classes, pairs))
     if train.images.ndim != test.images.ndim:
         train, test = (
             part._replace(images=np.repeat(part.images[..., None], 3, axis=-1))
@@ -125,14 +129,26 @@ def alike(train: Images, test: Images, pairs: tuple[Path, Path]) -> tuple[Images
     return train, test
 
 
+def renumbered(test: Images, classes: tuple[str, ...], pairs: tuple[Path, Path]) -> np.ndarray:
+    """The labels of a test set in the numbers that a training set gives its classes.
+
+    Raises UsageError for a class that the training set does not have.
+    """
+    if unknown := sorted({*test.classes} - {*classes}):
+        raise UsageError(f"{pairs[1]} has a class {unknown[0]!r}, which {pairs[0]} has not")
+    return np.array([classes.index(name) for name in test.classes])[test.labels]
+
+
 def of_folder(path: Path) -> Images:
     """All images below a folder; if each lies in a folder of it, those are the classes, in order of their names."""
     files = image_files.paths(path)
     images = image_files.read(files, str(path), "kept")
     tops = [Path(name).parts[0] if len(Path(name).parts) > 1 else "" for name in files]
     kinds = sorted(set(tops))
-    labels = np.array([kinds.index(top) for top in tops]) if "" not in kinds else None
-    return Images(stacked(images), labels if len(kinds) > 1 else None, suffixes(files))
+    if "" in kinds or len(kinds) == 1:
+        return Images(stacked(images), None, suffixes(files))
+    labels = np.array([kinds.index(top) for top in tops])
+    return Images(stacked(images), labels, suffixes(files), tuple(kinds))
 
 
 def of_npz(path: Path) -> Images:

@@ -39,7 +39,7 @@ def cross(
     out: Path,
     *,
     photos: Path | None = None,
-    num: int = 2000,
+    num: int = 1000,
     seed: int = 0,
     dataset: str = "mnist",
     data_dir: Path | None = None,

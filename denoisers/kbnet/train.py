@@ -107,7 +107,7 @@ def train(
     size: dict[str, Any] = MINI,
     **options: Any,
 ) -> training.Trained:
-    """A KBNet trained on `images`, (N, 1, H, W), uint8 or float32 in [0, 1]; options of `training.fit`.
+    """A KBNet trained on `images`, (N, C, H, W), uint8 or float32 in [0, 1]; options of `training.fit`.
 
     band   lowest and highest noise level on [0, 1]; equal for a network of one level
     patch  side of the random patches, flipped and turned; None for whole images as they are
@@ -115,6 +115,7 @@ def train(
     # The scales of the branches begin at 0.01 and have to rise.
     rates = {"lr": 2e-3, "muon_lr": 2e-3}
     options = {"batch_size": training.most(32, images)} | rates | options
+    size = {"channels": images.shape[1]} | size
     return training.fit(
         lambda: KBNet(**size), [images], restoration(band, norm, patch), checkpoint, **options
     )
