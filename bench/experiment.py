@@ -114,7 +114,7 @@ def resolve(
         denoisers.registry.find(name)
     device = machine.choose_device(device)
     if extractor_name is not None:
-        extractors.load(extractor_name, extractor_weights, device)  # or it is unknown, said at once
+        extractors.family_of(extractor_name)  # or it is unknown, which is said at once
     machine.check_writable(out)
     shelf = shelf or Shelf(dataset_name, data_dir, kept=False)
     dataset = shelf.dataset

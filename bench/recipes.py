@@ -8,7 +8,7 @@ import torch
 
 from bench import cards, files, machine
 from bench.bounds import BOUNDS, EMA, EPOCHS, TRAINING_SEED, file_name
-from bench.data import photographs
+from bench.data import datasets, photographs
 from bench.images import to_float
 from bench.scoring import lenet, resnet
 from bench.scoring.lenet import train as lenet_train
@@ -104,7 +104,10 @@ def named(kind: Network, dataset: str | None) -> str:
     """The name of the weights: the network's own, or of a dataset that is not its own, that of this."""
     if dataset in (None, kind.dataset):
         return kind.name
-    return files.slug(dataset.rpartition(":")[2].rstrip("/").rpartition("/")[2])
+    if dataset.startswith(datasets.PATCHES):
+        return "patches"
+    place = Path(dataset.rpartition(":")[2]).resolve()
+    return files.slug(place.name if place.is_dir() else place.stem) or "own"
 
 
 def check_flags(

@@ -20,6 +20,7 @@ SCALE = 2  # screen pixels per image pixel
 GAP = 4
 CAPTION = 14
 BACKGROUND = 96
+LONGEST = 2048  # pixels of a side of a sheet, about
 USUAL, SIZE = (
     (28, 28),
     "size of the images",
@@ -61,11 +62,18 @@ def unset() -> Iterator[None]:
 
 
 def grid(images: np.ndarray, file: BinaryIO, columns: int = 16) -> None:
-    """The first 16 rows of uint8 images, (N, H, W) or (N, H, W, 3), in the order of their ids, as PNG."""
+    """The first 16 rows of uint8 images, (N, H, W) or (N, H, W, 3), by their ids, as PNG; of large ones fewer."""
     big = "n h w ... -> n (h scale) (w across) ..."
-    drawn = repeat(images[: columns * columns], big, scale=SCALE, across=SCALE)
+    columns = fitting(images.shape[2] * SCALE + GAP, columns)
+    rows = fitting(images.shape[1] * SCALE + GAP, columns)
+    drawn = repeat(images[: rows * columns], big, scale=SCALE, across=SCALE)
     sheet = padded(tiled(drawn, columns, GAP, BACKGROUND), ((GAP, 0), (GAP, 0)), BACKGROUND)
     save(Image.fromarray(sheet), images.shape[1:3], file)
+
+
+def fitting(pixels: int, most: int) -> int:
+    """How many places of so many pixels stand side by side on a sheet, `most` at most."""
+    return max(1, min(most, LONGEST // pixels))
 
 
 def padded(images: np.ndarray, sides: tuple[tuple[int, int], ...], value: int) -> np.ndarray:
@@ -147,7 +155,9 @@ def nearest(
     images, neighbours  uint8 (N, H, W), or (N, H, W, 3); ratio (N,). The first 64 pairs are drawn, each above its
                         ratio.
     """
-    order = np.argsort(ratio, kind="stable")[: columns * 8]
+    columns = fitting(2 * images.shape[2] * SCALE + 3 * GAP, columns)
+    rows = fitting(images.shape[1] * SCALE + CAPTION + GAP, 8)
+    order = np.argsort(ratio, kind="stable")[: columns * rows]
     pairs = np.stack([images[order], neighbours[order]], axis=1)
     captioned(pairs, [f"{ratio[i]:.3f}" for i in order], file, columns)
 
@@ -160,6 +170,7 @@ def mixed(
     images   uint8 (N, H, W), or (N, H, W, 3)
     classes  (N, 2), what two classifiers see; sure (N,), the larger of their confidences
     """
+    columns = fitting(images.shape[2] * SCALE + GAP, columns)
     order = np.argsort(sure, kind="stable")[: columns * 2]
     seen = [f"{classes[i, 0]}|{classes[i, 1]}  {sure[i]:.2f}" for i in order]
     captioned(images[order, None], seen, file, columns)

@@ -24,7 +24,9 @@ class Spec:
     in_channels: int = 1
     multiple_of: int = 1  # of H and W; wrappers pad and crop
     value_range: tuple[float, float] = (-1.0, 1.0)  # the network's own range, not the contract's
-    sigma_min: float = 0.0  # noise band it was trained on, in [-1, 1] units
+    # Noise band it was trained on, in [-1, 1] units, as grey images have it: a network of n channels
+    # gets them under sqrt(n) times their noise, so its own band is divided by that.
+    sigma_min: float = 0.0
     sigma_max: float = math.inf
     blind: bool = True  # the network is not told the noise level
     weights: str = ""  # "<card>@<first 8 digits of the sha256>"; empty for closed forms

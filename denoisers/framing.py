@@ -133,6 +133,7 @@ def banded(denoiser: Denoiser, channels: int) -> Denoiser:
     spec = denoiser.spec
     if channels > 1 and spec.in_channels == channels:
         more = channels**0.5
+        denoiser = copy.copy(denoiser)
         band = {"sigma_min": more * spec.sigma_min, "sigma_max": more * spec.sigma_max}
         denoiser.spec = dataclasses.replace(spec, **band)
     return denoiser

@@ -9,7 +9,7 @@ A denoiser can be named as
 
 What a name leads to is a function `load(weights=None, **options) -> Denoiser`, or a Denoiser. One
 that is made from data declares the keywords `train` (images, float32 (N, C, H, W) in [-1, 1]) or
-`labels` (int64 (N,)), and gets them. One that cannot do without weights declares `weights` without
+`labels` (int64 (N,), or None), and gets them. One that cannot do without weights declares `weights` without
 a default.
 """
 
@@ -177,7 +177,7 @@ def load(
 
     weights  card or path; None for the default card
     train    called for the training images only by denoisers that are made from data
-    labels   called for their classes
+    labels   called for their classes; None where there are none
     options  keywords of the denoiser's own load function
 
     Raises UsageError (name, option, weights, or what comes back is no Denoiser) and ForeignError

@@ -16,6 +16,7 @@ from bench.data import given, inspection
 from bench.data.dataset import divided
 from bench.report.results import pictures
 from bench.scoring import control_sets, extractors, measure, memorization
+from bench.scoring.nearest import Index
 from bench.scoring.reference import Reference
 from denoisers import framing
 from denoisers.base import Spec
@@ -188,6 +189,54 @@ def test_copies_in_colour_are_called_and_honest_images_are_not(coloured):
     assert rates["gaussian"]["pixels"] < 0.1
 
 
+def test_what_enters_a_shifted_photograph_goes_on_as_its_edge():
+    ramp = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (1, 25, 1))
+    dark, on = (
+        memorization.shifted(ramp + 5, on_black=black)[0, control_sets.SHIFT].reshape(25, 25)
+        for black in (True, False)
+    )
+    assert (dark[:, 0] == 0).all()
+    assert (on[:, 0] == 5).all()
+    assert (dark[:, 1:] == on[:, 1:]).all()
+
+
+def test_shifts_are_searched_in_blocks_with_the_same_result(coloured, monkeypatch):
+    index = Index.of(coloured.train.reshape(len(coloured.train), -1))
+    whole = memorization.nearest_shifted(coloured.held_out, index, on_black=False)
+    monkeypatch.setattr(memorization, "SHIFTED", 1)
+    parts = memorization.nearest_shifted(coloured.held_out, index, on_black=False)
+    assert np.array_equal(whole.index, parts.index)
+    assert np.array_equal(whole.distance, parts.distance)
+
+
+@pytest.mark.parametrize("side", [64, 200, 500])
+def test_sheets_of_large_images_are_no_larger(tmp_path, rng, side):
+    large = rng.integers(0, 255, (40, side, side, 3), np.uint8)
+    with (tmp_path / "grid.png").open("wb") as file:
+        sheets.grid(large, file)
+    with (tmp_path / "nearest.png").open("wb") as file:
+        sheets.nearest(large, large, np.arange(40.0), file)
+    found = pictures.drawn(tmp_path / "grid.png")
+    assert np.array_equal(found, large[: len(found)])
+    assert len(pictures.pairs(tmp_path / "nearest.png")) >= 1
+    assert max(Image.open(tmp_path / "grid.png").size) < 2200
+
+
+def test_grey_pictures_against_a_dataset_in_colour(coloured, tmp_path, rng):
+    for i in range(8):
+        Image.fromarray(rng.integers(0, 256, (24, 20), np.uint8)).save(tmp_path / f"{i}.png")
+    assert given.read(tmp_path, coloured).shape == (8, 24, 20, 3)
+
+
+def test_pictures_that_are_turned_have_the_size_that_is_seen(coloured, tmp_path, rng):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for i in range(8):
+        stored = Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8))
+        stored.save(tmp_path / f"{i}.jpg", exif=exif)
+    assert given.read(tmp_path, coloured).shape == (8, 24, 20, 3)
+
+
 def test_what_is_measured_without_a_judge(coloured):
     bare = dataclasses.replace(coloured, train_labels=None, held_out_labels=None)
     against = Reference(bare, extractors.load("pixels"))
@@ -237,9 +286,12 @@ def test_an_extractor_of_digits_takes_no_others(coloured, digits):
 
 
 def test_the_data_that_a_classifier_learnt_has_it_for_a_judge(coloured):
-    learnt = dataclasses.replace(coloured, name="x")
-    learnt.__dict__["digest"] = extractors.trained_on("cifar-a")
-    assert extractors.judges_of(learnt) == ("cifar-a", "cifar-b")
+    assert extractors.judges_of(coloured) is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extractors, "trained_on", lambda name: coloured.digest)
+        assert extractors.judges_of(coloured) == ("lenet-a", "lenet-b")
+    named = dataclasses.replace(coloured, what="cifar10")
+    assert extractors.judges_of(named) == ("cifar-a", "cifar-b")
 
 
 @pytest.mark.parametrize("network", ["unet", "kbnet"])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data import datasets
 from bench.report import collect
 from bench.report.results import pictures
 from bench.studies import cross as study
@@ -102,5 +101,7 @@ def test_the_flag_of_another_study_is_refused(bench):
     assert "is for cross; samplers takes none" in err
 
 
-def test_datasets_know_the_prefix():
-    assert study.PATCHES == datasets.PATCHES
+def test_the_digits_are_digits(tmp_path, photos):
+    np.savez(tmp_path / "mine.npz", arr_0=np.zeros((60, 8, 8), np.uint8))
+    with pytest.raises(UsageError, match="--dataset: must be of digits"):
+        study.cross(tmp_path / "cross", photos=photos, dataset=str(tmp_path / "mine.npz"), num=8)

@@ -47,10 +47,10 @@ def test_one_factor_alone_carries_everything(kids, name, asked, rng):
     assert cause.share_ends[0] > 0.95
     assert abs(cause.orders) == pytest.approx(2)
     assert cause.ends[0] < cause.orders < cause.ends[1]
-    assert cause.sure
+    assert cause.ends[0] > 0 or cause.ends[1] < 0
     for effect in effects.values():
         assert effect.orders == pytest.approx(0, abs=1e-6)
-        assert not effect.sure
+        assert effect.ends[0] < 0 < effect.ends[1]
 
 
 def test_shares_add_up(rng):

@@ -260,6 +260,43 @@ def test_a_folder_that_is_called_as_a_set_of_ours_is_told_from_it(tmp_path, colo
         assert datasets.load(str(save(tmp_path / name, colours))).name == f"own-{name}"
 
 
+@pytest.mark.parametrize("name", ["/abs.png", "a//b.png", "a/./b.png", "../b.png"])
+def test_odd_names_in_a_zip_are_said(tmp_path, colours, name):
+    path = packed(tmp_path / "x.zip", colours)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, next(members(colours))[1])
+    if name == "../b.png":
+        assert len(datasets.load(str(path)).train) > 0  # read from the archive, written nowhere
+        return
+    with pytest.raises(UsageError, match=r"x.zip holds .*; expected names of files in folders"):
+        datasets.load(str(path))
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8), (40, 0, 8), (0, 8, 8, 3)])
+def test_arrays_of_nothing(tmp_path, shape):
+    np.savez(tmp_path / "x.npz", arr_0=np.zeros(shape, np.uint8))
+    with pytest.raises(UsageError, match=r"x.npz holds no images: arr_0 has the shape"):
+        datasets.load(str(tmp_path / "x.npz"))
+
+
+def test_a_training_folder_without_one_of_tests(tmp_path, colours):
+    save(tmp_path / "mine" / "train", colours)
+    save(tmp_path / "mine" / "val", colours)
+    with pytest.raises(UsageError, match="has a folder train and no folder test beside it"):
+        datasets.load(str(tmp_path / "mine"))
+
+
+def test_too_few_are_held_out_to_be_scored_against(tmp_path, colours):
+    save(tmp_path / "mine" / "train", colours)
+    save(tmp_path / "mine" / "test", colours[:5])
+    with pytest.raises(UsageError, match="mine has 5 images held out; expected 6 at least"):
+        datasets.load(str(tmp_path / "mine"))
+
+
+def test_a_name_with_an_at_is_told_from_a_set_of_ours(tmp_path, colours):
+    assert datasets.load(str(save(tmp_path / "mnist@home", colours))).name == "mnist-home"
+
+
 def test_two_sets_that_do_not_fit_each_other(tmp_path, colours):
     save(tmp_path / "a" / "train", colours)
     save(tmp_path / "a" / "test", colours[:, :6])

@@ -48,7 +48,7 @@ def test_folders_called_train_and_test_divide_the_photographs(photos):
 
 def test_colour_is_made_grey(tmp_path):
     for i in range(6):
-        Image.new("RGB", (32, 32), (10 * i, 200, 30)).save(tmp_path / f"{i}.png")
+        Image.new("RGB", (96, 64), (10 * i, 200, 30)).save(tmp_path / f"{i}.png")
     assert datasets.load(f"patches:{tmp_path}").channels == 1
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench import experiment, machine, report
-from bench.data import dataset, datasets
+from bench.data import datasets
 from bench.report.page import cards
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import control_scores, fid_kid, record
@@ -21,11 +21,14 @@ OF_A_SCORING = {"scoring", "fingerprint", "table", "preprocessing", "scored"}
 @pytest.fixture
 def small(digits, monkeypatch):
     """300 digits to compare with, in place of every dataset, and few replicates: scoring takes little."""
-    labels = {
-        "train_labels": digits.train_labels[:300],
-        "held_out_labels": digits.held_out_labels[:100],
-    }
-    small = dataset.Dataset("small", digits.train[:300], held_out=digits.held_out[:100], **labels)
+    small = dataclasses.replace(
+        digits,
+        name="small",
+        train=digits.train[:300],
+        train_labels=digits.train_labels[:300],
+        held_out=digits.held_out[:100],
+        held_out_labels=digits.held_out_labels[:100],
+    )
     monkeypatch.setattr(datasets, "load", lambda name, folder: small)
     monkeypatch.setattr(fid_kid, "REPLICATES_BELOW", ((1e9, 5),))
     return small

@@ -17,6 +17,8 @@ def small(digits):
         digits.train_labels[:500],
         digits.held_out,
         digits.held_out_labels,
+        pad=2,
+        what="digits",
     )
 
 

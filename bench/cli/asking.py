@@ -53,11 +53,14 @@ def list_(
 
 def info(
     name: Annotated[
-        str,
+        str | None,
         argument(read=named, shown="NAME", help="A denoiser, as for --denoiser, or a dataset."),
-    ],
+    ] = None,
     weights: Weights = None,
     option: Options = None,
+    dataset: Annotated[
+        str | None, flag("--dataset", read=named, shown="NAME|PATH", help="A dataset, of code too.")
+    ] = None,
     data_dir: DataDir = None,
     max_bytes: MaxBytes = None,
 ) -> None:
@@ -69,8 +72,10 @@ def info(
     from bench.data import datasets
     from denoisers import registry
 
-    if name not in registry.table() and datasets.is_dataset(name):
-        facts = about_dataset(name, data_dir)
+    if (name is None) == (dataset is None):
+        raise UsageError("names one thing: a NAME, or --dataset", "NAME")
+    if name is None or (name not in registry.table() and datasets.is_dataset(name)):
+        facts = about_dataset(dataset or name, data_dir)
     else:
         facts = about_denoiser(name, weights, parse_options(option or []))
     terminal.result(json.dumps(facts, indent=2))

@@ -39,7 +39,7 @@ DATASETS = {
 UNNAMED = {
     "PATH": "a folder of images, an npz with arr_0 (and labels), a zip of images as EDM's tools make it",
     "patches:FOLDER": "grey tiles of 32 x 32, cut from the photographs below a folder",
-    "module:attr": "or path/to/file.py:attr: a Dataset, or a function that returns one; see docs/bring-your-own.md",
+    "module:attr": "or path/to/file.py:attr: a Dataset, or a function that returns one; see docs/datasets.md",
 }
 FEATURES = {
     "lenet-a": "128 features of a shipped classifier of digits; the default for them",

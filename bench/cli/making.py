@@ -118,6 +118,7 @@ def study(
             help="The study goes into a folder of its name in it.",
         ),
     ] = Path("results"),
+    max_bytes: MaxBytes = None,
 ) -> None:
     """Run a series of experiments that differ in one thing each, and say what each change did; again to resume.
 

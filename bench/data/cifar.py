@@ -42,7 +42,7 @@ def read(root: Path, about: str = "") -> Dataset | None:
     train, test = (
         (np.ascontiguousarray(part.data), np.array(part.targets, np.int64)) for part in parts
     )
-    facts = {"pad": 0, "what": "cifar10", "licence": LICENCE, "origin": ORIGIN}
+    facts = {"what": "cifar10", "licence": LICENCE, "origin": ORIGIN}
     return permuted("cifar10", *train, *test, **facts)
 
 

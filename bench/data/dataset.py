@@ -40,18 +40,20 @@ class Dataset:
     train_labels: np.ndarray | None
     held_out: np.ndarray
     held_out_labels: np.ndarray | None
-    pad: int = 2
-    what: str = "digits"
+    pad: int = 0
+    what: str = "images"
     licence: str = "not stated"
     origin: str = ""
 
     @functools.cached_property
     def digest(self) -> str:
-        """sha256 of both image sets, first 16 digits: part of every cache key and fingerprint."""
+        """sha256 of all that a dataset holds, first 16 digits: part of every cache key and fingerprint."""
         digest = hashlib.sha256(self.train.tobytes())
         digest.update(self.held_out.tobytes())
-        if not self.pad:  # those of the padded sets, which have one shape, are older than this
-            digest.update(repr(self.train.shape).encode())
+        if self.what != "digits":  # whose digest is older than all other data
+            digest.update(f"{self.train.shape}{f' {self.pad}' if self.pad else ''}".encode())
+            for labels in (self.train_labels, self.held_out_labels):
+                digest.update(b"" if labels is None else labels.tobytes())
         return digest.hexdigest()[:16]
 
     @property
@@ -166,5 +168,4 @@ def divided(
         away = away[shuffled(len(away))]
     stay = np.setdiff1d(np.arange(len(images)), away)
     parts = (None, None) if labels is None else (labels[stay], labels[away])
-    facts = {"pad": 0, "what": "images"} | facts
     return Dataset(name, images[stay], parts[0], images[away], parts[1], **facts)

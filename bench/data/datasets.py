@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.bounds import LEAST
 from bench.data import cifar, lookup, mnist, own, patches
 from bench.data.dataset import Dataset
 from denoisers import plugins
@@ -34,6 +35,7 @@ DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "kmnist": mnist.kmnist,
     "cifar10": cifar.cifar10,
 }
+MOST_PAD = 64  # pixels around an image
 ARRAYS = ("train", "train_labels", "held_out", "held_out_labels")
 
 
@@ -52,7 +54,8 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
         folder = name.removeprefix(PATCHES)
         if not folder.strip():
             raise UsageError("names no folder of photographs; expected patches:FOLDER", "--dataset")
-        return patches.load(Path(expand(folder)))
+        tiles = patches.load(Path(expand(folder)))
+        return dataclasses.replace(apart(tiles), name=patches.NAME)
     if name in (points := plugins.plug_ins(plugins.DATASETS)):
         return apart(of_code(name, points[name].value))
     if os.path.lexists(name):
@@ -69,18 +72,26 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
 
 
 def apart(dataset: Dataset) -> Dataset:
-    """A dataset of a user's own under a name that is none of ours: a folder may be called mnist."""
-    if dataset.name not in (*DATASETS, patches.NAME):
-        return dataset
-    return dataclasses.replace(dataset, name=f"own-{dataset.name}")
+    """A dataset of a user's own under a name that is none of ours, with enough images to be scored against.
+
+    Raises UsageError if there are fewer.
+    """
+    for what, images in (("to train on", dataset.train), ("held out", dataset.held_out)):
+        if len(images) < LEAST:
+            raise UsageError(
+                f"{dataset.name} has {len(images)} images {what}; expected {LEAST} at least",
+                "--dataset",
+            )
+    name = dataset.name.replace("@", "-").strip() or "images"
+    own_name = f"own-{name}" if name in (*DATASETS, patches.NAME) else name
+    return dataclasses.replace(dataset, name=own_name)
 
 
 def is_dataset(name: str) -> bool:
     """Whether a name can only be a dataset's, as opposed to a denoiser's."""
-    known = (
-        name in DATASETS or name.startswith(PATCHES) or name in plugins.plug_ins(plugins.DATASETS)
-    )
-    return known or os.path.exists(name)
+    known = name in DATASETS or name.startswith(PATCHES)
+    known = known or name in plugins.plug_ins(plugins.DATASETS)
+    return known or os.path.isdir(name) or name.endswith((".npz", ".npy", ".zip"))
 
 
 def has_name(named: str) -> bool:
@@ -126,22 +137,28 @@ def described(name: str, value: Any) -> Dataset:
                 f"{name} gives {', '.join(map(str, value))}; expected train and held_out, "
                 f"and of {', '.join(sorted(allowed - {'train', 'held_out'}))} what there is"
             )
-        value = Dataset(title, **dict.fromkeys(ARRAYS) | {"pad": 0, "what": "images"} | known)
+        value = Dataset(title, **dict.fromkeys(ARRAYS) | known)
     if not isinstance(value, Dataset):
         raise UsageError(
             f"{name} gives something else ({type(value).__name__}); "
             "expected a bench.data.dataset.Dataset, or a mapping with train and held_out"
         )
+    labels = {}
     for part in ("train", "held_out"):
-        check_images(f"{part} of {name}", getattr(value, part))
-        labels, images = getattr(value, f"{part}_labels"), getattr(value, part)
-        own.checked(labels, len(images), Path(f"{part} of {name}"))
+        images, given = getattr(value, part), getattr(value, f"{part}_labels")
+        check_images(f"{part} of {name}", images)
+        given = None if given is None else np.asarray(given)
+        labels[f"{part}_labels"] = own.checked(given, len(images), Path(f"{part} of {name}"))
+    if len({known is None for known in labels.values()}) > 1:
+        raise UsageError(f"{name} has labels of one set alone; give them to both, or to none")
+    if type(value.pad) is not int or not 0 <= value.pad <= MOST_PAD:
+        raise UsageError(f"{name} has pad {value.pad!r}; expected a whole number in 0..{MOST_PAD}")
     if value.train.shape[1:] != value.held_out.shape[1:]:
         raise UsageError(
             f"{name} has images {value.train.shape[1:]} to train on, and {value.held_out.shape[1:]} "
             "held out; expected one shape"
         )
-    return value
+    return dataclasses.replace(value, name=str(value.name), **labels)
 
 
 def check_images(what: str, images: object) -> None:
@@ -152,8 +169,8 @@ def check_images(what: str, images: object) -> None:
         if isinstance(images, np.ndarray):
             found = f"{images.dtype} {images.shape}"
         raise UsageError(f"{what} is {found}; expected uint8 (N, H, W), or (N, H, W, 3) in colour")
-    if len(images) < own.FEWEST or min(images.shape[1:3]) < own.SIDE:
+    if len(images) < LEAST or min(images.shape[1:3]) < own.SIDE:
         raise UsageError(
             f"{what} has {len(images)} images of {images.shape[1]}x{images.shape[2]}; "
-            f"expected {own.FEWEST} or more, of {own.SIDE} pixels a side or more"
+            f"expected {LEAST} or more, of {own.SIDE} pixels a side or more"
         )

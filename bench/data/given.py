@@ -92,10 +92,12 @@ def from_images(path: Path, colour: image_files.Colour) -> Declared:
             f"from {sizes[0]} to {sizes[-1]}, expected one"
         )
 
-    def read_all() -> np.ndarray:
-        return image_files.stacked(image_files.read(files, str(path), colour))
-
     shape = (len(files), *sizes[0], *((3,) if colour == "kept" else ()))
+
+    def read_all() -> np.ndarray:
+        found = image_files.stacked(image_files.read(files, str(path), colour))
+        return found if found.ndim == len(shape) else np.repeat(found[..., None], 3, axis=-1)
+
     return Declared(shape, np.dtype(np.uint8), read_all)
 
 

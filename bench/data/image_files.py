@@ -37,6 +37,7 @@ SUFFIXES = (
 UNREAD = (".gif", ".jp2", ".j2k", ".tga", ".avif", ".heic", ".heif", ".jxl", ".exr")
 DECODED = 8  # bytes of a pixel, at most, while an image is decoded and made grey
 
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of EXIF: its tag, and what it says of a quarter turn
 # What becomes of colour: it is an error, it is made grey (ITU-R 601 luma), or it stays.
 Colour = Literal["refused", "made grey", "kept"]
 Open = Callable[[Path], AbstractContextManager[BinaryIO]]
@@ -80,9 +81,10 @@ def is_image(path: Path) -> bool:
 
 
 def size(path: Path) -> tuple[int, int]:
-    """(H, W) of an image as it is stored, from the beginning of its file."""
+    """(H, W) of an image, turned as its file says, from the beginning of the file."""
     with opened(path) as image:
-        return image.height, image.width
+        turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def read(

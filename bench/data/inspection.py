@@ -150,7 +150,7 @@ def framed(images: np.ndarray, dataset: Dataset, what: str) -> None:
     Such a frame is taken off; what was resized instead, or framed in white, would be cut.
     """
     pad = dataset.pad
-    height, width = images.shape[1:]
+    height, width = images.shape[1:3]
     if lines := background(images, pad, dataset):
         raise UsageError(f"{what}: {lines[0]}, and frame them in black, or leave the frame out")
     ratio = extent(images).against(usual(dataset))

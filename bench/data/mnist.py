@@ -21,6 +21,7 @@ SETS = {
     "fashion-mnist": ("FashionMNIST", "MIT (Zalando)"),
     "kmnist": ("KMNIST", "CC BY-SA 4.0 (CODH)"),
 }
+PAD = 2  # to 32 x 32
 ORIGIN = "the test set as it was published, in a fixed random order"
 
 
@@ -80,7 +81,7 @@ def assembled(name: str, contents: mnist_files.Contents) -> Dataset:
         array = np.frombuffer(data, np.uint8, offset=16 if images else 8)
         parts.append(array.reshape(-1, 28, 28) if images else array.astype(np.int64))
     what = "digits" if name == "mnist" else "images"
-    return permuted(name, *parts, what=what, licence=SETS[name][1], origin=ORIGIN)
+    return permuted(name, *parts, pad=PAD, what=what, licence=SETS[name][1], origin=ORIGIN)
 
 
 def mnist5k(data_dir: Path | None) -> Dataset:
@@ -108,4 +109,4 @@ def mnist5k(data_dir: Path | None) -> Dataset:
     images, labels = images[order], labels[order]
     parts = images[:4000], labels[:4000], images[4000:], labels[4000:]
     facts = {"licence": SETS["mnist"][1], "origin": "one in five held out by a fixed permutation"}
-    return permuted("mnist5k", *parts, **facts)
+    return permuted("mnist5k", *parts, pad=PAD, what="digits", **facts)

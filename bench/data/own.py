@@ -10,15 +10,15 @@ left out where it is opaque. What has no one meaning is refused, naming the file
 
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from bench import arrays, folders
-from bench.bounds import LEAST
 from bench.data import given, image_files, levels
 from bench.data.dataset import DIVIDED, Dataset, divided, permuted
 from denoisers import reading
@@ -26,8 +26,8 @@ from denoisers.errors import UsageError, concerning, in_one_line
 
 LABELS = "labels"  # of an npz
 DESCRIPTION = "dataset.json"  # of a zip
+DIRECTORY = 2**26  # bytes of the directory of a zip: half a million images
 TRAIN, TEST = "train", "test"
-FEWEST = LEAST  # images of a set, at least
 SIDE = 4  # pixels of an image, at least
 
 
@@ -53,7 +53,7 @@ def load(path: Path) -> Dataset:
             return divided(name, images, labels, origin=f"{kinds}; {DIVIDED}")
         train, test = alike(*map(read, pairs), pairs)
         said = f"{train.kinds}; {pairs[1].name} held out, in a fixed random order"
-        return permuted(name, *train[:2], *test[:2], pad=0, what="images", origin=said)
+        return permuted(name, *train[:2], *test[:2], origin=said)
 
 
 def title(path: Path) -> str:
@@ -66,6 +66,10 @@ def parts(path: Path) -> tuple[Path, Path] | None:
     """What is trained on and what is held out, if that is said by names; else None."""
     if path.is_dir():
         pair = path / TRAIN, path / TEST
+        if pair[0].is_dir() and not pair[1].is_dir():
+            raise UsageError(
+                f"{path} has a folder {TRAIN} and no folder {TEST} beside it; name both so"
+            )
         return pair if all(part.is_dir() for part in pair) else None
     before, found, after = path.name.rpartition(TRAIN)
     test = path.with_name(before + TEST + after)
@@ -158,6 +162,8 @@ def of_npz(path: Path) -> Images:
         declared = held[name]()
         axis = given.channels(declared.shape, path)
         levels.check_type(declared.dtype, str(path))
+        if not math.prod(declared.shape):
+            raise UsageError(f"{path} holds no images: {name} has the shape {declared.shape}")
         images = given.as_images(declared.read(), axis, path, 1 if axis is None else 3)
         labels = held[LABELS]().read() if LABELS in held else None
         return Images(images, labels, f"{declared.dtype} in {path.suffix}")
@@ -167,9 +173,11 @@ def of_zip(path: Path) -> Images:
     """The images of a zip, by their names, and the classes that its dataset.json says."""
     with (
         reading.opened(path) as file,
-        reading.zipped(file, path, most=reading.allowed()) as archive,
+        reading.zipped(file, path, most=DIRECTORY) as archive,
     ):
         entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
+        if odd := [name for name in entries if PurePosixPath("/", name).as_posix() != f"/{name}"]:
+            raise UsageError(f"{path} holds {odd[0][:100]!r}; expected names of files in folders")
 
         @contextmanager
         def member(name: Path) -> Iterator[BinaryIO]:

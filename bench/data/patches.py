@@ -26,7 +26,7 @@ def load(folder: Path) -> Dataset:
         pair = [folder / "train", folder / "test"]
         if all(part.is_dir() for part in pair):
             (train, _), (test, _) = map(cut, pair)
-            return permuted(NAME, train, None, test, None, pad=0, what="images", origin=BESIDE)
+            return permuted(NAME, train, None, test, None, origin=BESIDE)
         tiles, names = cut(folder)
         return divided(NAME, tiles, None, names, origin=DIVIDED)
 

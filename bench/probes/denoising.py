@@ -87,12 +87,18 @@ def keep(
     """
     dataset.first(num)
     name, weights = names.describe(facts), str(facts.get("weights") or "")
-    digests = re.findall("@([0-9a-f]{8})", weights)
-    path = folder / what / f"{files.slug(' '.join([name, *digests]))}.csv"
+    path = place(name, weights, dataset, folder, what)
     code = str((facts.get("source") or {}).get("sha256") or "")
     named = frame.assign(denoiser=name, weights=weights, code=code, dataset=dataset.id, num=num)
     files.write(path, lambda file: named.to_csv(file, index=False, float_format="%.6g"), folder)
     return path
+
+
+def place(name: str, weights: str, dataset: Dataset, folder: Path, what: str = "gauge") -> Path:
+    """Where what was measured of a denoiser is kept; on other data than digits under their name too."""
+    digests = re.findall("@([0-9a-f]{8})", weights)
+    of = [] if dataset.what == "digits" else [dataset.name, dataset.digest[:8]]
+    return folder / what / f"{files.slug(' '.join([name, *digests, *of]))}.csv"
 
 
 def is_kept(path: Path, dataset: Dataset, num: int) -> bool:
@@ -113,7 +119,7 @@ def bounds(dataset: Dataset, num: int, folder: Path, say: Callable[[str], None])
     """
     train = to_float(dataset.train, dataset.pad)
     for name, load in {"gaussian": closed_form.gaussian, "ideal": closed_form.ideal}.items():
-        if not is_kept(folder / "gauge" / f"{name}.csv", dataset, num):
+        if not is_kept(place(name, "", dataset, folder), dataset, num):
             say(f"gauging {name}, to compare with")
             keep(gauge(load(train=train), dataset, num), {"denoiser": name}, dataset, num, folder)
 

@@ -154,8 +154,7 @@ def likelihood(
 
     out_of_band  share of the intervals between two levels where it was not trained at one of them
     """
-    values = math.prod(dataset.train.shape[1:])  # of a pixel in colour there are three
-    frame = bits(errors(denoiser, dataset, num, seed, advance), values)
+    frame = bits(errors(denoiser, dataset, num, seed, advance), math.prod(dataset.size))
     sigmas, band = grid()
     outside = np.array([not denoiser.spec.in_band(sigma) for sigma in sigmas.tolist()])
     touched = outside[1:] | outside[:-1]

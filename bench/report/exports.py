@@ -63,7 +63,7 @@ def prepare(
     named = {entry.key: entry for group in groups for entry in group.entries}
     shown = [named[entry.key] for entry in entries]
     read, missing = studies.read(folder, pages.inlined)
-    gauged = curves.gauged(folder, missing)
+    gauged = curves.gauged(folder, missing, groups[0].dataset if groups else "")
     return Report(
         folder,
         target or folder,

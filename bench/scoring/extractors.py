@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,18 @@ class Extractor:
 
 def classifier(name: str, weights: Path | None, device: str) -> Extractor:
     """The last hidden layer of a shipped classifier: (N, 128) of digits, (N, 256) of natural images of any size."""
-    net, card = CLASSIFIERS[name].load(name)
-    net = net.to(device)
+    kind = CLASSIFIERS[name]
+    net, card = kind.load(name)
+    net, digest, prepared = net.to(device), card["sha256"][:16], {}
+    if kind.PREPARED:
+        digest = hashlib.sha256(f"{card['sha256']} {kind.PREPARED}".encode()).hexdigest()[:16]
+        prepared = {"preprocessing": kind.PREPARED}
     return Extractor(
         name,
-        card["sha256"][:16],
+        digest,
         lambda images: batched(net.features, images, device),
         device=device,
+        **prepared,
     )
 
 
@@ -113,16 +119,22 @@ def load(name: str, weights: Path | None = None, device: str = "cpu") -> Extract
 
     Raises UsageError for an unknown one, and for weights that are missing or do not fit.
     """
-    family = {"timm": "timm:MODEL", "inception": "inception"}.get(name.partition(":")[0], name)
-    if family not in EXTRACTORS:
-        raise UsageError(
-            f"unknown features {name!r}; available: {', '.join(EXTRACTORS)}", "--features"
-        )
+    family = family_of(name)
     if weights is not None and name in SHIPPED:
         raise UsageError(
             f"{name} is complete as it is; --features-weights is for timm:MODEL and inception"
         )
     return EXTRACTORS[family](name, weights, device)
+
+
+def family_of(name: str) -> str:
+    """The key of EXTRACTORS that a name belongs to. Raises UsageError for an unknown one."""
+    family = {"timm": "timm:MODEL", "inception": "inception"}.get(name.partition(":")[0], name)
+    if family not in EXTRACTORS:
+        raise UsageError(
+            f"unknown features {name!r}; available: {', '.join(EXTRACTORS)}", "--features"
+        )
+    return family
 
 
 def default(dataset: Dataset) -> str:

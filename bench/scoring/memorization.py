@@ -10,12 +10,14 @@ import numpy as np
 from einops import rearrange
 
 from bench.channels import with_channels
+from bench.scoring.nearest import Index, Neighbours
 from bench.scoring.uncertainty import Estimate, Rate, Statistic, rate
 
 COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
 RELATIVE = 0.5  # alpha of Carlini et al. 2023 (arXiv 2301.13188)
 AROUND = 50  # neighbours whose mean distance stands for the density there, as in Carlini et al.
 REACH = 2  # pixels that a copy may be shifted by
+SHIFTED = 2**28  # bytes of shifted images held at once: all of 10 000 digits
 CHUNK = 500  # images that are filtered at once, in a processor's cache
 LEAST = 5  # images of a class on both sides that `auc` needs
 CELL_SHARE = 20  # images a cell needs at least: tau |G| in the code of Meehan et al.
@@ -72,6 +74,14 @@ def shifted(images: np.ndarray, reach: int = REACH, *, on_black: bool = True) ->
     padded = np.pad(channels, around, mode="constant" if on_black else "edge")
     views = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
     return rearrange(views, "n down right c h w -> n (down right) (h w c)")
+
+
+def nearest_shifted(images: np.ndarray, among: Index, on_black: bool) -> Neighbours:
+    """The two nearest points of uint8 images under all their shifts, a block of images after the other."""
+    size = max(1, SHIFTED // ((2 * REACH + 1) ** 2 * images[0].size))
+    blocks = (images[i : i + size] for i in range(0, len(images), size))
+    found = [among.nearest(shifted(block, on_black=on_black), 2) for block in blocks]
+    return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def guarded(images: np.ndarray) -> np.ndarray:

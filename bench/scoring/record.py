@@ -232,7 +232,7 @@ def score_path(
     """
     device = machine.choose_device(device)
     if extractor_name is not None:
-        extractors.load(extractor_name, extractor_weights, device)  # or it is unknown, said at once
+        extractors.family_of(extractor_name)  # or it is unknown, which is said at once
     machine.check_writable(out)
     dataset = datasets.load(dataset_name, data_dir)
     extractor = extractors.suiting(dataset, extractor_name, extractor_weights, device)

@@ -135,8 +135,9 @@ class Reference:
 
             x = flat(self.dataset.train).astype(np.float32)
             mean = x.mean(0)
-            vectors = nearest.principal(torch.from_numpy(x), CELL_DIRECTIONS).numpy()
-            if x.shape[1] <= nearest.WIDE:  # as NumPy rounds it, which digits' cells depend on
+            if x.shape[1] > nearest.WIDE:
+                vectors = nearest.principal(torch.from_numpy(x), CELL_DIRECTIONS).numpy()
+            else:  # as NumPy rounds it, which the cells of digits depend on
                 vectors = np.linalg.eigh(np.cov((x - mean).T))[1][:, : -CELL_DIRECTIONS - 1 : -1]
             basis = vectors.astype(np.float32)
             found = KMeans(CELLS, n_init=3, random_state=0).fit((x - mean) @ basis)
@@ -192,8 +193,7 @@ class Reference:
             )
         }
         if shifts:
-            moved = memorization.shifted(images, on_black=self.dataset.on_black)
-            near = self.pixels.nearest(moved, 2)
+            near = memorization.nearest_shifted(images, self.pixels, self.dataset.on_black)
             spaces["shifted"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
         near = self.guarded.nearest(flat(memorization.guarded(images)), 2)
         spaces["guarded"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])

@@ -9,6 +9,7 @@ between them.
 import contextlib
 import dataclasses
 import functools
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -221,7 +222,7 @@ def write(
     stop = band_page.verdict(measured, costs, whose["own"])
     for role, facts in whose.items():
         if role in measured.squares:
-            bits = likelihood.bits(measured.squares[role], dataset.train[0].size)
+            bits = likelihood.bits(measured.squares[role], math.prod(dataset.size))
             beside = study.path.parent
             denoising.keep(bits, facts, dataset, measured.own.num, beside, likelihoods.FOLDER)
     series.publish(

@@ -22,6 +22,7 @@ from bench.sampling.remembering import Memory, Remembering
 from bench.shelf import Shelf
 from bench.studies import cross_page, series
 from bench.studies.crossing import PLACES, Place
+from denoisers.errors import UsageError
 
 STEPS = 50
 REMEMBERED = 4000  # images of a cell, at most, of which answers are kept: 3 GB of temporary files
@@ -58,6 +59,8 @@ def cross(
     """
     folder = photographs.natural(data_dir, "--photographs FOLDER") if photos is None else photos
     shelves = {"digits": Shelf(dataset, data_dir), "patches": Shelf(f"{PATCHES}{folder}", data_dir)}
+    if shelves["digits"].dataset.what != "digits":
+        raise UsageError(f"must be of digits, as half of this is; found {dataset}", "--dataset")
     resolve = functools.partial(resolved, shelves=shelves, out=out, device=device, dtype_name=dtype)
     plans = {place.title: SamplingPlan(num, STEPS) for place in PLACES}
     for title, plan in plans.items():  # what is wrong is said here, before anything is written

@@ -39,11 +39,6 @@ class Effect(NamedTuple):
     share: float
     share_ends: tuple[float, float]
 
-    @property
-    def sure(self) -> bool:
-        """Whether it is not nothing."""
-        return self.ends[0] > 0 or self.ends[1] < 0
-
 
 class Effects(NamedTuple):
     """Of one kind of images asked for.
@@ -119,11 +114,6 @@ def better(found: Mapping[Place, Scored], asked: str) -> dict[tuple[str, str], s
     frame = pd.DataFrame(rows)
     frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
     return {(row.first, row.second): compare.better(row) for row in frame.itertuples()}
-
-
-def factor(orders: float) -> str:
-    """A power of ten, or its inverse, in words: 1.6, 900."""
-    return f"{10 ** abs(orders):.3g}"
 
 
 def ranged(effect: Effect) -> str:

@@ -16,6 +16,7 @@ from bench import experiment
 from bench.bounds import BOUNDS
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
+from bench.report import words
 from bench.report.page.blocks import Block, Page, Picture, Span, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
@@ -155,9 +156,12 @@ def page(frame: pd.DataFrame, standard: Scored, said: list[list[Span]]) -> Page:
     forms = {"fid": ".2f", "confidence": ".3f", "mixed": ".2%", "ink": ".4f"}
     usual = {key: series.floor(standard, key) for key in forms if key in standard.values}
     kid = series.floor(standard, "kid")
-    values = [f"{key} {format(found.value, forms[key])}" for key, found in usual.items()]
-    values.insert(1, f"KID x 1e3 {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f}")
-    floor = f"As many held-out images: {', '.join(values).replace('fid', 'FID')}."
+    fid, *others = (f"{key} {format(found.value, forms[key])}" for key, found in usual.items())
+    known = f"KID x 1e3 {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f}"
+    values = ", ".join([fid.upper(), known, *others])
+    floor = words.said(
+        f"As many held-out digits: {values}.", standard.rules.scoring.get("dataset", "")
+    )
     seeds = (
         f"{len(standard.seeds)} seeds" if len(standard.seeds) > 1 else f"seed {standard.seeds[0]}"
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench import folders, names
+from bench.report import words
 from bench.report.figures.style import COLOURS, INK, LABELLED, Axes, label, plain_ticks
 from bench.report.results import damage, rows
 from bench.report.results.damage import Absent
@@ -86,13 +87,15 @@ def called(curves: list[Curve], group: Group) -> list[tuple[str, pd.DataFrame, l
     return named
 
 
-def gauged(folder: Path, absent: list[Absent] | None = None) -> list[Curve]:
+def gauged(folder: Path, absent: list[Absent] | None = None, dataset: str = "") -> list[Curve]:
     """Every denoiser that `bench gauge --out` measured into `folder` or one below it.
 
-    All on the same digits, those that most of the uppermost curves are of; a denoiser that was
+    All on the same images, those that most of the uppermost curves are of; a denoiser that was
     measured on them twice is shown once.
 
-    absent  takes a line for each file that cannot be read
+    absent   takes a line for each file that cannot be read
+    dataset  name@digest that the page is about: curves of others are left out if there are any of
+             it, or if it is not of digits
     """
     lines = [] if absent is None else absent
     paths = [
@@ -104,6 +107,8 @@ def gauged(folder: Path, absent: list[Absent] | None = None) -> list[Curve]:
     for path in sorted(paths, key=lambda path: (len(path.parts), path)):
         with damage.noted(lines, path.relative_to(folder).as_posix(), folder):
             read.append((len(path.parts), *read_curve(path)))
+    own = [each for each in read if each[1].rpartition(" ")[0] == dataset]
+    read = own if own or not words.of_digits(dataset) else read
     uppermost = Counter(digits for depth, digits, _ in read if depth == read[0][0]).most_common(1)
     shown: dict[tuple[str, str], Curve] = {}
     for _, digits, curve in read:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bench.report import table
+from bench.report import table, words
 from bench.report.page import drawings
 from bench.report.results import diagnosis, pictures
 from bench.report.results.diagnosis import Finding
@@ -103,14 +103,12 @@ def warn(entry: Entry, findings: list[Finding]) -> list[str]:
     said = [str(line) for line in entry.facts.get("warnings") or []]
     confidence = entry.score("confidence")
     if findings[0].verdict == diagnosis.FAILS and confidence is not None and confidence.value > 0.9:
-        said.append(
-            f"a mean confidence of {confidence.value:.3f} is no proof of digits: "
-            "KID and precision decide"
-        )
+        sure = f"a mean confidence of {confidence.value:.3f} is no proof of digits: "
+        said.append(words.said(f"{sure}KID and precision decide", entry.dataset))
     for done, facts in (("made", entry.facts), ("scored", entry.scored)):
         if "-dirty" in str(facts.get("commit")):
             said.append(f"{done} from a working tree with uncommitted changes ({facts['commit']})")
-    if str(entry.scoring.get("dataset", "")).startswith("mnist5k"):
+    if entry.dataset.partition("@")[0] == "mnist5k":
         said.append("of the 5 000 embedded digits, not of the full MNIST")
     return said
 

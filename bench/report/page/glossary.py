@@ -12,7 +12,9 @@ GLOSSARY = {
     f"Residual noise: noise left over {diagnosis.NOISE}. One class: over {diagnosis.ONE_CLASS:.0%} of the images. Not "
     f"digits: KID over {diagnosis.FAR:.0%} of a Gaussian model's. Mixed digits: KID × 10³ surely over "
     f"{1e3 * diagnosis.MIXED_KID:.0f}, or the classifier less sure than of held-out digits. Too few images: the "
-    f"interval of KID × 10³ reaches from below {1e3 * diagnosis.MIXED_KID:.0f} to above it.",
+    f"interval of KID × 10³ reaches from below {1e3 * diagnosis.MIXED_KID:.0f} to above it. Of images that are no "
+    f"digits: unlike the data, mixed images; there the limit is {diagnosis.MIXED_SHARE:.1%} of the Gaussian model's "
+    f"KID, and {1e3 * diagnosis.MIXED_KID:.0f} at least.",
     **{spec.title: spec.help for spec in SCORES if spec.card},
     **{spec.title: spec.help for spec in MEMORIZATION if spec.card},
     "Memorizing": "Said where the distances to the training set are smaller than those of held-out digits, beyond "

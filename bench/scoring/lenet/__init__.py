@@ -8,6 +8,7 @@ from bench.scoring.lenet.net import LeNet
 from denoisers import weights as weights_
 
 FOLDER = Path(__file__).parent
+PREPARED = ""  # nothing is done to digits
 
 
 def load(name: str) -> tuple[LeNet, dict]:

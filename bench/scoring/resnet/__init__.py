@@ -8,7 +8,9 @@ from bench.scoring.resnet.net import ResNet, in_grey, seen
 from denoisers import weights as weights_
 
 FOLDER = Path(__file__).parent
-__all__ = ["FOLDER", "ResNet", "in_grey", "load", "seen"]
+# What becomes of an image before and in the network, in words that digests depend on.
+PREPARED = "resized as a whole to 32 x 32, bilinear, antialiased; grey in three channels; mean with the mirror image"
+__all__ = ["FOLDER", "PREPARED", "ResNet", "in_grey", "load", "seen"]
 
 
 def load(name: str) -> tuple[ResNet, dict]:
