@@ -17,6 +17,7 @@ import torch
 import typer
 
 from bench.cli.entry import app
+from bench.data import datasets
 from denoisers import schedule
 
 ROOT = Path(__file__).parent.parent
@@ -436,3 +437,11 @@ def test_its_card_and_the_facts_of_its_network(bench, folder):
 
 def test_its_test(folder):
     runpy.run_path("test_lee.py")["test_lee"]()
+
+
+def test_the_dataset_in_code_is_one(tmp_path):
+    (code,) = python_blocks((DOCS / "datasets.md").read_text())
+    (tmp_path / "spots.py").write_text(code)
+    found = datasets.load(f"{tmp_path / 'spots.py'}:load")
+    assert (len(found.train), len(found.held_out), found.classes) == (500, 100, 2)
+    assert (found.shape, found.licence) == ((1, 24, 24), "CC0")
