@@ -70,8 +70,8 @@ PHOTOGRAPHS ?= $(BENCH_DATA)/restoration/train
 CIFAR10 ?= $(BENCH_DATA)/cifar10-jpeg/cifar10-train.zip
 
 panel: setup
-	$(BIN)/python benchmarks/panel.py $(CIFAR10) --name cifar10-jpeg
-	$(BIN)/python benchmarks/panel.py patches:$(PHOTOGRAPHS) --name patches
+	$(BIN)/python benchmarks/panel.py $(CIFAR10) --num 1000 --name cifar10-jpeg
+	$(BIN)/python benchmarks/panel.py patches:$(PHOTOGRAPHS) --num 1000 --name patches
 
 controls: setup
 	$(BIN)/python -m bench.scoring.shipping
@@ -99,7 +99,7 @@ runs: setup
 	$(BIN)/bench study band --denoiser unet --weights mnist-41 $(OUT)
 	test -z "$(DNCNN)" || $(BIN)/bench study band --denoiser spandrel --weights $(DNCNN) --option sigma_255=25 $(OUT)
 	test -z "$(FFDNET)" || $(BIN)/bench study band --denoiser ffdnet --weights $(FFDNET) --option sigma_255=0-75 $(OUT)
-	test ! -d "$(PHOTOGRAPHS)" || $(BIN)/bench study cross --photographs $(PHOTOGRAPHS) $(OUT)
+	test ! -d "$(PHOTOGRAPHS)" || $(BIN)/bench study cross --num 512 --photographs $(PHOTOGRAPHS) $(OUT)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
