@@ -168,3 +168,16 @@ def readable(path):
         assert str(path) in str(error)
         return False
     return True
+
+
+def test_the_length_of_a_header_may_begin_as_a_pickle_does(tmp_path):
+    """Eight bytes say how long the header of a safetensors file is; that of a pickle begins with 0x80."""
+    path = tmp_path / "x.safetensors"
+    for letters in range(1, 100):
+        save_file({"x" * letters: torch.arange(3.0)}, path)
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    with checkpoints.opened(path) as content:
+        (tensor,) = content.read(content.value).values()
+        assert torch.equal(tensor, torch.arange(3.0))
