@@ -1,5 +1,6 @@
 """Datasets: where they are looked for, what is in them, and what is said when they are not there."""
 
+import dataclasses
 import gzip
 import hashlib
 import threading
@@ -466,6 +467,40 @@ def test_a_function_or_a_mapping_in_a_file_is_a_dataset(code, tmp_path):
 def test_what_is_no_dataset_is_said(code, name, said):
     with pytest.raises(UsageError, match=f"^--dataset: .*{said}"):
         datasets.load(f"{code}:{name}")
+
+
+def test_what_code_says_its_images_are_must_fit_them(code, digits, monkeypatch):
+    monkeypatch.setattr(plugins, "imported", lambda *_: dataclasses.replace(digits, name="mine"))
+    assert datasets.load("mine.py:load").what == "digits"
+    small = dataclasses.replace(digits, train=digits.train[:, 1:], held_out=digits.held_out[:, 1:])
+    monkeypatch.setattr(plugins, "imported", lambda *_: small)
+    with pytest.raises(UsageError, match="is of 'digits', 27 x 28 in 1 channels; expected one of"):
+        datasets.load("mine.py:load")
+    monkeypatch.setattr(plugins, "imported", lambda *_: dataclasses.replace(digits, what="cats"))
+    with pytest.raises(UsageError, match="is of 'cats'"):
+        datasets.load("mine.py:load")
+
+
+@pytest.mark.parametrize("pad", [-1, 2.0, "2", True, 65])
+def test_a_frame_is_a_number_of_pixels(digits, monkeypatch, pad):
+    monkeypatch.setattr(plugins, "imported", lambda *_: dataclasses.replace(digits, pad=pad))
+    with pytest.raises(UsageError, match=r"has pad .*; expected a whole number in 0\.\.64"):
+        datasets.load("mine.py:load")
+
+
+def test_labels_of_one_set_alone(digits, monkeypatch):
+    half = dataclasses.replace(digits, held_out_labels=None)
+    monkeypatch.setattr(plugins, "imported", lambda *_: half)
+    with pytest.raises(UsageError, match="has labels of one set alone"):
+        datasets.load("mine.py:load")
+    listed = dataclasses.replace(
+        digits,
+        train_labels=digits.train_labels.astype(np.int32).tolist(),
+        held_out_labels=digits.held_out_labels.astype(np.uint8),
+    )
+    monkeypatch.setattr(plugins, "imported", lambda *_: listed)
+    found = datasets.load("mine.py:load")
+    assert found.train_labels.dtype == found.held_out_labels.dtype == np.int64
 
 
 def test_code_that_fails_is_not_ours(code):

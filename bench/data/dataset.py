@@ -17,6 +17,7 @@ from denoisers.errors import UsageError
 PERMUTATION_SEED = 20261120
 SHARE = 6  # one image of so many is held out, where nothing else says which
 DIVIDED = f"one image in {SHARE} held out by a fixed permutation"
+OLDER = ("mnist", "mnist5k")  # whose digests are of their images alone
 FEWEST = SHARE * LEAST  # images that can be told apart so
 
 
@@ -50,7 +51,7 @@ class Dataset:
         """sha256 of all that a dataset holds, first 16 digits: part of every cache key and fingerprint."""
         digest = hashlib.sha256(self.train.tobytes())
         digest.update(self.held_out.tobytes())
-        if self.what != "digits":  # whose digest is older than all other data
+        if self.name not in OLDER:
             digest.update(f"{self.train.shape}{f' {self.pad}' if self.pad else ''}".encode())
             for labels in (self.train_labels, self.held_out_labels):
                 digest.update(b"" if labels is None else labels.tobytes())

@@ -35,6 +35,7 @@ DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
     "kmnist": mnist.kmnist,
     "cifar10": cifar.cifar10,
 }
+KINDS = ("digits", "cifar10", "images")
 MOST_PAD = 64  # pixels around an image
 ARRAYS = ("train", "train_labels", "held_out", "held_out_labels")
 
@@ -153,6 +154,12 @@ def described(name: str, value: Any) -> Dataset:
         raise UsageError(f"{name} has labels of one set alone; give them to both, or to none")
     if type(value.pad) is not int or not 0 <= value.pad <= MOST_PAD:
         raise UsageError(f"{name} has pad {value.pad!r}; expected a whole number in 0..{MOST_PAD}")
+    shape = (value.channels, *value.size)
+    if value.what not in KINDS or (value.what == "digits" and shape != (1, 28, 28)):
+        raise UsageError(
+            f"{name} is of {value.what!r}, {shape[1]} x {shape[2]} in {shape[0]} channels; "
+            f"expected one of {', '.join(KINDS)}, and digits of 28 x 28 in grey"
+        )
     if value.train.shape[1:] != value.held_out.shape[1:]:
         raise UsageError(
             f"{name} has images {value.train.shape[1:]} to train on, and {value.held_out.shape[1:]} "

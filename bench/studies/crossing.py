@@ -156,7 +156,7 @@ def verdict(
         cause = "how a network is built decides, not what it has learnt"
     else:
         cause = "neither the training data nor the architecture surely carries more than half of it on both sides"
-    return f"Prior or architecture? {digits}, and {patches}: {cause}."
+    return f"Prior or architecture? {digits[0].upper()}{digits[1:]}, and {patches}: {cause}."
 
 
 def crossed(wins: Mapping[tuple[str, str], str], asked: str) -> str:
