@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from bench import machine
-from bench.data import datasets
+from bench.data import datasets, mnist
 from bench.runs import Run
 from denoisers import files
 
@@ -59,7 +59,7 @@ def digits_at_hand(digits):
     """Loading the digits takes longer than all the rest: every copy of this process has them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(datasets.DATASETS, "mnist5k", lambda data_dir: digits)
-        patch.setattr(datasets, "mnist5k", lambda data_dir: digits)
+        patch.setattr(mnist, "mnist5k", lambda data_dir: digits)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         yield digits

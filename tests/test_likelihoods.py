@@ -16,7 +16,7 @@ FACTS = {"denoiser": "kbnet", "weights": "card@01234567", "options": {}}
 class Digits:
     """A dataset as far as it counts here."""
 
-    id = "mnist@d3"
+    id, what = "mnist@d3", "digits"
 
     def first(self, num):
         return None

@@ -83,7 +83,9 @@ def is_image(path: Path) -> bool:
 def size(path: Path) -> tuple[int, int]:
     """(H, W) of an image, turned as its file says, from the beginning of the file."""
     with opened(path) as image:
-        turned = image.getexif().get(ORIENTATION, 1) in SIDEWAYS
+        # That of a PNG may lie behind the pixels, which are not decoded for it.
+        known = image.format != "PNG" or "exif" in image.info
+        turned = known and image.getexif().get(ORIENTATION, 1) in SIDEWAYS
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
