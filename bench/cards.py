@@ -1,10 +1,13 @@
 """What a card says of weights that `bench train` made: what they are for, and how good on held-out images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from torch import nn
 
+from bench import machine
 from bench.data import datasets, photographs
 from bench.data.dataset import Dataset
 from bench.probes import denoising
@@ -60,6 +63,15 @@ def size_in_words(dataset: Dataset) -> str:
     """As in: digits of 32 x 32."""
     what = "digits" if dataset.what == "digits" else f"images like those of {dataset.name}"
     return f"{what} of {dataset.shape[1]} x {dataset.shape[2]}"
+
+
+def training(net: nn.Module, recipe: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """What every card says of how its network was made."""
+    return {
+        "recipe": recipe,
+        "trained_on": machine.device_name(device),
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
 
 
 def on_photographs(denoiser: Denoiser, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,11 @@ def channels_of(images: np.ndarray) -> int:
     return 1 if images.ndim == 3 else images.shape[3]
 
 
+def tripled(grey: np.ndarray) -> np.ndarray:
+    """Images in grey (..., H, W) as images in colour, (..., H, W, 3)."""
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
 def with_channels(images: np.ndarray) -> np.ndarray:
     """(N, H, W) or (N, H, W, 3) to (N, H, W, C), as evaluators expect them in files."""
     return images[..., None] if images.ndim == 3 else images

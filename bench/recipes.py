@@ -154,9 +154,7 @@ def make_unet(path: Path, data: cards.Data, card: dict[str, Any], options: dict[
     card |= {
         "summary": "U-Net that predicts eps on the linear 1000-step chain, "
         f"for {cards.size_in_words(dataset)}",
-        "recipe": recipe,
-        "trained_on": machine.device_name(options["device"]),
-        "parameters": sum(p.numel() for p in net.parameters()),
+        **cards.training(net, recipe, options["device"]),
         "sigma_min": ENDS[0],
         "sigma_max": ENDS[1],
     }
@@ -197,9 +195,7 @@ def make_kbnet(
     card |= {
         "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, "
         "without being told the level",
-        "recipe": followed,
-        "trained_on": machine.device_name(options["device"]),
-        "parameters": sum(p.numel() for p in net.parameters()),
+        **cards.training(net, followed, options["device"]),
         "sigma_min": low,
         "sigma_max": high,
     }
@@ -244,9 +240,7 @@ def make_lenet(path: Path, data: cards.Data, card: dict[str, Any], options: dict
     accuracy = lenet_train.accuracy(net, held_out, truth)
     card |= {
         "summary": "classifier of digits: features for FID and KID, judge of classes and confidence",
-        "recipe": recipe,
-        "trained_on": machine.device_name(options["device"]),
-        "parameters": sum(p.numel() for p in net.parameters()),
+        **cards.training(net, recipe, options["device"]),
         "held_out_accuracy": round(accuracy, 4),
     }
     weights_.save(path, net.state_dict(), card)
@@ -270,9 +264,7 @@ def make_classifier(
     card |= {
         "summary": f"classifier of the {dataset.classes} classes of {dataset.name}, in colour and in "
         "grey: features for FID and KID, judge of classes and confidence",
-        "recipe": recipe,
-        "trained_on": machine.device_name(options["device"]),
-        "parameters": sum(p.numel() for p in net.parameters()),
+        **cards.training(net, recipe, options["device"]),
         "held_out_accuracy": round(lenet_train.accuracy(net, held_out, truth), 4),
         "in_grey": round(lenet_train.accuracy(net, resnet.in_grey(held_out), truth), 4),
     }

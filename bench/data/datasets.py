@@ -55,8 +55,7 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
         folder = name.removeprefix(PATCHES)
         if not folder.strip():
             raise UsageError("names no folder of photographs; expected patches:FOLDER", "--dataset")
-        tiles = patches.load(Path(expand(folder)))
-        return dataclasses.replace(apart(tiles), name=patches.NAME)
+        return enough(patches.load(Path(expand(folder))))
     if name in (points := plugins.plug_ins(plugins.DATASETS)):
         return apart(of_code(name, points[name].value))
     if os.path.lexists(name):
@@ -72,18 +71,20 @@ def load(name: str = "mnist", data_dir: Path | None = None) -> Dataset:
     )
 
 
-def apart(dataset: Dataset) -> Dataset:
-    """A dataset of a user's own under a name that is none of ours, with enough images to be scored against.
-
-    Raises UsageError if there are fewer.
-    """
+def enough(dataset: Dataset) -> Dataset:
+    """A dataset with enough images to be scored against. Raises UsageError if it has fewer."""
     for what, images in (("to train on", dataset.train), ("held out", dataset.held_out)):
         if len(images) < LEAST:
             raise UsageError(
                 f"{dataset.name} has {len(images)} images {what}; expected {LEAST} at least",
                 "--dataset",
             )
-    name = dataset.name.replace("@", "-").strip() or "images"
+    return dataset
+
+
+def apart(dataset: Dataset) -> Dataset:
+    """`enough`, of a dataset of a user's own, under a name that is none of ours."""
+    name = enough(dataset).name.replace("@", "-").strip() or "images"
     own_name = f"own-{name}" if name in (*DATASETS, patches.NAME) else name
     return dataclasses.replace(dataset, name=own_name)
 

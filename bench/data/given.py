@@ -12,6 +12,7 @@ import torch
 from bench import arrays, folders
 from bench.arrays import Declared
 from bench.bounds import LEAST
+from bench.channels import tripled
 from bench.data import image_files, inspection, levels
 from bench.data.dataset import Dataset
 from denoisers import checkpoints
@@ -96,7 +97,7 @@ def from_images(path: Path, colour: image_files.Colour) -> Declared:
 
     def read_all() -> np.ndarray:
         found = image_files.stacked(image_files.read(files, str(path), colour))
-        return found if found.ndim == len(shape) else np.repeat(found[..., None], 3, axis=-1)
+        return found if found.ndim == len(shape) else tripled(found)
 
     return Declared(shape, np.dtype(np.uint8), read_all)
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench import folders
+from bench.channels import tripled
 from bench.data.levels import grey, levels, transparent
 from denoisers import reading
 from denoisers.errors import UsageError, in_one_line, listed
@@ -132,9 +133,7 @@ def stacked(images: Mapping[str, np.ndarray]) -> np.ndarray:
             raise UsageError(f"images of several sizes: {first} has {sizes[0]}, {name} {sizes[1]}")
     if all(image.ndim == 2 for image in images.values()):
         return np.stack(list(images.values()))
-    return np.stack(
-        [np.repeat(x[..., None], 3, axis=-1) if x.ndim == 2 else x for x in images.values()]
-    )
+    return np.stack([tripled(image) if image.ndim == 2 else image for image in images.values()])
 
 
 @contextmanager

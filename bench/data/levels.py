@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bench.channels import tripled
 from denoisers.errors import UsageError
 from denoisers.units import GREY
 
@@ -48,7 +49,7 @@ def in_colour(channels: np.ndarray, path: Path) -> np.ndarray:
     Raises UsageError unless alpha is opaque.
     """
     channels = opaque(channels, path)
-    return channels if channels.shape[-1] == 3 else np.repeat(channels[..., :1], 3, axis=-1)
+    return channels if channels.shape[-1] == 3 else tripled(channels[..., 0])
 
 
 def opaque(channels: np.ndarray, path: Path) -> np.ndarray:

@@ -51,7 +51,6 @@ MNIST = {
 
 
 HEADERS = {"images": b"\0\0\x08\3", "labels": b"\0\0\x08\1"}  # of idx files of bytes
-FAMILIES = ("MNIST", "FashionMNIST", "KMNIST")  # as torchvision calls them and their folders
 
 
 def files_of(family: str) -> dict[str, File]:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from bench import arrays, folders
+from bench.channels import tripled
 from bench.data import given, image_files, levels
 from bench.data.dataset import DIVIDED, Dataset, divided, permuted
 from denoisers import reading
@@ -125,9 +126,7 @@ def alike(train: Images, test: Images, pairs: tuple[Path, Path]) -> tuple[Images
         test = test._replace(labels=renumbered(test, train.classes, pairs))
     if train.images.ndim != test.images.ndim:
         train, test = (
-            part._replace(images=np.repeat(part.images[..., None], 3, axis=-1))
-            if part.images.ndim == 3
-            else part
+            part._replace(images=tripled(part.images)) if part.images.ndim == 3 else part
             for part in (train, test)
         )
     return train, test

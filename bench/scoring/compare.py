@@ -52,10 +52,7 @@ class Scored:
         return self.scores.scores["kid"].n
 
     def margin(self, score: str) -> float:
-        """What separates two honest sets of this size by chance, 95 % of the time.
-
-        The held-out floor, twice over.
-        """
+        """What separates two honest sets of this size by chance, 95 % of the time: the floor, twice over."""
         if score in COPIES:
             return 0.0
         return 1.96 * math.sqrt(2) * (self.held_out.scores[score].stderr or 0.0)
@@ -171,8 +168,10 @@ def generated_otherwise(first: Scored, second: Scored) -> list[str]:
     return [f"{name} {a} and {b}" for name, a, b in pairs if a != b]
 
 
-def compare(runs: Sequence[Scored]) -> pd.DataFrame:
-    """Every score of every pair: columns score, first, second, difference (second - first), low, high, p, holm, better.
+def compare(runs: Sequence[Scored], scores: Sequence[str] = ()) -> pd.DataFrame:
+    """Every score of every pair, or those named.
+
+    Columns score, first, second, difference (second - first), p, and
 
     low, high  95 % basic interval of the paired bootstrap
     holm       p corrected for all rows of the table
@@ -187,7 +186,7 @@ def compare(runs: Sequence[Scored]) -> pd.DataFrame:
             raise UsageError(
                 f"{first.name} and {second.name} are not scored alike and cannot be ranked: {'; '.join(fields)}"
             )
-        rows += [difference(first, second, score) for score in first.values]
+        rows += [difference(first, second, score) for score in scores or first.values]
     frame = pd.DataFrame(rows)
     frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
     frame["better"] = [better(row) for row in frame.itertuples()]

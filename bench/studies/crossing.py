@@ -1,12 +1,13 @@
 """Two networks that learnt two kinds of images, asked for each: what training data carry, and what architecture."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.scoring import compare, uncertainty
+from bench.scoring import compare
 from bench.scoring.compare import Scored
 from bench.studies import series
 from bench.studies.series import interval_of
@@ -53,6 +54,11 @@ class Effects(NamedTuple):
     both: Effect
 
 
+def not_asked(asked: str) -> str:
+    """The other kind of images."""
+    return next(kind for kind in KINDS if kind != asked)
+
+
 def orders(scored: Scored) -> tuple[float, np.ndarray]:
     """log10 of KID, and of its bootstrap values; never below what as many held-out images have by chance."""
     floor = series.floor(scored, "kid")
@@ -67,7 +73,7 @@ def effects(found: Mapping[Place, Scored], asked: str) -> Effects:
     Each effect is half the sum of two differences (a 2 x 2 design in contrasts); the shares are those
     of their squares, which add up to what lies between the cells.
     """
-    other = next(kind for kind in KINDS if kind != asked)
+    other = not_asked(asked)
     cells = {
         (network, learnt): orders(found[Place(network, learnt, asked)])
         for network in NETWORKS
@@ -103,17 +109,13 @@ def better(found: Mapping[Place, Scored], asked: str) -> dict[tuple[str, str], s
 
     As `compare.better` has it; p is corrected for all pairs.
     """
-    import pandas as pd
-
-    places = [place for place in PLACES if place.asked == asked]
-    pairs = list(itertools.combinations(places, 2))
-    rows = []
-    for first, second in pairs:
-        row = compare.difference(found[first], found[second], "kid")
-        rows.append(row | {"first": first.title, "second": second.title})
-    frame = pd.DataFrame(rows)
-    frame["holm"] = uncertainty.holm(frame["p"].to_numpy())
-    return {(row.first, row.second): compare.better(row) for row in frame.itertuples()}
+    runs = [
+        dataclasses.replace(found[place], name=place.title)
+        for place in PLACES
+        if place.asked == asked
+    ]
+    rows = compare.compare(runs, ["kid"]).itertuples()
+    return {(row.first, row.second): row.better for row in rows}
 
 
 def ranged(effect: Effect) -> str:
@@ -125,7 +127,7 @@ def ranged(effect: Effect) -> str:
 
 def sentence(effects: Effects, asked: str) -> str:
     """What carries how much, asked for one kind of images."""
-    other = next(kind for kind in KINDS if kind != asked)
+    other = not_asked(asked)
     turn = "raises" if effects.data.orders >= 0 else "lowers"
     data = f"having learnt {other} {turn} KID by a factor of {ranged(effects.data)}"
     turn = "raises" if effects.network.orders >= 0 else "lowers"
