@@ -5,8 +5,10 @@ import pytest
 from scipy.ndimage import median_filter
 from scipy.stats import mannwhitneyu
 
-from bench.scoring import memorization
+from bench.scoring import memorization, uncertainty
 from bench.scoring.memorization import Distances
+
+NONE = {"pixels": uncertainty.rate(0, 1000)}  # copies among held-out images
 
 
 def described(d1, d2=None, groups=None, **others):
@@ -37,6 +39,18 @@ def test_the_guard_is_a_median(rng, n):
     images = rng.choice(np.array([0, 0, 1, 7, 255], np.uint8), (n, 9, 6))
     expected = median_filter(images, size=(1, 3, 3), mode="constant")
     assert np.array_equal(memorization.guarded(images), expected)
+
+
+def test_the_guard_of_photographs_is_a_blur_channel_by_channel(rng):
+    images = rng.integers(0, 256, (3, 5, 7, 3), np.uint8)
+    found = memorization.guarded(images, on_black=False)
+    assert found.dtype == np.float32
+    assert found.std() < 0.3 * images.std()
+    for channel in range(3):
+        alone = memorization.guarded(images[..., channel], on_black=False)
+        assert np.array_equal(found[..., channel], alone)
+    flat = np.full((1, 5, 7), 100, np.uint8)
+    assert np.allclose(memorization.guarded(flat, on_black=False), 100, atol=1e-3)
 
 
 def test_the_guard_takes_away_little_noise_and_leaves_digits(digits, rng):
@@ -152,7 +166,7 @@ def test_ct_of_alike_sets_is_a_standard_score(rng):
 def test_the_verdict_needs_more_than_chance(copies, expected):
     d1 = np.where(np.arange(2000) < copies, 0.1, 5.0)
     spaces = {"pixels": memorization.statistics(described(d1), described(np.full(1000, 5.0)))}
-    found = memorization.verdict(spaces)
+    found = memorization.verdict(spaces, NONE)
     assert found["memorization"] == expected
     assert "novel" not in " ".join(found.values())
 
@@ -165,8 +179,8 @@ def test_faint_images_far_from_all_digits_are_no_copies(rng):
         described(np.where(np.arange(500) < 20, 2.0, rng.normal(5, 0.5, 500))), null
     )
     assert far["excess_1"].ci95[0] > 0.01
-    assert memorization.verdict({"pixels": far})["memorization"] == "no evidence"
-    assert memorization.verdict({"pixels": near})["memorization"] == "memorizing"
+    assert memorization.verdict({"pixels": far}, NONE)["memorization"] == "no evidence"
+    assert memorization.verdict({"pixels": near}, NONE)["memorization"] == "memorizing"
 
 
 def test_a_few_images_get_a_verdict(rng):
@@ -176,15 +190,31 @@ def test_a_few_images_get_a_verdict(rng):
         described(rng.normal(5, 0.5, 600), groups=np.arange(600) % 6),
     )
     assert "auc" not in found
-    assert memorization.verdict({"pixels": found})["memorization"] == "memorizing"
+    assert memorization.verdict({"pixels": found}, NONE)["memorization"] == "memorizing"
+
+
+@pytest.mark.parametrize(
+    ("copies", "expected"), [(8, "no evidence"), (12, "no evidence"), (60, "memorizing")]
+)
+def test_where_held_out_images_have_twins_more_than_theirs_are_copies(copies, expected):
+    """Flat tiles of photographs: 0.8 % of the held-out ones are copies, and 1 in 1000 says nothing."""
+    images = np.where(np.arange(1000) < copies, 0.1, 5.0)
+    spaces = {"pixels": memorization.statistics(described(images), None)}
+    spaces["shifted"] = spaces["pixels"]  # without a rate of its own
+    found = memorization.verdict(spaces, {"pixels": uncertainty.rate(40, 5000)}, of_class=False)
+    assert found["memorization"] == expected
+    assert ("the 0.8% of held-out images" in found["because"]) == (expected == "no evidence")
+    assert "class" not in found["because"]
 
 
 def test_copies_in_feature_space_alone_are_no_verdict():
     copied = memorization.statistics(described(np.zeros(100)), None)
     clean = memorization.statistics(described(np.full(100, 5.0)), None)
     assert (
-        memorization.verdict({"pixels": clean, "features": copied})["memorization"] == "no evidence"
+        memorization.verdict({"pixels": clean, "features": copied}, NONE)["memorization"]
+        == "no evidence"
     )
     assert (
-        memorization.verdict({"pixels": clean, "shifted": copied})["memorization"] == "memorizing"
+        memorization.verdict({"pixels": clean, "shifted": copied}, NONE)["memorization"]
+        == "memorizing"
     )

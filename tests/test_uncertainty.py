@@ -22,6 +22,17 @@ def test_interval_of_a_rate_is_clopper_pearson(hits, n, low, high):
     assert found.low <= found.value <= found.high
 
 
+@pytest.mark.parametrize(("share", "n", "m"), [(0.004, 1000, 5000), (0.3, 60, 40), (0.0, 50, 50)])
+def test_alike_shares_are_rarely_called_different_and_others_are(rng, share, n, m):
+    ours, theirs = rng.binomial(n, share, 1000), rng.binomial(m, share, 1000)
+    pairs = [
+        (uncertainty.rate(a, n), uncertainty.rate(b, m)) for a, b in zip(ours, theirs, strict=True)
+    ]
+    called = np.mean([uncertainty.surely_more(*pair) for pair in pairs])
+    assert called <= 0.035  # 0.025, and the luck of 1000 draws
+    assert uncertainty.surely_more(uncertainty.rate(n // 2 + 10, n), uncertainty.rate(m // 20, m))
+
+
 def test_interval_of_a_paired_mean():
     change = uncertainty.paired_difference(np.array([0.0, 1, 2, 3]), np.array([1.0, 2, 3, 6]))
     assert change.value == 1.5

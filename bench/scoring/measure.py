@@ -119,7 +119,8 @@ def measure(
     values |= {f"copy_rate_{space}": Statistic.mean(d.copies) for space, d in distances.items()}
     drawn = (*catalogue.COMPARED, *catalogue.COPIES)
     replicates |= {key: values[key].replicates() for key in values if key in drawn}
-    spaces = memorized(distances, against.null, n)
+    null = apart(against.null, n)
+    spaces = memorized(distances, null)
     advance(5)
     near = {
         space: {key: Score.of(value, len(distances[space].d1)) for key, value in part.items()}
@@ -127,7 +128,11 @@ def measure(
     }
     whole = ScoreSet(scores, near, histogram(seen))
     rows = per_image(seen, distances)
-    return Measured(whole, replicates, rows, memorization.verdict(spaces))
+    honest = {
+        space: uncertainty.rate(int(d.copies.sum()), len(d.copies)) for space, d in null.items()
+    }
+    found = memorization.verdict(spaces, honest, of_class=judges is not None)
+    return Measured(whole, replicates, rows, found)
 
 
 def histogram(seen: Seen) -> list[int]:
@@ -170,14 +175,18 @@ def frechet_and_kernel(
     return scores, {"fid": drawn, "kid": kid.replicates()}
 
 
+def apart(null: dict[str, Distances], n: int) -> dict[str, Distances]:
+    """The distances of held-out images that are not those of the control of n images."""
+    rest = slice(held_back(n, len(null["pixels"].d1)), None)
+    return {space: distances.part(rest) for space, distances in null.items()}
+
+
 def memorized(
-    distances: dict[str, Distances], null: dict[str, Distances], n: int
+    distances: dict[str, Distances], null: dict[str, Distances]
 ) -> dict[str, dict[str, Any]]:
-    """The statistics of each space, against held-out images that are not the control's: see `apart`."""
-    apart = slice(held_back(n, len(null["pixels"].d1)), None)
+    """The statistics of each space, against held-out images where they were measured."""
     return {
-        space: memorization.statistics(found, null[space].part(apart) if space in null else None)
-        for space, found in distances.items()
+        space: memorization.statistics(found, null.get(space)) for space, found in distances.items()
     }
 
 

@@ -199,6 +199,12 @@ def without(neighbours: Neighbours, own: np.ndarray) -> Neighbours:
     )
 
 
+def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
+    """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
+    points, places = np.unique(own, return_inverse=True)
+    return index.nearest(index.original(points), 1, own=points).distance[places, 0]
+
+
 def of_few(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Which of a few centres (K, d) each of rows (N, d) is nearest to, int64 (N,)."""
     return (np.square(centres).sum(1) / 2 - rows @ centres.T).argmin(1)

@@ -71,10 +71,15 @@ class Reference:
         return f"cells-{VERSION}-{self.dataset.digest}"
 
     @property
+    def guard(self) -> str:
+        """What stands in keys for the noise guard; nothing for that of digits, which was there first."""
+        return "" if self.dataset.on_black else f"-blur{memorization.BLUR}"
+
+    @property
     def null_key(self) -> str:
         """Of the distances of held-out images."""
         judge = extractors.judge(self.judges[0]) if self.judges else catalogue.NO_JUDGE
-        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}"
+        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}{self.guard}"
 
     @functools.cached_property
     def features(self) -> np.ndarray:
@@ -114,7 +119,7 @@ class Reference:
     @functools.cached_property
     def guarded(self) -> Index:
         """Of the training images under the noise guard."""
-        return Index.of(flat(memorization.guarded(self.dataset.train)), self.device)
+        return Index.of(flat(self.without_noise(self.dataset.train)), self.device)
 
     @functools.cached_property
     def in_features(self) -> Index:
@@ -188,21 +193,25 @@ class Reference:
                 classes,
                 index=pixels.index[:, 0],
                 around=pixels.distance.mean(1) / 255,
-                lonely=loneliness(self.pixels, pixels.index[:, 0]) / 255,
+                lonely=nearest.loneliness(self.pixels, pixels.index[:, 0]) / 255,
                 cells=nearest.of_few(self.cells, flat(images)),
             )
         }
         if shifts:
             near = memorization.nearest_shifted(images, self.pixels, self.dataset.on_black)
             spaces["shifted"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
-        near = self.guarded.nearest(flat(memorization.guarded(images)), 2)
+        near = self.guarded.nearest(flat(self.without_noise(images)), 2)
         spaces["guarded"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
         near = self.in_features.nearest(found, 2)
-        lonely = loneliness(self.in_features, near.index[:, 0])
+        lonely = nearest.loneliness(self.in_features, near.index[:, 0])
         spaces["features"] = Distances(
             *near.distance.T, classes, index=near.index[:, 0], lonely=lonely
         )
         return spaces
+
+    def without_noise(self, images: np.ndarray) -> np.ndarray:
+        """Images under the noise guard."""
+        return memorization.guarded(images, on_black=self.dataset.on_black)
 
     def classes(self, images: np.ndarray) -> np.ndarray:
         """The class of each image according to the judge, int64 (N,); without one all are of one."""
@@ -228,12 +237,6 @@ class References:
         if key not in self.there:
             self.there[key] = Reference(self.dataset, extractor, say)
         return self.there[key]
-
-
-def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
-    """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
-    points, places = np.unique(own, return_inverse=True)
-    return index.nearest(index.original(points), 1, own=points).distance[places, 0]
 
 
 def flat(images: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ Functions of arrays; knows no scores.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,14 @@ def rate(hits: int, n: int) -> Rate:
     low = special.betaincinv(hits, n - hits + 1, 0.025) if hits else 0.0
     high = special.betaincinv(hits + 1, n - hits, 0.975) if hits < n else 1.0
     return Rate(hits / n, float(low), float(high), n)
+
+
+def surely_more(ours: Rate, theirs: Rate) -> bool:
+    """Whether a share is above another for certain (95 %): the lower bound of their difference is above 0.
+
+    The bound joins those of both shares: method 10 of Newcombe 1998, Statistics in Medicine 17, 873.
+    """
+    return ours.value - theirs.value > math.hypot(ours.value - ours.low, theirs.high - theirs.value)
 
 
 @functools.lru_cache(maxsize=4)
