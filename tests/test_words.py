@@ -3,6 +3,8 @@
 import pytest
 
 from bench.report import words
+from bench.report.page import blocks
+from bench.report.page.blocks import Block, Line, Page, Plot, Span, spans
 
 
 @pytest.mark.parametrize("dataset", ["mnist@d3a53d8b21379d5b", "mnist5k@66", "", "?"])
@@ -15,3 +17,20 @@ def test_of_other_images_the_word_is_images(dataset):
     said = words.said("Digits: held-out digits, a digit, two-digit", dataset)
     assert said == "Images: held-out images, an image, two-image"
     assert words.said("three significant figures", dataset) == "three significant figures"
+
+
+def test_a_page_speaks_of_its_dataset_in_every_part():
+    plot = Plot("fid.png", "dotted: held-out digits", "calls", "FID", [Line("unet", [[1.0]])], 2.0)
+    content = [
+        Block("text", spans("held-out digits", Span("a digit", strong=True))),
+        Block("list", [spans("digits")]),
+        Block("table", [["digits", "FID"]]),
+        Block("plot", plot),
+    ]
+    page = Page("Digits", content, folded=True)
+    assert blocks.about(page, "mnist@1") == page
+    found = blocks.about(page, "cifar10@2")
+    assert "digit" not in str(blocks.to_json(found)).lower()
+    assert found.blocks[-1].content.lines == plot.lines
+    assert found.blocks[0].content[1] == Span("an image", strong=True)
+    assert found.folded

@@ -24,6 +24,7 @@ from bench.experiment import Plan, Say
 from bench.probes import denoising, likelihood
 from bench.progress import SILENT, Progress
 from bench.report.figures import curves
+from bench.report.page import blocks
 from bench.report.results import likelihoods, stops
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
@@ -230,7 +231,7 @@ def write(
         "band",
         frame,
         band_cells.strips(measured),
-        band_page.page(measured, costs, frame, stop),
+        blocks.about(band_page.page(measured, costs, frame, stop), dataset.id),
         label=20 + 6 * max(map(len, measured.names)),
         scale=1,
     )

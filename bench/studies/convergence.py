@@ -12,7 +12,7 @@ import pandas as pd
 from bench import experiment
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, spans
+from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, about, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring.compare import Scored
@@ -150,7 +150,8 @@ def write(
     plots = drawn(frame, first)
     images = [(name, cell.images) for name, cell in found.items()]
     said = [*conclusions(frame), *series.failed(failures)]
-    series.publish(study, "convergence", frame, images, page(frame, plots, first, said))
+    shown = about(page(frame, plots, first, said), series.dataset(first))
+    series.publish(study, "convergence", frame, images, shown)
 
 
 def drawn(frame: pd.DataFrame, first: Scored) -> list[Plot]:

@@ -16,8 +16,7 @@ from bench import experiment
 from bench.bounds import BOUNDS
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report import words
-from bench.report.page.blocks import Block, Page, Picture, Span, spans
+from bench.report.page.blocks import Block, Page, Picture, Span, about, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.sampling.samplers import SAMPLERS
@@ -135,7 +134,8 @@ def write(study: Run, found: dict[str, Cell], failures: dict[str, str], standard
     images = [(name, found[name].images) for name in frame["name"]]
     said = [*conclusions(frame, standard), *series.failed(failures)]
     shown = page(frame, found[standard].scored, said)
-    series.publish(study, "samplers", frame, images, shown)
+    dataset = series.dataset(found[standard].scored)
+    series.publish(study, "samplers", frame, images, about(shown, dataset))
 
 
 def table(found: dict[str, Cell], standard: str) -> pd.DataFrame:
@@ -159,9 +159,7 @@ def page(frame: pd.DataFrame, standard: Scored, said: list[list[Span]]) -> Page:
     fid, *others = (f"{key} {format(found.value, forms[key])}" for key, found in usual.items())
     known = f"KID x 1e3 {1e3 * kid.value:.2f} ± {1e3 * kid.stderr:.2f}"
     values = ", ".join([fid.upper(), known, *others])
-    floor = words.said(
-        f"As many held-out digits: {values}.", standard.rules.scoring.get("dataset", "")
-    )
+    floor = f"As many held-out digits: {values}."
     seeds = (
         f"{len(standard.seeds)} seeds" if len(standard.seeds) > 1 else f"seed {standard.seeds[0]}"
     )

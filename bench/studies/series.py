@@ -165,6 +165,11 @@ def publish(
     study.write(f"{name}.md", lambda file: file.write(markdown.study(page).encode()))
 
 
+def dataset(scored: Scored) -> str:
+    """Name and digest of what the images are held against."""
+    return str(scored.rules.scoring.get("dataset", ""))
+
+
 def failed(failures: Mapping[str, str]) -> list[list[Span]]:
     """A line for each cell that failed."""
     return [

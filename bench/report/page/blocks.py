@@ -5,6 +5,8 @@ The study writes it, and its Markdown out of it. The report reads it back: see c
 
 from typing import Any, NamedTuple
 
+from bench.report import words
+
 FILE = "page.json"
 SCHEMA_VERSION = 1
 
@@ -98,6 +100,22 @@ class Page(NamedTuple):
 def spans(*parts: str | Span) -> list[Span]:
     """A line of text, of which some parts may be strong."""
     return [part if isinstance(part, Span) else Span(part) for part in parts]
+
+
+def about(page: Page, dataset: str) -> Page:
+    """A page that speaks of digits, as it is to be read about this dataset, name or name@digest."""
+    return page if words.of_digits(dataset) else reworded(page, dataset)
+
+
+def reworded(content: Any, dataset: str) -> Any:
+    """All texts in a part of a page."""
+    if isinstance(content, str):
+        return words.said(content, dataset)
+    if isinstance(content, list):
+        return [reworded(part, dataset) for part in content]
+    if isinstance(content, tuple):
+        return type(content)(*(reworded(part, dataset) for part in content))
+    return content
 
 
 def to_json(page: Page) -> dict[str, Any]:

@@ -203,9 +203,10 @@ def mixed(entry: Entry, look: Look | None) -> str | None:
     limit = mixed_limit(entry)
     if kid is not None and kid.value - 1.96 * (kid.stderr or 0) > limit:
         usual, (_, named) = control(entry, "kid"), far_limit(entry)
+        beyond = "no digits" if words.of_digits(entry.dataset) else "unlike the data"
         return (
             f"KID × 10³ is {thousandfold(kid)}, surely over {1e3 * limit:.3g}; "
-            f"no digits are those over {named}; "
+            f"{beyond} are those over {named}; "
             f"held-out digits have {thousandfold(usual)}"
         )
     share, usual = entry.score("ambiguous"), control(entry, "ambiguous")
