@@ -2,15 +2,13 @@
 
 import contextlib
 import dataclasses
-import functools
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 import denoisers
-from bench import files, machine, samples
+from bench import chunks, files, machine, samples
 from bench.bounds import BOUNDS
 from bench.data.dataset import Dataset
 from bench.facts import Identity, RunFacts, arguments
@@ -26,6 +24,7 @@ from bench.scoring import durations, extractors, record
 from bench.scoring.extractors import Extractor
 from bench.scoring.reference import References
 from bench.scoring.rules import ScoringRules
+from bench.shards import Shard
 from bench.shelf import Shelf
 from denoisers import framing
 from denoisers.base import Denoiser
@@ -189,11 +188,14 @@ def execute(
     plan: Plan,
     *,
     overwrite: str = "only-missing",
+    shard: Shard | None = None,
     say: Say = lambda line: None,
     progress: Progress = SILENT,
 ) -> Run:
     """Generate and score what is not there, or not as it was written; after a process that does so.
 
+    shard     generate its images alone, beside other jobs. The last of them joins and scores all:
+              until then the run is not `complete`
     say       gets lines about what is going on
     progress  is told of each stage; sampling is counted in image-steps
 
@@ -202,6 +204,14 @@ def execute(
     the way. Finished chunks are kept.
     """
     run = plan.run
+    if shard is not None:
+        if overwrite != "only-missing":
+            raise UsageError(
+                f"goes with only-missing alone, as jobs share a folder; found --overwrite {overwrite}",
+                "--shard",
+            )
+        if not generate_shard(plan, shard, say, progress):
+            return run
     if overwrite == "never" and run.path.exists():
         raise UsageError(f"never was asked for, and {run.path} exists", "--overwrite")
     with run.alone(say):
@@ -211,23 +221,27 @@ def execute(
         mending = files.Told(say)
         shape = (plan.sampling.num, *plan.dataset.train.shape[1:])
         images = samples.read(run, shape, mending)
-        made = images is None
+        anew = images is None
         if images is None:
             with begun(plan, progress):
-                images = generate_missing(plan, say, progress)
+                images = made(plan, say, progress)
         trajectory.write(run, plan.setup(), plan.dataset, plan.sampling.num, mending, progress)
-        made |= record.finish(
+        anew |= record.finish(
             run, images, plan.references, plan.extractor, plan.rules, mending, progress
         )
-        if not (made or mending.anything):
+        if not (anew or mending.anything):
             say(f"complete: {run.path}")
         return run
 
 
 @contextlib.contextmanager
-def begun(plan: Plan, progress: Progress) -> Iterator[None]:
-    """Inside, images are generated; a run in which that fails says so in `run.json`."""
-    plan.run.begin(plan.facts.to_json())
+def begun(plan: Plan, progress: Progress, *, joining: bool = False) -> Iterator[None]:
+    """Inside, images are generated; a run in which that fails says so in `run.json`.
+
+    joining  leave a run as it is that another job has begun
+    """
+    if not (joining and plan.run.is_under_way()):
+        plan.run.begin(plan.facts.to_json())
     progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
     try:
         yield
@@ -236,65 +250,49 @@ def begun(plan: Plan, progress: Progress) -> Iterator[None]:
         raise
 
 
-def generate_missing(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
-    """Generate the images of which no chunk is on disk; join all into `samples.npz` and `trace.csv`."""
-    run, num, steps = plan.run, plan.sampling.num, plan.sampling.steps
+def made(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
+    """All images of a run, those that are missing generated, in its files."""
+    there, count = generated(plan, Shard(), say, progress)
+    return chunks.join(
+        plan.run,
+        plan.sampling,
+        there,
+        count=count,
+        execution=plan.runner.to_json(),
+        in_band=plan.denoiser.spec.in_band,
+    )
+
+
+def generated(plan: Plan, shard: Shard, say: Say, progress: Progress) -> tuple[chunks.Chunks, int]:
+    """The chunks of a run that are there once a shard is, and how many processes made it."""
+    return chunks.generate_missing(
+        plan.run,
+        plan.setup(),
+        plan.sampling.num,
+        plan.dataset.train.shape[1:],
+        processes=plan.workers,
+        shard=shard,
+        say=say,
+        progress=progress,
+    )
+
+
+def generate_shard(plan: Plan, shard: Shard, say: Say, progress: Progress) -> bool:
+    """Generate the images of a shard, after another job that does; whether those of all shards are there then."""
+    run = plan.run
+    with run.part(str(shard), say):
+        if (run.path / "samples.npz").exists():
+            return True
+        with begun(plan, progress, joining=True):
+            generated(plan, shard, say, progress)
+    # The others went on meanwhile.
     size = plan.dataset.train.shape[1:]
-    stored = run.read_chunks(num, lambda ids: generation.layout(ids, size, steps), say)
-    done = sum(map(len, stored))
-    if done:
-        say(f"resuming: {done} of {num} images are on disk")
-    advance = progress.stage("sampling", num * steps, done * steps)
-    missing = generation.missing(generation.chunks(num, plan.batch_size, steps), stored)
-    count = max(1, min(plan.workers, len(missing)))
-    if count < plan.workers and not done:
+    there = chunks.on_disk(run, plan.sampling.num, plan.sampling.steps, size, lambda line: None)
+    left = chunks.absent(there, plan.sampling.num)
+    if left and not (run.path / "samples.npz").exists():
         say(
-            f"workers: {count} of {plan.workers}, as batches of {plan.batch_size} images are "
-            "not divided; a smaller --batch-size makes more"
+            f"shard {shard} is done; {left} of {plan.sampling.num} images are those of other shards, "
+            "and whichever comes last joins them"
         )
-    work = functools.partial(generation.generate, plan.setup()) if missing else None
-    previous = time.perf_counter()
-    with contextlib.closing(workers.side_by_side(missing, work, count, advance)) as finished:
-        for ids, chunk in finished:
-            now = time.perf_counter()
-            # Wall time between chunks, so that the sum is the time elapsed.
-            chunk.cost[0] = now - previous
-            previous = now
-            stored[ids] = chunk._asdict()
-            run.write_chunk(ids, stored[ids])
-    return join(plan, [stored[ids] for ids in sorted(stored, key=lambda ids: ids.start)], count)
-
-
-def join(plan: Plan, chunks: list[dict[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
-    """All chunks, in their order, as the files of a run; and what they cost, in `run.json`.
-
-    count  processes that made them
-    """
-    run, num = plan.run, plan.sampling.num
-    images = np.concatenate([chunk["images"] for chunk in chunks])
-    noise_left = np.concatenate([chunk["noise_std"] for chunk in chunks])
-    trace = sum(chunk["trace"] for chunk in chunks)
-    trace = trace[trace[:, 0] > 0]  # a sampler may stop early
-    seconds, in_denoiser, calls = sum(chunk["cost"] for chunk in chunks)
-    late = int(sum(chunk["unconverged"] for chunk in chunks))
-    facts = {
-        "nfe": calls / num,
-        "cost": {
-            "seconds": seconds,
-            "seconds_per_image": seconds / num,
-            "seconds_in_denoiser": in_denoiser,  # added up over the workers
-            "workers": count,
-        },
-        "peak_memory_bytes": machine.peak_memory(),  # before scores add theirs
-        "unconverged": late,
-        "execution": plan.runner.to_json(),
-        "warnings": [*plan.facts.warnings, *plan.sampling.unconverged(late)],
-    }
-    if len(trace):  # a sampler that never calls back leaves the share of the grid, as the run began
-        facts["out_of_band"] = generation.out_of_band(plan.denoiser.spec.in_band, trace)
-    run.update(**facts)
-    table = generation.trace_table(trace)
-    text = table.to_csv(index_label="step", float_format="%.6g", lineterminator="\n")
-    stored = samples.write(run, images, noise_left, text)
-    run.clear_chunks()
-    return stored
+        return False
+    return True

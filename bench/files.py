@@ -15,6 +15,7 @@ from denoisers.errors import UsageError, in_one_line
 from denoisers.files import (
     alone,
     check_links,
+    created,
     followed,
     make_folder,
     naming,
@@ -29,6 +30,7 @@ from denoisers.places import whoami
 __all__ = [
     "alone",
     "check_links",
+    "created",
     "followed",
     "make_folder",
     "naming",

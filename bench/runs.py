@@ -15,9 +15,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench import files, folders
+from bench import files, folders, lease
 from bench.files import Layout, Say
 from denoisers import reading
+from denoisers.errors import UsageError
 
 SCHEMA_VERSION = 2
 CHUNK = re.compile(r"(\d{6,18})-(\d{6,18})\.npz", re.ASCII)
@@ -68,6 +69,27 @@ class Run:
 
         with files.alone(self.path.with_name(f".{self.path.name[:200]}.lock"), named):
             yield
+
+    @contextlib.contextmanager
+    def part(self, name: str, say: Say) -> Iterator[None]:
+        """Inside, no other process makes this part of the run, on whatever machine: see `lease`."""
+        files.check_links(self.path / "chunks", self.root)
+        part = name.replace("/", "-of-")
+
+        def named(who: str) -> None:
+            say(f"shard {name} of {self.path} is under way ({who}); waiting for it")
+
+        files.make_folder(self.path.parent, self.root)
+        with lease.lease(self.path.with_name(f".{self.path.name[:200]}.{part}.lock"), named):
+            yield
+
+    def is_under_way(self) -> bool:
+        """Whether `run.json` is there, as a run begins it."""
+        try:
+            facts = self.read_json("run.json")
+        except UsageError:
+            return False
+        return facts.get("id") == self.id and facts.get("status") == "started"
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Create the folder and write `run.json` with status `started`; older numbers go, as they would look final.

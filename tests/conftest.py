@@ -16,13 +16,14 @@ from patches import train as train_patches
 from torch import nn
 
 from bench import cli, machine
-from bench.data import datasets, mnist
+from bench.data import datasets
+from bench.data import mnist as mnist_
 from bench.images import to_float
 from bench.scoring import control_sets, extractors, nearest
 from bench.scoring.reference import Reference
 from denoisers.ffdnet import FFDNet
 
-MNIST = mnist.read(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
+MNIST = mnist_.read(Path(os.environ["BENCH_DATA"])) if os.environ.get("BENCH_DATA") else None
 
 
 THIRD_PARTY = Path(os.environ.get("BENCH_DATA", "nowhere")).parent / "checkpoints"
@@ -197,6 +198,18 @@ def few_control_sets(monkeypatch):
         "CONTROLS",
         {name: control_sets.CONTROLS[name] for name in ("held_out", "copies", "gaussian")},
     )
+
+
+@pytest.fixture(scope="module")
+def digits_at_hand(digits):
+    """Loading the digits takes longer than all the rest: every copy of this process has them, and one thread."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(datasets.DATASETS, "mnist5k", lambda data_dir: digits)
+        patch.setattr(mnist_, "mnist5k", lambda data_dir: digits)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield digits
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture

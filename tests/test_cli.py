@@ -264,6 +264,7 @@ def test_runs_are_compared_by_name(finished, bench, tmp_path):
 
 SLOW = {
     "run": ["--denoiser", "unet"],
+    "merge": ["."],
     "report": ["."],
     "score": ["x.npz"],
     "info": ["unet"],

@@ -12,10 +12,8 @@ from pathlib import Path
 import commands
 import numpy as np
 import pytest
-import torch
 
 from bench import machine
-from bench.data import datasets, mnist
 from bench.runs import Run
 from denoisers import files
 
@@ -52,18 +50,6 @@ COMMANDS = {
     ],
     "report": ["report", "results", "--format", "html,md,csv,tex,json"],
 }
-
-
-@pytest.fixture(scope="module")
-def digits_at_hand(digits):
-    """Loading the digits takes longer than all the rest: every copy of this process has them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(datasets.DATASETS, "mnist5k", lambda data_dir: digits)
-        patch.setattr(mnist, "mnist5k", lambda data_dir: digits)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield digits
-        torch.set_num_threads(threads)
 
 
 @pytest.fixture

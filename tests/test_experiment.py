@@ -56,7 +56,7 @@ def generated(plan, say=lambda line: None):
     shape = (NUM, *plan.dataset.train.shape[1:])
     if samples.read(plan.run, shape, say) is None:
         plan.run.begin(plan.facts.to_json())
-        experiment.generate_missing(plan, say, SILENT)
+        experiment.made(plan, say, SILENT)
     return (plan.run.path / "samples.npz").read_bytes()
 
 
@@ -330,7 +330,7 @@ def test_the_files_of_another_count_do_not_fit(finished, tmp_path):
     setting = SamplingPlan(num=8, steps=STEPS)
     other = dataclasses.replace(plan, sampling=setting, run=Run(tmp_path / "other"))
     other.run.begin(other.facts.to_json())
-    experiment.generate_missing(other, pytest.fail, SILENT)
+    experiment.made(other, pytest.fail, SILENT)
     for path in other.run.path.iterdir():
         shutil.copy(path, plan.run.path)
     assert made.again(plan)[:2] == (NUM, 1)

@@ -14,6 +14,7 @@ from denoisers.memory import exhausted, free_memory, limit_memory
 
 COMMANDS = (  # as --help shows them
     running.run,
+    running.merge,
     judging.report,
     judging.score,
     judging.compare,

@@ -44,7 +44,7 @@ PANELS = {  # of help: title -> flags; all others stand under "Options"
     ),
     "Data and scores": ("--dataset", "--data-dir", "--features", "--features-weights"),
     "Machine": ("--device", "--dtype", "--compile", "--batch-size", "--workers", "--max-bytes"),
-    "Results": ("--out", "--overwrite", "--json"),
+    "Results": ("--out", "--overwrite", "--shard", "--json"),
 }
 PANEL = {flag: title for title, flags in PANELS.items() for flag in flags}
 

@@ -1,5 +1,7 @@
-"""The command that generates and scores."""
+"""The command that generates and scores, and the one that joins what several of it have generated."""
 
+import contextlib
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -33,12 +35,15 @@ from bench.cli.flags import (
     Seed,
     Weights,
     WorkerCount,
+    argument,
     choice,
     flag,
     named,
+    place,
     setting,
     switch,
 )
+from bench.shards import Shard
 
 
 # Two thirds of it are its flags.
@@ -123,6 +128,16 @@ def run(
     workers: WorkerCount = "auto",
     max_bytes: MaxBytes = None,
     out: Out = Path("results"),
+    shard: Annotated[
+        Shard | None,
+        flag(
+            "--shard",
+            read=Shard.parse,
+            shown="I/N",
+            help="Make one of N parts, 0/N to N-1/N, as one of N jobs; the last to come joins them.",
+            default="all",
+        ),
+    ] = None,
     overwrite: Annotated[
         str,
         choice(
@@ -180,9 +195,15 @@ def run(
     warn_out_of_band(plan.facts)
     known = plan.facts.warnings
     warn(known)
-    with plan.run.alone(say):
+    # Jobs with a shard each work side by side; they take the lock where they join.
+    with contextlib.nullcontext() if shard else plan.run.alone(say):
         with resumable():
-            finished = experiment.execute(plan, overwrite=overwrite, say=say, progress=terminal.bar)
+            finished = experiment.execute(
+                plan, overwrite=overwrite, shard=shard, say=say, progress=terminal.bar
+            )
+        if not (finished.path / plan.rules.file).exists():
+            say(f"`bench merge {shlex.quote(str(finished.path))}` joins them, too")
+            return
         warn(
             [
                 line
@@ -192,3 +213,37 @@ def run(
         )
         show(finished, plan.rules.fingerprint, json_)
     finish("report", out)
+
+
+def merge(
+    folder: Annotated[
+        Path, argument(read=place, shown="FOLDER", help="A run, or a folder of runs.")
+    ],
+    dataset: Annotated[
+        str | None,
+        flag(
+            "--dataset",
+            read=named,
+            shown="NAME|PATH",
+            help="What is scored against, where it has no name of its own.",
+            default="the runs' own",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    features: Features = None,
+    features_weights: FeaturesWeights = None,
+    device: Device = "auto",
+    max_bytes: MaxBytes = None,
+) -> None:
+    """Join and score what shards have generated, where the last of them could not, or chunks were gathered by hand.
+
+    Nothing is generated: where images are missing it says how many.
+    """
+    from bench import merging
+
+    options = {"dataset_name": dataset, "data_dir": data_dir, "extractor_name": features}
+    options |= {"extractor_weights": features_weights, "device": device}
+    merged = merging.merge(folder, **options, say=say, progress=terminal.bar)
+    for run, fingerprint in merged:
+        show(run, fingerprint, json_=False)
+    finish("report", folder)
