@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from bench.scoring import durations, extractors, record
 from bench.scoring.extractors import Extractor
 from bench.scoring.reference import References
 from bench.scoring.rules import ScoringRules
-from bench.shards import Shard
 from bench.shelf import Shelf
 from denoisers import framing
 from denoisers.base import Denoiser
@@ -55,6 +55,11 @@ class Plan:
     def dataset(self) -> Dataset:
         """What the images are like, and are scored against."""
         return self.references.dataset
+
+    def work(self) -> dict[str, Any]:
+        """How much there is to generate, for `chunks.generate_missing`."""
+        size = self.dataset.train.shape[1:]
+        return {"num": self.sampling.num, "size": size, "processes": self.workers}
 
     def setup(self) -> Setup:
         """How the images are generated."""
@@ -188,14 +193,11 @@ def execute(
     plan: Plan,
     *,
     overwrite: str = "only-missing",
-    shard: Shard | None = None,
     say: Say = lambda line: None,
     progress: Progress = SILENT,
 ) -> Run:
     """Generate and score what is not there, or not as it was written; after a process that does so.
 
-    shard     generate its images alone, beside other jobs. The last of them joins and scores all:
-              until then the run is not `complete`
     say       gets lines about what is going on
     progress  is told of each stage; sampling is counted in image-steps
 
@@ -204,14 +206,6 @@ def execute(
     the way. Finished chunks are kept.
     """
     run = plan.run
-    if shard is not None:
-        if overwrite != "only-missing":
-            raise UsageError(
-                f"goes with only-missing alone, as jobs share a folder; found --overwrite {overwrite}",
-                "--shard",
-            )
-        if not generate_shard(plan, shard, say, progress):
-            return run
     if overwrite == "never" and run.path.exists():
         raise UsageError(f"never was asked for, and {run.path} exists", "--overwrite")
     with run.alone(say):
@@ -235,14 +229,17 @@ def execute(
 
 
 @contextlib.contextmanager
-def begun(plan: Plan, progress: Progress, *, joining: bool = False) -> Iterator[None]:
-    """Inside, images are generated; a run in which that fails says so in `run.json`.
-
-    joining  leave a run as it is that another job has begun
-    """
-    if not (joining and plan.run.is_under_way()):
-        plan.run.begin(plan.facts.to_json())
+def begun(plan: Plan, progress: Progress) -> Iterator[None]:
+    """Inside, images are generated; a run in which that fails says so in `run.json`."""
+    plan.run.begin(plan.facts.to_json())
     progress.expect(durations.expected(plan.dataset, plan.extractor, plan.sampling.num))
+    with failing(plan):
+        yield
+
+
+@contextlib.contextmanager
+def failing(plan: Plan) -> Iterator[None]:
+    """Inside, images are generated; where that fails `run.json` says so."""
     try:
         yield
     except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
@@ -252,7 +249,9 @@ def begun(plan: Plan, progress: Progress, *, joining: bool = False) -> Iterator[
 
 def made(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
     """All images of a run, those that are missing generated, in its files."""
-    there, count = generated(plan, Shard(), say, progress)
+    there, count = chunks.generate_missing(
+        plan.run, plan.setup(), **plan.work(), say=say, progress=progress
+    )
     return chunks.join(
         plan.run,
         plan.sampling,
@@ -261,38 +260,3 @@ def made(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
         execution=plan.runner.to_json(),
         in_band=plan.denoiser.spec.in_band,
     )
-
-
-def generated(plan: Plan, shard: Shard, say: Say, progress: Progress) -> tuple[chunks.Chunks, int]:
-    """The chunks of a run that are there once a shard is, and how many processes made it."""
-    return chunks.generate_missing(
-        plan.run,
-        plan.setup(),
-        plan.sampling.num,
-        plan.dataset.train.shape[1:],
-        processes=plan.workers,
-        shard=shard,
-        say=say,
-        progress=progress,
-    )
-
-
-def generate_shard(plan: Plan, shard: Shard, say: Say, progress: Progress) -> bool:
-    """Generate the images of a shard, after another job that does; whether those of all shards are there then."""
-    run = plan.run
-    with run.part(str(shard), say):
-        if (run.path / "samples.npz").exists():
-            return True
-        with begun(plan, progress, joining=True):
-            generated(plan, shard, say, progress)
-    # The others went on meanwhile.
-    size = plan.dataset.train.shape[1:]
-    there = chunks.on_disk(run, plan.sampling.num, plan.sampling.steps, size, lambda line: None)
-    left = chunks.absent(there, plan.sampling.num)
-    if left and not (run.path / "samples.npz").exists():
-        say(
-            f"shard {shard} is done; {left} of {plan.sampling.num} images are those of other shards, "
-            "and whichever comes last joins them"
-        )
-        return False
-    return True

@@ -190,6 +190,7 @@ class Terminal:
     def __init__(self) -> None:
         self.bar: Bar | Progress = SILENT
         self.out: TextIO | None = None  # standard output, while a command works
+        self.muted = False
 
     def result(self, text: object) -> None:
         """A result, to be read by a person or a program."""
@@ -200,12 +201,21 @@ class Terminal:
         out.flush()
 
     @contextlib.contextmanager
-    def working(self, first: str) -> Iterator[None]:
+    def working(self, first: str, *, muted: bool = False) -> Iterator[None]:
         """A command works, and begins with the stage `first`, if that is not empty.
+
+        muted  whether another process says what goes on; what goes wrong is said afterwards
 
         What others print, as a denoiser or its library may, is said on standard error, above the
         bar.
         """
+        if muted:
+            self.muted = True
+            try:
+                yield
+            finally:
+                self.muted = False
+            return
         bar = self.bar = Bar(sys.stderr)
         self.out, above = sys.stdout, Above(sys.stderr, bar)
         try:

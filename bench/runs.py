@@ -6,6 +6,7 @@ their digest in the scores. What is done about images is in samples.py.
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
 import json
 import re
@@ -183,7 +184,11 @@ class Run:
         return kept
 
     def clear_chunks(self) -> None:
-        """Remove what `samples.npz` has made superfluous, and nothing that is not ours."""
+        """Remove what `samples.npz` has made superfluous, nothing that is not ours, and what the dead have left."""
+        name = glob.escape(self.path.name[:200])
+        for path in self.path.parent.glob(f".{name}.*-of-*.lock"):
+            if lease.is_stale(path):
+                files.remove(path)
         folder = self.path / "chunks"
         files.sweep(folder)
         for path in folder.glob("*.npz"):

@@ -146,11 +146,11 @@ def test_of_several_runs_the_whole_ones_are_merged(place):
         ([*RUN, "--shard", "3/3"], "error: --shard: takes I/N"),
         (
             [*RUN, "--shard", "0/3", "--overwrite", "always"],
-            "error: --shard: goes with only-missing",
+            "error: --overwrite: always is not for",
         ),
         (
             [*RUN, "--shard", "0/3", "--overwrite", "never"],
-            "error: --shard: goes with only-missing",
+            "error: --overwrite: never is not for",
         ),
         (["merge", "nowhere"], "error: FOLDER"),
         (["merge", "."], "error: FOLDER: . holds no run"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import __version__
+from bench import __version__, ranks
 from bench.progress import Terminal
 from bench.text import printable
 from denoisers.errors import UsageError
@@ -29,16 +29,20 @@ terminal = Terminal()
 OTHER_FLAGS = {"weights": "--weights", "train": "--dataset", "labels": "--dataset"}
 
 
-def shown(work: Callable[..., None], first: str) -> Callable[..., None]:
+def shown(work: Callable[..., None], first: str, *, shared: bool = False) -> Callable[..., None]:
     """`work`, with its progress on the terminal.
 
-    first  what it does before anything else, if that takes a while
+    first   what it does before anything else, if that takes a while
+    shared  whether the ranks of torchrun share it; the first alone does what they do not, and it
+            alone says what goes on
     """
 
     @functools.wraps(work)
     def command(**options: object) -> None:
-        with terminal.working(first):
-            work(**options)
+        leads = ranks.world().leads
+        with terminal.working(first, muted=not leads):
+            if leads or shared:
+                work(**options)
 
     return command
 
@@ -144,4 +148,5 @@ def complain(name: str | None = None) -> None:
 
 def say(line: object) -> None:
     """A line to the person at the terminal."""
-    typer.echo(printable(str(line)), err=True)
+    if not terminal.muted:
+        typer.echo(printable(str(line)), err=True)

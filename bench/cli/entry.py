@@ -26,9 +26,10 @@ COMMANDS = (  # as --help shows them
     making.train,
 )
 WITHOUT = (asking.list_, judging.compare)  # PyTorch, which takes seconds to import
+SHARED = (running.run,)  # by the ranks of torchrun
 for work in COMMANDS:
     app.command(work.__name__.rstrip("_"))(
-        shown(work, "" if work in WITHOUT else "loading PyTorch")
+        shown(work, "" if work in WITHOUT else "loading PyTorch", shared=work in SHARED)
     )
 
 WrongCommandLine = typer.BadParameter.__base__  # the usage error of typer, which has no public name

@@ -1,6 +1,5 @@
 """The command that generates and scores, and the one that joins what several of it have generated."""
 
-import contextlib
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +43,7 @@ from bench.cli.flags import (
     switch,
 )
 from bench.shards import Shard
+from denoisers.errors import UsageError
 
 
 # Two thirds of it are its flags.
@@ -158,7 +158,7 @@ def run(
     """
     import dataclasses
 
-    from bench import experiment
+    from bench import experiment, ranks, sharing
     from bench.sampling.plan import PRESETS, SETTINGS
 
     complain(denoiser)
@@ -174,6 +174,13 @@ def run(
     given = {key: value for key, value in flags.items() if value is not None}
     if sampler is not None:
         given = dict.fromkeys(SETTINGS) | given  # the sampler's own settings, not the protocol's
+    world = ranks.world()
+    if shard and world.size > 1:
+        raise UsageError("divides a run, as torchrun does; choose one of them", "--shard")
+    if overwrite != "only-missing" and (shard or world.size > 1):
+        raise UsageError(
+            f"{overwrite} is not for several jobs in one folder; choose only-missing", "--overwrite"
+        )
     terminal.bar.stage("preparing")
     plan = experiment.resolve(
         denoiser,
@@ -185,7 +192,7 @@ def run(
         data_dir=data_dir,
         extractor_name=features,
         extractor_weights=features_weights,
-        device=device,
+        device=world.device(device),
         dtype_name=dtype,
         compiling=compile_,
         batch_size=batch_size,
@@ -195,15 +202,23 @@ def run(
     warn_out_of_band(plan.facts)
     known = plan.facts.warnings
     warn(known)
-    # Jobs with a shard each work side by side; they take the lock where they join.
-    with contextlib.nullcontext() if shard else plan.run.alone(say):
+    telling = {"say": say, "progress": terminal.bar}
+    with resumable():
+        left = 0
+        if shard:
+            left = sharing.generate(plan, shard, **telling)
+        elif world.size > 1:
+            sharing.generate_with_ranks(plan, world, **telling)
+    if left:
+        say(
+            f"shard {shard} is done; {left} of {plan.sampling.num} images are those of other shards. The last to come "
+            f"joins them, or: bench merge {shlex.quote(str(plan.run.path))}"
+        )
+    if left or not world.leads:
+        return
+    with plan.run.alone(say):
         with resumable():
-            finished = experiment.execute(
-                plan, overwrite=overwrite, shard=shard, say=say, progress=terminal.bar
-            )
-        if not (finished.path / plan.rules.file).exists():
-            say(f"`bench merge {shlex.quote(str(finished.path))}` joins them, too")
-            return
+            finished = experiment.execute(plan, overwrite=overwrite, **telling)
         warn(
             [
                 line

@@ -1,0 +1,79 @@
+"""The processes that `torchrun` starts: which one this is, and how they wait for each other."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+from denoisers.errors import UsageError
+
+WAIT = timedelta(days=30)  # for the slowest
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Which of how many processes this is, over all machines, and which on this machine."""
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process alone prints, joins and scores."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """A device of its own for each process of a machine, where one of several is meant."""
+        import torch  # takes seconds to import
+
+        if self.size == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
+            return name
+        return f"cuda:{self.local % torch.cuda.device_count()}"
+
+
+def world() -> World:
+    """As torchrun says it in the environment; alone without it. Raises UsageError for what it would not say."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    said = {name: os.environ[name] for name in names if name in os.environ}
+    if len(said) < len(names):  # a scheduler may set one of them
+        return World()
+    try:
+        found = World(*map(int, said.values()))
+    except ValueError:
+        found = World(0, 0)
+    if not 0 <= found.rank < found.size or found.local < 0:
+        values = ", ".join(f"{name}={value}" for name, value in said.items())
+        raise UsageError(f"torchrun sets RANK, WORLD_SIZE and LOCAL_RANK; found {values}")
+    return found
+
+
+@contextlib.contextmanager
+def together(world: World) -> Iterator[None]:
+    """Inside, the processes of a world know each other; `wait` needs that."""
+    if world.size == 1:
+        yield
+        return
+    from torch import distributed  # takes seconds to import
+
+    distributed.init_process_group("gloo", timeout=WAIT)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def wait(world: World) -> None:
+    """Until all are here. Raises ChildProcessError if one of them has ended."""
+    if world.size == 1:
+        return
+    from torch import distributed
+
+    try:
+        distributed.barrier()
+    except RuntimeError:
+        raise ChildProcessError(
+            f"rank {world.rank} waited for another, which has ended; what is finished is on disk, and the same "
+            "command resumes, with any number of ranks"
+        ) from None
