@@ -275,6 +275,7 @@ SHIPPED = {
     "gray-blind50": {"source": "natural", "sigma": "0-50", "loss": "l1"},
     "gray25": {"source": "natural", "sigma": "25", "loss": "l1"},
     "gray-all": {"source": "natural", "sigma": "all", "loss": "l2"},
+    "patches": {"source": "natural", "sigma": "all", "loss": "l2"},
     "mnist-all": {"source": "mnist", "sigma": "all", "loss": "l2"},
     "mnist-all-l1": {"source": "mnist", "sigma": "all", "loss": "l1"},
 }

@@ -208,7 +208,18 @@ def errors(found: dict[str, dict]) -> pd.DataFrame:
 
 def kbnet_digits() -> pd.DataFrame:
     """The cards of KBNet that were trained on digits."""
-    return errors(cards("denoisers/kbnet"))
+    found = cards("denoisers/kbnet").items()
+    return errors({name: card for name, card in found if card["data"].startswith("mnist")})
+
+
+def tiles() -> pd.DataFrame:
+    """The cards of both networks that were trained on tiles of photographs: squared error on held-out tiles."""
+    rooms = {"U-Net": "denoisers/unet", "KBNet": "denoisers/kbnet"}
+    parts = [
+        errors({"patches": cards(folder)["patches"]}).assign(network=network)
+        for network, folder in rooms.items()
+    ]
+    return pd.concat(parts).set_index("network").reset_index()
 
 
 def kbnet_photographs() -> pd.DataFrame:
@@ -395,6 +406,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "controls": controls,
     "unet": unet,
     "kbnet digits": kbnet_digits,
+    "tiles": tiles,
     "kbnet photographs": kbnet_photographs,
     "lenet": lenet,
     "classifiers": classifiers,

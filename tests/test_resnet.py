@@ -25,33 +25,26 @@ def test_a_grey_image_is_seen_as_its_copy_in_three_channels(generator):
     assert torch.allclose(resnet.in_grey(grey.repeat(1, 3, 1, 1))[:, :1], grey, atol=1e-6)
 
 
-def test_augmentation_mirrors_moves_and_takes_colour(generator, monkeypatch):
-    images = torch.rand(1000, 3, 32, 32, generator=generator)
-    hidden = (train.changed(images, generator) == 0).all(1)
-    rows, columns = hidden.any(2).sum(1), hidden.any(1).sum(1)
-    assert torch.equal(hidden.sum((1, 2)), rows * columns)
-    assert rows.max() == columns.max() == train.CUT
-    assert min(rows.min(), columns.min()) >= train.CUT // 2
-    monkeypatch.setattr(train, "CUT", 1)
+def test_augmentation_mirrors_moves_and_takes_colour(generator):
+    images = torch.rand(400, 3, 32, 32, generator=generator)
     changed = train.changed(images, generator)
     assert changed.shape == images.shape
     assert changed.min() >= 0
     assert changed.max() <= 1
     grey = (changed.amax(1) - changed.amin(1)).amax((1, 2)) < 1e-6
     assert 0.4 < grey.float().mean() < 0.6
-    changed = torch.where((changed == 0).all(1, keepdim=True), images, changed)
     own = [
         any(torch.equal(new, old) for old in (image, image.flip(-1)))
         for new, image in zip(changed, images, strict=True)
     ]
-    assert 0 < np.mean(own) < 0.1  # one in eighty-one is not moved, half of them keep their colour
+    assert 0 < np.mean(own) < 0.1  # one in twenty-five is not moved, half of them keep their colour
 
 
 @pytest.mark.parametrize("name", ["cifar-a", "cifar-b"])
 def test_the_shipped_classifiers(name):
     net, card = resnet.load(name)
-    assert card["held_out_accuracy"] >= 0.88
-    assert card["in_grey"] >= 0.86
+    assert card["held_out_accuracy"] >= 0.894
+    assert card["in_grey"] >= 0.885
     assert ".jpg" in card["split"]
     assert sum(p.numel() for p in net.parameters()) == card["parameters"]
 

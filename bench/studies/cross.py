@@ -31,7 +31,7 @@ PRIORS = {
     ("U-Net", "digits"): ("unet", "mnist"),
     ("U-Net", "patches"): ("unet", "patches"),
     ("KBNet", "digits"): ("kbnet", "mnist-all"),
-    ("KBNet", "patches"): ("kbnet", "gray-all"),
+    ("KBNet", "patches"): ("kbnet", "patches"),
 }
 
 

@@ -166,6 +166,6 @@ def crossed(wins: Mapping[tuple[str, str], str], asked: str) -> str:
     pair = Place("U-Net", "digits", asked).title, Place("KBNet", "patches", asked).title
     won = wins.get(pair) or wins.get(pair[::-1], "")
     if won not in pair:
-        return f"on {asked} the U-Net of digits and the KBNet of photographs cannot be told apart"
-    best, worst = ("U-Net of digits", "KBNet of photographs")[:: 1 if won == pair[0] else -1]
+        return f"on {asked} the U-Net of digits and the KBNet of patches cannot be told apart"
+    best, worst = ("U-Net of digits", "KBNet of patches")[:: 1 if won == pair[0] else -1]
     return f"on {asked} the {best} surely beats the {worst}"

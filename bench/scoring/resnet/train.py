@@ -10,16 +10,15 @@ from torch import Tensor, nn
 from bench.scoring.resnet.net import ResNet, in_grey
 from denoisers import training
 
-SHIFT = 4  # pixels that an image is moved by, at most
-CUT = 12  # side of the square that is hidden, which may lie partly outside: DeVries & Taylor 2017, arXiv 1708.04552
+SHIFT = 2  # pixels that an image is moved by, at most
 GREY = 0.5  # share of the images that lose their colour
 
 
 def changed(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored or not, moved by up to SHIFT with its edge reflected, in colour or grey, a square hidden."""
+    """Each image mirrored or not, moved by up to SHIFT pixels with its edge reflected, in colour or grey."""
     count, _, height, width = images.shape
     device = images.device
-    draw = torch.rand(6, count, generator=generator, device=device)
+    draw = torch.rand(4, count, generator=generator, device=device)
     moves = (draw[:2] * (2 * SHIFT + 1)).long()
     padded = F.pad(images, (SHIFT,) * 4, mode="reflect")
     rows = torch.arange(height, device=device) + moves[0][:, None]
@@ -28,12 +27,7 @@ def changed(images: Tensor, generator: torch.Generator) -> Tensor:
     each = torch.arange(count, device=device)[:, None, None]
     moved = padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None]]
     moved = moved.permute(0, 3, 1, 2)
-    moved = torch.where(draw[3][:, None, None, None] < GREY, in_grey(moved), moved)
-    hidden = [
-        (torch.arange(side, device=device) - (place * side).long()[:, None] + CUT // 2) // CUT == 0
-        for side, place in ((height, draw[4]), (width, draw[5]))
-    ]
-    return moved.masked_fill((hidden[0][:, :, None] & hidden[1][:, None])[:, None], 0.0)
+    return torch.where(draw[3][:, None, None, None] < GREY, in_grey(moved), moved)
 
 
 def shown(batch: list[Tensor], levels: list[Tensor], generator: torch.Generator) -> list[Tensor]:
@@ -50,9 +44,7 @@ def cross_entropy(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 CLASSIFICATION = training.Objective(
     shown,
     cross_entropy,
-    settings={
-        "loss": f"cross-entropy; mirrored, moved by up to {SHIFT}, {GREY:g} in grey, {CUT} x {CUT} hidden"
-    },
+    settings={"loss": f"cross-entropy; mirrored, moved by up to {SHIFT}, {GREY:g} in grey"},
 )
 
 
