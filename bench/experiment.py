@@ -239,11 +239,12 @@ def begun(plan: Plan, progress: Progress) -> Iterator[None]:
 
 @contextlib.contextmanager
 def failing(plan: Plan) -> Iterator[None]:
-    """Inside, images are generated; where that fails `run.json` says so."""
+    """Inside, images are generated; where that fails `run.json` says so, unless others have made them."""
     try:
         yield
     except (FloatingPointError, MemoryError, ChildProcessError, ForeignError) as error:
-        plan.run.update(status="failed", error=str(error))
+        if not plan.run.joined:
+            plan.run.update(status="failed", error=str(error))
         raise
 
 
@@ -254,9 +255,9 @@ def made(plan: Plan, say: Say, progress: Progress) -> dict[str, np.ndarray]:
     )
     return chunks.join(
         plan.run,
-        plan.sampling,
+        plan.sampling.num,
         there,
-        count=count,
-        execution=plan.runner.to_json(),
+        facts=chunks.here(count, plan.runner.to_json()),
+        unconverged=plan.sampling.unconverged,
         in_band=plan.denoiser.spec.in_band,
     )

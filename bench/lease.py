@@ -17,7 +17,7 @@ from denoisers.errors import UsageError
 
 BEAT, STALE = 10.0, 60.0  # seconds: between two signs of life, and after which there is none
 LOOK = 1.0  # seconds between two looks at another's
-HOLDER = re.compile(r"process (\d+) of .* on (\S+), since")
+HOLDER = re.compile(r"process (\d+) of ")
 
 
 @contextlib.contextmanager
@@ -33,20 +33,18 @@ def lease(path: Path, say: Say) -> Iterator[None]:
     """
     began = datetime.now(UTC).isoformat(timespec="seconds")
     who = f"process {os.getpid()} of {files.whoami()} on {platform.node()}, since {began}"
-    mine, announced = f"{who}\n{uuid.uuid4().hex}\n", False
-    while not taken(path, mine):
-        if not announced:
-            say(holder(path).partition("\n")[0] or "another process")
-        announced = True
-        time.sleep(LOOK)
+    mine, announced = f"{who}\n{here()}\n{uuid.uuid4().hex}\n", False
     over = threading.Event()
-    beating = threading.Thread(target=beat, args=(path, over), daemon=True)
-    beating.start()
     try:
+        while not taken(path, mine):
+            if not announced:
+                say(holder(path).partition("\n")[0] or "another process")
+            announced = True
+            time.sleep(LOOK)
+        threading.Thread(target=beat, args=(path, over), daemon=True).start()
         yield
     finally:
         over.set()
-        beating.join()
         if holder(path) == mine:
             files.remove(path)
 
@@ -58,26 +56,39 @@ def taken(path: Path, mine: str) -> bool:
             file.write(mine.encode())
         return True
     except FileExistsError:
-        if not is_stale(path):
-            return False
+        pass
     except (OSError, UsageError):
         return True
-    files.write(path, lambda file: file.write(mine.encode()))
+    try:
+        if not is_stale(path):
+            return False
+        files.write(path, lambda file: file.write(mine.encode()))
+    except (OSError, UsageError):
+        return os.path.lexists(path)  # nothing can be written, or it has just gone
     time.sleep(min(LOOK, 0.1))  # who else takes it over in this moment has done so by then
     return holder(path) == mine
 
 
 def is_stale(path: Path) -> bool:
-    """Whether nobody gives signs of life: by the clock of the file system, on which machines agree."""
-    gone = HOLDER.match(holder(path))
-    if gone and gone[2] == platform.node() and not is_alive(int(gone[1])):
+    """Whether nobody gives signs of life: by the clock of the file system, on which machines agree.
+
+    Raises OSError where that cannot be told.
+    """
+    said = holder(path)
+    gone = HOLDER.match(said)
+    if gone and here() in said.splitlines() and not is_alive(int(gone[1])):
         return True
+    with files.temporary(path) as beside:
+        return os.fstat(beside.fileno()).st_mtime - path.lstat().st_mtime > STALE
+
+
+def here() -> str:
+    """What tells processes that see each other from all others: this start of the machine, and this container."""
     try:
-        with files.temporary(path) as beside:
-            now = os.fstat(beside.fileno()).st_mtime
-            return now - path.stat().st_mtime > STALE
-    except OSError:  # it is gone by now
-        return False
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return f"{platform.node()} {uuid.getnode():x}"
 
 
 def is_alive(process: int) -> bool:

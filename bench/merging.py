@@ -1,14 +1,16 @@
 """`bench merge`: the chunks of shards, wherever they were made, joined and scored; nothing is generated."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from bench import chunks, facts, machine, runs, samples
 from bench.data import datasets
 from bench.data.dataset import Dataset
 from bench.files import Say
 from bench.progress import SILENT, Progress
-from bench.runs import GENERATION, Run
-from bench.sampling.plan import SamplingPlan
+from bench.runs import Run
 from bench.scoring import control_scores, extractors, record
 from bench.scoring.reference import References
 from denoisers.errors import UsageError, concerning
@@ -32,8 +34,8 @@ def merge(
     dataset_name  what they are scored against, by the name that `datasets.load` takes; None for
                   that of `run.json`, which must have a name
 
-    Raises UsageError if there is no such run, or images of the only one are missing; where there
-    are several, a line names those that are not whole.
+    Raises UsageError if there is no such run, or none that is whole; where there are several, a line
+    names those that are not.
     """
     device = machine.choose_device(device)
     with concerning("FOLDER"):
@@ -44,19 +46,22 @@ def merge(
     for run in waiting:
         try:
             with concerning("FOLDER"):
-                said, sampling = read(run)
+                said = read(run)
             dataset = dataset_of(str(said.get("dataset")), dataset_name, data_dir)
             extractor = extractors.suiting(dataset, extractor_name, extractor_weights, device)
+            sampler = said["sampler"]
+            rules = record.rules_of(dataset, extractor, sampler["num"], sampler)
             with run.alone(say), concerning("FOLDER"):
-                images = joined(run, said, sampling, dataset, say)
-                rules = record.rules_of(dataset, extractor, sampling.num, sampling.to_json())
+                images = joined(run, said, dataset, say)
                 record.finish(run, images, References(dataset), extractor, rules, say, progress)
-        except UsageError as error:
+        except (UsageError, OSError) as error:
             if len(waiting) == 1:
                 raise
             say(f"not merged: {error}")
         else:
             merged.append((run, rules.fingerprint))
+    if not merged:
+        raise UsageError(f"none of the {len(waiting)} runs in {folder} could be merged", "FOLDER")
     return merged
 
 
@@ -66,13 +71,13 @@ def is_waiting(run: Run) -> bool:
     return not run.complete and (joined or any((run.path / "chunks").glob("*.npz")))
 
 
-def read(run: Run) -> tuple[dict[str, object], SamplingPlan]:
-    """`run.json`, and how the images are sampled. Raises UsageError if it does not say."""
+def read(run: Run) -> dict[str, Any]:
+    """`run.json`. Raises UsageError if it does not say how many images there are, and how they are sampled."""
     said = run.read_json("run.json")
     facts.check(said)
-    if not isinstance(said.get("sampler"), dict):
+    if not said.get("sampler"):
         raise UsageError(f"{run.path / 'run.json'} does not say how its images are sampled")
-    return said, SamplingPlan.of(said["sampler"])
+    return said
 
 
 def dataset_of(wanted: str, name: str | None, data_dir: Path | None) -> Dataset:
@@ -88,21 +93,23 @@ def dataset_of(wanted: str, name: str | None, data_dir: Path | None) -> Dataset:
     return dataset
 
 
-def joined(
-    run: Run, said: dict[str, object], sampling: SamplingPlan, dataset: Dataset, say: Say
-) -> dict[str, object]:
+def joined(run: Run, said: dict[str, Any], dataset: Dataset, say: Say) -> dict[str, np.ndarray]:
     """The images of a run. Raises UsageError if some are missing, which its shards make."""
+
+    def missing(line: str) -> None:
+        say(line.replace("; made again", "; its images count as missing"))
+
     run.sweep()
-    size = dataset.train.shape[1:]
-    if (run.path / GENERATION).exists():
-        images = samples.read(run, (sampling.num, *size), say)
+    num, size = said["sampler"]["num"], dataset.train.shape[1:]
+    if run.joined:
+        images = samples.read(run, (num, *size), missing)
         if images is not None:
             return images
-    there = chunks.on_disk(run, sampling.num, sampling.steps, size, say)
-    if left := chunks.absent(there, sampling.num):
+    there = chunks.on_disk(run, num, said["sampler"]["steps"], size, missing)
+    if left := num - sum(map(len, there)):
         raise UsageError(
-            f"{left} of {sampling.num} images of {run.path} are missing; "
+            f"{left} of {num} images of {run.path} are missing; "
             "the command that began it makes them, with --shard or without"
         )
     run.begin({key: value for key, value in said.items() if key not in OWN})
-    return chunks.join(run, sampling, there)
+    return chunks.join(run, num, there)

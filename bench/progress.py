@@ -212,7 +212,8 @@ class Terminal:
         if muted:
             self.muted = True
             try:
-                yield
+                with contextlib.redirect_stdout(sys.stderr):
+                    yield
             finally:
                 self.muted = False
             return

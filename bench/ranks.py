@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from datetime import timedelta
 
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, in_one_line
 
-WAIT = timedelta(days=30)  # for the slowest
+MEET, WAIT = timedelta(minutes=10), timedelta(days=30)  # for the last to come, and for the slowest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,13 @@ def together(world: World) -> Iterator[None]:
         return
     from torch import distributed  # takes seconds to import
 
-    distributed.init_process_group("gloo", timeout=WAIT)
+    try:
+        distributed.init_process_group("gloo", timeout=MEET)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"rank {world.rank} of {world.size} found no others ({in_one_line(error)}); start them with torchrun, or "
+            "unset RANK, WORLD_SIZE and LOCAL_RANK"
+        ) from None
     try:
         yield
     finally:
@@ -71,7 +77,7 @@ def wait(world: World) -> None:
     from torch import distributed
 
     try:
-        distributed.barrier()
+        distributed.barrier(distributed.new_group(timeout=WAIT))
     except RuntimeError:
         raise ChildProcessError(
             f"rank {world.rank} waited for another, which has ended; what is finished is on disk, and the same "

@@ -10,7 +10,7 @@ import glob
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,24 +73,30 @@ class Run:
 
     @contextlib.contextmanager
     def part(self, name: str, say: Say) -> Iterator[None]:
-        """Inside, no other process makes this part of the run, on whatever machine: see `lease`."""
+        """Inside, no other process is at this part of the run, on whatever machine: see `lease`."""
         files.check_links(self.path / "chunks", self.root)
-        part = name.replace("/", "-of-")
 
         def named(who: str) -> None:
-            say(f"shard {name} of {self.path} is under way ({who}); waiting for it")
+            say(f"{name} of {self.path} is under way ({who}); waiting for it")
 
         files.make_folder(self.path.parent, self.root)
-        with lease.lease(self.path.with_name(f".{self.path.name[:200]}.{part}.lock"), named):
+        slug = files.slug(name)
+        with lease.lease(self.path.with_name(f".{self.path.name[:200]}.{slug}.part.lock"), named):
             yield
 
-    def is_under_way(self) -> bool:
-        """Whether `run.json` is there, as a run begins it."""
+    def under_way(self) -> dict[str, Any]:
+        """What `run.json` says of a run that has begun and has not failed; nothing of any other."""
         try:
             facts = self.read_json("run.json")
         except UsageError:
-            return False
-        return facts.get("id") == self.id and facts.get("status") == "started"
+            return {}
+        begun = facts.get("id") == self.id and facts.get("status") in ("started", "finished")
+        return facts if begun else {}
+
+    @property
+    def joined(self) -> bool:
+        """Whether the images are no more in chunks; whether they are as they were written, who reads them finds."""
+        return (self.path / "samples.npz").exists()
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Create the folder and write `run.json` with status `started`; older numbers go, as they would look final.
@@ -163,20 +169,33 @@ class Run:
         """Keep the images `ids` until all are there, sealed as those of this run."""
         self.write_sealed(f"chunks/{self.chunk_path(ids).name}", arrays)
 
+    def chunks_there(self, num: int) -> int:
+        """How many of the images 0 .. num - 1 lie in chunks, by the names of these."""
+        there: set[int] = set()
+        there.update(*map(chunk_ids, self.path.glob("chunks/*.npz")))
+        return len(there & set(range(num)))
+
     def read_chunks(
-        self, num: int, layout: Callable[[range], Layout], say: Say
+        self,
+        num: int,
+        layout: Callable[[range], Layout],
+        say: Say,
+        among: Sequence[range] | None = None,
     ) -> dict[range, dict[str, np.ndarray]]:
         """What `write_chunk` kept of the images 0 .. num - 1, in their order; of images that are kept twice one.
 
         layout  of the chunk of some ids. A line for each that is something else, or in another
                 layout
+        among   the images that are asked for; None for all
         """
+        asked = [range(num)] if among is None else among
         kept: dict[range, dict[str, np.ndarray]] = {}
         end = 0
         for ids in sorted(
             map(chunk_ids, self.path.glob("chunks/*.npz")), key=lambda ids: (ids.start, ids.stop)
         ):
-            if end <= ids.start < ids.stop <= num:
+            wanted = any(ids.start < part.stop and part.start < ids.stop for part in asked)
+            if wanted and end <= ids.start < ids.stop <= num:
                 path = self.chunk_path(ids)
                 chunk = files.read_back(path, say, name=self.seal(path.name), layout=layout(ids))
                 if chunk is not None:
@@ -186,9 +205,10 @@ class Run:
     def clear_chunks(self) -> None:
         """Remove what `samples.npz` has made superfluous, nothing that is not ours, and what the dead have left."""
         name = glob.escape(self.path.name[:200])
-        for path in self.path.parent.glob(f".{name}.*-of-*.lock"):
-            if lease.is_stale(path):
-                files.remove(path)
+        for path in self.path.parent.glob(f".{name}.*.part.lock"):
+            with contextlib.suppress(OSError):
+                if lease.is_stale(path):
+                    files.remove(path)
         folder = self.path / "chunks"
         files.sweep(folder)
         for path in folder.glob("*.npz"):

@@ -1,10 +1,13 @@
 """One run by several jobs: shards that know nothing of each other, or the ranks of `torchrun`."""
 
+import dataclasses
+
 from bench import chunks, experiment, ranks
 from bench.experiment import Plan
 from bench.files import Say
 from bench.progress import SILENT, Progress
 from bench.ranks import World
+from bench.runs import Run
 from bench.shards import Shard
 
 
@@ -13,21 +16,23 @@ def generate(
 ) -> int:
     """Generate the images of a shard, after another job that does; how many of the others are missing then.
 
-    With none missing `experiment.execute` joins and scores them. Raises what it raises.
+    With none missing `join` joins and scores them. Raises what `experiment.execute` raises.
     """
-    run = plan.run
-    with run.part(str(shard), say):
+    run, num = plan.run, plan.sampling.num
+    with run.part(f"shard {shard}", say):
         begin(plan)
-        if is_joined(plan):
+        plan = as_begun(plan, say)
+        if run.joined:
             return 0
         with experiment.failing(plan):
             chunks.generate_missing(
                 run, plan.setup(), **plan.work(), shard=shard, say=say, progress=progress
             )
-    # The others went on meanwhile.
-    num, size = plan.sampling.num, plan.dataset.train.shape[1:]
-    there = chunks.on_disk(run, num, plan.sampling.steps, size, lambda line: None)
-    return 0 if is_joined(plan) else chunks.absent(there, num)
+    there = run.chunks_there(num)  # the others went on meanwhile
+    if run.joined:  # by one that did not wait for this
+        run.clear_chunks()
+        return 0
+    return num - there
 
 
 def generate_with_ranks(
@@ -45,12 +50,23 @@ def generate_with_ranks(
         ranks.wait(world)
 
 
+def join(plan: Plan, *, say: Say = lambda line: None, progress: Progress = SILENT) -> Run:
+    """Join and score a run whose images are all there, after another job that does."""
+    with plan.run.part("joining", say):
+        return experiment.execute(plan, say=say, progress=progress)
+
+
 def begin(plan: Plan) -> None:
-    """Begin a run, unless another job has, or it is done."""
-    if not (is_joined(plan) or plan.run.is_under_way()):
-        plan.run.begin(plan.facts.to_json())
+    """Begin a run, unless another job has, or it is done; with what its batches are, as chunks are made of these."""
+    if not plan.run.under_way() and not plan.run.joined:
+        plan.run.begin(plan.facts.to_json() | {"batch_size": plan.batch_size})
 
 
-def is_joined(plan: Plan) -> bool:
-    """Whether the images are no more in chunks; whether they are as they were written, who reads them finds."""
-    return (plan.run.path / "samples.npz").exists()
+def as_begun(plan: Plan, say: Say) -> Plan:
+    """The plan with the batches of the job that began the run: with others, shards would not meet."""
+    size = plan.run.under_way().get("batch_size")
+    if not isinstance(size, int) or not 0 < size <= plan.sampling.num or size == plan.batch_size:
+        return plan
+    say(f"batches of {size} images, as the run was begun with; here it would be {plan.batch_size}")
+    plan.runner.batch = size
+    return dataclasses.replace(plan, batch_size=size)

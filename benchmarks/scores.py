@@ -15,10 +15,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from bench.data import datasets
 from bench.images import noise_std, to_float
-from bench.scoring import control_scores, extractors, fid_kid, measure, memorization, prdc
-from bench.scoring.nearest import Index
+from bench.scoring import control_scores, extractors, fid_kid, guard, measure, memorization, prdc
+from bench.scoring.nearest import Index, loneliness
 from bench.scoring.prdc import Balls
-from bench.scoring.reference import Reference, flat, loneliness
+from bench.scoring.reference import Reference, flat
 
 FEW = 200  # queries that scikit-learn is timed on; its time is proportional to them
 
@@ -78,9 +78,7 @@ def stages(against: Reference, second: Reference, images: np.ndarray, device: st
         "2 neighbours": lambda: pixels.nearest(queries, 2),
         "50 neighbours": lambda: pixels.nearest(queries, 50),
         "neighbours of 25 shifts": lambda: pixels.nearest(memorization.shifted(images), 2),
-        "neighbours under the guard": lambda: guarded.nearest(
-            flat(memorization.guarded(images)), 2
-        ),
+        "neighbours under the guard": lambda: guarded.nearest(flat(guard.guarded(images)), 2),
         "neighbours in features": lambda: against.in_features.nearest(found, 2),
         "neighbours of training images": lambda: loneliness(pixels, np.arange(n)),
     }

@@ -15,7 +15,7 @@ from bench.data import dataset as data
 from bench.data import given, inspection
 from bench.data.dataset import divided
 from bench.report.results import pictures
-from bench.scoring import control_sets, extractors, measure, memorization
+from bench.scoring import control_sets, extractors, guard, measure, memorization
 from bench.scoring.nearest import Index
 from bench.scoring.reference import Reference
 from denoisers import framing
@@ -156,11 +156,11 @@ def test_a_sheet_of_no_size_is_refused(tmp_path):
 
 def test_shifts_and_the_guard_of_colour_are_those_of_its_channels(rng):
     whole = rng.integers(0, 256, (6, 9, 7, 3), np.uint8)
-    guarded, moved = memorization.guarded(whole), memorization.shifted(whole)
+    guarded, moved = guard.guarded(whole), memorization.shifted(whole)
     assert moved.shape == (6, 25, 9 * 7 * 3)
     for channel in range(3):
         alone = whole[..., channel]
-        assert np.array_equal(guarded[..., channel], memorization.guarded(alone))
+        assert np.array_equal(guarded[..., channel], guard.guarded(alone))
         assert np.array_equal(
             moved.reshape(6, 25, 9, 7, 3)[..., channel].reshape(6, 25, -1),
             memorization.shifted(alone),

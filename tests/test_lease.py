@@ -84,8 +84,8 @@ def test_it_goes_with_a_process_that_is_stopped(tmp_path):
                 time.sleep(60)
         finally:
             os._exit(0)
-    while not path.exists():
-        time.sleep(0.01)
+    while not holder(path):
+        time.sleep(0.001)
     os.kill(child, signal.SIGTERM)
     os.waitpid(child, 0)
     assert not path.exists()

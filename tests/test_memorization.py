@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import median_filter
 from scipy.stats import mannwhitneyu
 
-from bench.scoring import memorization, uncertainty
+from bench.scoring import guard, memorization, uncertainty
 from bench.scoring.memorization import Distances
 
 NONE = {"pixels": uncertainty.rate(0, 1000)}  # copies among held-out images
@@ -34,34 +34,32 @@ def test_shifts_are_all_those_within_reach(digits):
     assert len(np.unique(views[0], axis=0)) == 25
 
 
-@pytest.mark.parametrize("n", [0, 1, 7, memorization.CHUNK + 1])
+@pytest.mark.parametrize("n", [0, 1, 7, guard.CHUNK + 1])
 def test_the_guard_is_a_median(rng, n):
     images = rng.choice(np.array([0, 0, 1, 7, 255], np.uint8), (n, 9, 6))
     expected = median_filter(images, size=(1, 3, 3), mode="constant")
-    assert np.array_equal(memorization.guarded(images), expected)
+    assert np.array_equal(guard.guarded(images), expected)
 
 
 def test_the_guard_of_photographs_is_a_blur_channel_by_channel(rng):
     images = rng.integers(0, 256, (3, 5, 7, 3), np.uint8)
-    found = memorization.guarded(images, on_black=False)
+    found = guard.guarded(images, on_black=False)
     assert found.dtype == np.float32
     assert found.std() < 0.3 * images.std()
     for channel in range(3):
-        alone = memorization.guarded(images[..., channel], on_black=False)
+        alone = guard.guarded(images[..., channel], on_black=False)
         assert np.array_equal(found[..., channel], alone)
     flat = np.full((1, 5, 7), 100, np.uint8)
-    assert np.allclose(memorization.guarded(flat, on_black=False), 100, atol=1e-3)
+    assert np.allclose(guard.guarded(flat, on_black=False), 100, atol=1e-3)
 
 
 def test_the_guard_takes_away_little_noise_and_leaves_digits(digits, rng):
     images = digits.train[:20]
     noisy = (images + rng.normal(0, 13, images.shape)).clip(0, 255).round().astype(np.uint8)
     before = np.square(noisy - images.astype(float)).sum()
-    after = np.square(
-        memorization.guarded(noisy) - memorization.guarded(images).astype(float)
-    ).sum()
+    after = np.square(guard.guarded(noisy) - guard.guarded(images).astype(float)).sum()
     assert after < 0.5 * before
-    assert (memorization.guarded(images) > 0).any((1, 2)).all()
+    assert (guard.guarded(images) > 0).any((1, 2)).all()
 
 
 def test_auc_of_one_class_is_mann_whitney(rng):
@@ -203,8 +201,36 @@ def test_where_held_out_images_have_twins_more_than_theirs_are_copies(copies, ex
     spaces["shifted"] = spaces["pixels"]  # without a rate of its own
     found = memorization.verdict(spaces, {"pixels": uncertainty.rate(40, 5000)}, of_class=False)
     assert found["memorization"] == expected
-    assert ("the 0.8% of held-out images" in found["because"]) == (expected == "no evidence")
+    said = f"{copies / 1000:.1%} of the images are copies (pixels), 0.8% of 5000 held-out ones"
+    assert (said in found["because"]) == (expected == "no evidence")
     assert "class" not in found["because"]
+
+
+@pytest.mark.parametrize(
+    ("copies", "held_out", "expected"),
+    [
+        (60, 3, "memorizing"),
+        (9, 30, "no evidence"),
+        (30, 30, "memorizing"),
+        (4, 5000, "memorizing"),
+    ],
+)
+def test_few_held_out_images_hide_few_copies_alone(copies, held_out, expected):
+    d1 = np.where(np.arange(100) < copies, 0.1, 5.0)
+    spaces = {"pixels": memorization.statistics(described(d1), None)}
+    found = memorization.verdict(spaces, {"pixels": uncertainty.rate(0, held_out)})
+    assert found["memorization"] == expected
+    assert f"of {held_out} held-out ones" in found["because"] or expected == "memorizing"
+
+
+def test_shifts_are_held_against_the_larger_rate_of_held_out_images(rng):
+    d1 = np.where(np.arange(1000) < 20, 0.1, 5.0)
+    clean = memorization.statistics(described(np.full(1000, 5.0)), None)
+    spaces = {"pixels": clean, "shifted": memorization.statistics(described(d1), None)}
+    pixels = {"pixels": uncertainty.rate(2, 1000)}
+    assert memorization.verdict(spaces, pixels)["memorization"] == "memorizing"
+    both = pixels | {"shifted": uncertainty.rate(18, 1000)}
+    assert memorization.verdict(spaces, both)["memorization"] == "no evidence"
 
 
 def test_copies_in_feature_space_alone_are_no_verdict():

@@ -11,10 +11,12 @@ import commands
 import pytest
 
 from bench.shards import Shard
+from denoisers.classical import Median
 from denoisers.errors import UsageError
 
 RUN = ["run", "--denoiser", "median", "--dataset", "mnist5k", "--device", "cpu"]
 RUN += ["--num", "40", "--steps", "4", "--batch-size", "8", "--workers", "1"]  # five chunks
+FORWARD = Median.forward
 PLACE = Path("results/median")
 
 
@@ -81,9 +83,9 @@ def test_in_any_order(whole, order):
     assert out.startswith("Protocol")
 
 
-def begin(*arguments):
-    """A job in a process of its own; its pid."""
-    with open(f"{'-'.join(map(str, arguments)).replace('/', '-')}.log", "wb") as log:
+def begin(name, *arguments):
+    """A job in a process of its own, which tells a file of that name; its pid."""
+    with open(f"{name}.log", "wb") as log:
         return commands.start([*RUN, *arguments], log.fileno(), log.fileno())
 
 
@@ -91,23 +93,50 @@ def ended(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_all_at_once_and_one_of_them_twice(whole):
-    jobs = [begin("--shard", f"{index}/3") for index in (0, 1, 1, 2)]
+def test_all_at_once_and_one_of_them_twice(whole, monkeypatch):
+    monkeypatch.setattr(Median, "forward", slowly(FORWARD))
+    jobs = [
+        begin(name, "--shard", f"{index}/3")
+        for name, index in zip("abcd", (0, 1, 1, 2), strict=True)
+    ]
     assert [ended(job) for job in jobs] == [0] * 4
     assert files_of() == whole
+    waited = ["shard 1/3 of" in Path(f"{name}.log").read_text() for name in "bc"]
+    assert sorted(waited) == [False, True]
 
 
-@pytest.mark.parametrize("again", [["--shard", "0/2"], ["--shard", "0/1"], [], ["--workers", "2"]])
-def test_one_is_killed_and_others_go_on_in_another_way(whole, again):
-    job = begin("--shard", "0/3")
+def slowly(forward):
+    """A denoiser that takes its time."""
+
+    def slow(self, x, sigma):
+        time.sleep(0.05)
+        return forward(self, x, sigma)
+
+    return slow
+
+
+AGAIN = [["--shard", "0/3"], ["--shard", "0/2"], ["--shard", "0/1"], ["--workers", "2"]]
+
+
+@pytest.mark.parametrize("again", AGAIN, ids=" ".join)
+def test_one_is_killed_and_others_go_on_in_another_way(whole, again, monkeypatch):
+    monkeypatch.setattr(Median, "forward", slowly(FORWARD))
+    job = begin("killed", "--shard", "0/3")
+    deadline = time.monotonic() + 60
     while not list(PLACE.glob("*/chunks/*.npz")):
+        assert os.waitpid(job, os.WNOHANG) == (0, 0)
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     os.kill(job, signal.SIGKILL)
     assert ended(job) == -signal.SIGKILL
-    assert commands.call(*RUN, *again)[0] == 0
-    if again == ["--shard", "0/2"]:
-        assert commands.call(*RUN, "--shard", "1/2")[0] == 0
-    assert commands.call(*RUN, "--shard", "0/3")[0] == 0  # the lock of the dead is nobody's
+    monkeypatch.setattr(Median, "forward", FORWARD)
+    assert list(PLACE.glob(".*.shard-0-3.part.lock"))
+    status, _, err = commands.call(*RUN, *again)
+    assert status == 0, err
+    assert "waiting for it" not in err  # the lock of the dead is nobody's
+    if again[-1].endswith("/2") or again[-1].endswith("/3"):
+        for index in range(1, int(again[-1][-1])):
+            assert commands.call(*RUN, "--shard", f"{index}/{again[-1][-1]}")[0] == 0
     assert files_of() == whole
 
 

@@ -1,6 +1,8 @@
 """The command that generates and scores, and the one that joins what several of it have generated."""
 
+import functools
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +44,7 @@ from bench.cli.flags import (
     setting,
     switch,
 )
+from bench.runs import Run
 from bench.shards import Shard
 from denoisers.errors import UsageError
 
@@ -205,7 +208,9 @@ def run(
     telling = {"say": say, "progress": terminal.bar}
     with resumable():
         left = 0
+        join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
         if shard:
+            join = sharing.join
             left = sharing.generate(plan, shard, **telling)
         elif world.size > 1:
             sharing.generate_with_ranks(plan, world, **telling)
@@ -218,7 +223,7 @@ def run(
         return
     with plan.run.alone(say):
         with resumable():
-            finished = experiment.execute(plan, overwrite=overwrite, **telling)
+            finished = join(plan, **telling)
         warn(
             [
                 line

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -37,12 +36,6 @@ class SamplingPlan:
     beta: float | None = None
     h0: float | None = None
     rho: float | None = None  # of the karras grid; None is its own
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any]) -> "SamplingPlan":
-        """What `to_json` says, as a plan again. Raises UsageError for what is none, or code that has gone."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in said.items() if name in names})
 
     def __post_init__(self) -> None:
         for name in ("num", "steps", "sigma_max", "rho", *SETTINGS):

@@ -66,8 +66,10 @@ def one(against: Reference, n: int, name: str, say: Say) -> dict[str, Any]:
         if name == HELD_OUT:
             options: Json = {"searched": measure.held_back(n, len(against.dataset.held_out))}
         else:
-            usual = one(against, n, HELD_OUT, say)["scores"]["cosine_distance"]["value"]
-            options = {"typical": usual, "searched": measure.SEARCHED, "bootstrap": False}
+            honest = one(against, n, HELD_OUT, say)
+            options = {"searched": measure.SEARCHED, "bootstrap": False}
+            options["typical"] = honest["scores"]["cosine_distance"]["value"]
+            options["shifted"] = measure.copied_under_shifts(honest)
         scores = measure.measure(images, left, against, **options).to_json()
         return {"json": np.frombuffer(json.dumps(scores).encode(), np.uint8)}
 
@@ -79,7 +81,7 @@ def key(against: Reference, n: int, name: str) -> str:
     """Of the cache: what the scores of a control set depend on."""
     judges = extractors.judges(against.dataset)
     scores = fingerprint([judges, *(spec.key for spec in catalogue.SCORES)])
-    return f"panel-{measure.VERSIONS}-{scores}-{against.key}-{n}-{name}{against.guard}"
+    return f"panel-{measure.VERSIONS}-{scores}-{against.key}-{n}-{name}{against.guard_key}"
 
 
 def later(

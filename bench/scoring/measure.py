@@ -21,7 +21,7 @@ from bench.scoring.memorization import Distances
 from bench.scoring.quality import Seen
 from bench.scoring.reference import Reference
 from bench.scoring.schema import Score, ScoreSet, scores_to_json
-from bench.scoring.uncertainty import Estimate, Statistic
+from bench.scoring.uncertainty import Estimate, Rate, Statistic
 from denoisers.errors import UsageError
 
 # Raise it when `measure` or anything it calls in quality, prdc, memorization or uncertainty changes.
@@ -67,7 +67,14 @@ def score(
     advance    is called with shares of WORK
     """
     usual = controls["held_out"]["scores"]["cosine_distance"]["value"]
-    measured = measure(images, noise_std, against, typical=usual, advance=advance)
+    measured = measure(
+        images,
+        noise_std,
+        against,
+        typical=usual,
+        shifted=copied_under_shifts(controls["held_out"]),
+        advance=advance,
+    )
     other = second.extractor.features(images)
     also, _ = frechet_and_kernel(other, second, bootstrap=False)
     advance(10)
@@ -84,6 +91,7 @@ def measure(
     *,
     typical: float | None = None,
     searched: int | None = None,
+    shifted: Rate | None = None,
     bootstrap: bool = True,
     advance: Advance = lambda steps: None,
 ) -> Measured:
@@ -92,6 +100,7 @@ def measure(
     typical    cosine_distance of held-out images, below half of which MiFID punishes; None for
                these themselves
     searched   how many images' neighbours are searched; all of them by default
+    shifted    copy rate of held-out images under shifts, where it is known
     bootstrap  whether FID gets an error; it costs more than all the rest
     """
     n = len(images)
@@ -131,6 +140,10 @@ def measure(
     honest = {
         space: uncertainty.rate(int(d.copies.sum()), len(d.copies)) for space, d in null.items()
     }
+    if shifted is not None and shifted.value > honest["pixels"].value:
+        honest["shifted"] = (
+            shifted  # where it is known to be more than in pixels, of which more are known
+        )
     found = memorization.verdict(spaces, honest, of_class=judges is not None)
     return Measured(whole, replicates, rows, found)
 
@@ -173,6 +186,12 @@ def frechet_and_kernel(
     error = Estimate(fid, float(drawn.std(ddof=1)))
     scores["fid"] = Score.of(error, n, uncertainty.basic(fid, drawn))
     return scores, {"fid": drawn, "kid": kid.replicates()}
+
+
+def copied_under_shifts(control: Json) -> Rate:
+    """The copy rate of a control in that space, from its scores as JSON."""
+    found = control["memorization"]["shifted"]["copy_rate"]
+    return uncertainty.rate(round(found["value"] * found["n"]), found["n"])
 
 
 def apart(null: dict[str, Distances], n: int) -> dict[str, Distances]:

@@ -18,11 +18,10 @@ RELATIVE = 0.5  # alpha of Carlini et al. 2023 (arXiv 2301.13188)
 AROUND = 50  # neighbours whose mean distance stands for the density there, as in Carlini et al.
 REACH = 2  # pixels that a copy may be shifted by
 SHIFTED = 2**28  # bytes of shifted images held at once: all of 10 000 digits
-CHUNK = 500  # images that are filtered at once, in a processor's cache
-BLUR = 2  # standard deviation of the blur, in pixels, under which noise of 0.2 still leaves photographs apart
 LEAST = 5  # images of a class on both sides that `auc` needs
 CELL_SHARE = 20  # images a cell needs at least: tau |G| in the code of Meehan et al.
 RARE_COPIES, RARE_EXCESS = 0.001, 0.01  # lower bounds above which the verdict is "memorizing"
+MANY_COPIES = 0.05  # that no honest images have beyond held-out ones, however few these are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,52 +82,6 @@ def nearest_shifted(images: np.ndarray, among: Index, on_black: bool) -> Neighbo
     blocks = (images[i : i + size] for i in range(0, len(images), size))
     found = [among.nearest(shifted(block, on_black=on_black), 2) for block in blocks]
     return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-
-def guarded(images: np.ndarray, *, on_black: bool = True) -> np.ndarray:
-    """uint8 (N, H, W[, C]) without noise, which hides copies that it was added to: channel by channel.
-
-    on_black  under a 3 x 3 median, which keeps strokes; uint8. Else under a Gaussian blur, as most of
-              a photograph lies in its low frequencies and little of the noise; float32
-    """
-    if not on_black:
-        from scipy import ndimage  # takes a third of a second to import
-
-        axes = (0, BLUR, BLUR, 0)[: images.ndim]
-        return ndimage.gaussian_filter(images.astype(np.float32), axes, mode="nearest")
-    return median_filtered(images)
-
-
-def median_filtered(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W[, C]) under a 3 x 3 median, channel by channel; outside is black.
-
-    Of three sorted columns the median of all is that of the largest of the
-    smallest, the median of the medians and the smallest of the largest: an eighth of the time of a
-    filter for any size.
-    """
-    if images.ndim == 4:
-        return np.stack(
-            [median_filtered(channel) for channel in np.moveaxis(images, -1, 0)], axis=-1
-        )
-    found = np.empty_like(images)
-    for i in range(0, len(images), CHUNK):
-        padded = np.pad(images[i : i + CHUNK], ((0, 0), (1, 1), (1, 1)))
-        above, here, below = padded[:, :-2], padded[:, 1:-1], padded[:, 2:]
-        low = np.minimum(np.minimum(above, here), below)
-        high = np.maximum(np.maximum(above, here), below)
-        low, middle, high = (
-            (column[..., :-2], column[..., 1:-1], column[..., 2:])
-            for column in (low, median(above, here, below), high)
-        )
-        low = np.maximum(np.maximum(low[0], low[1]), low[2])
-        high = np.minimum(np.minimum(high[0], high[1]), high[2])
-        found[i : i + CHUNK] = median(low, median(*middle), high)
-    return found
-
-
-def median(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Of three arrays, element by element."""
-    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
 def auc(distances: Distances, null: Distances) -> Estimate | None:
@@ -256,27 +209,29 @@ def verdict(
 ) -> dict[str, str]:
     """What the statistics of all spaces amount to: "memorizing", or "no evidence" of it; never "novel".
 
-    Memorizing if a copy rate is above 0.1 % and above that of held-out images, or an excess at the
-    1 % quantile is above 1 %; each for certain (95 %). Held-out digits have no copies; of
-    photographs cut to tiles a few are flat and have twins. An excess does not count where the images
-    as a whole are surely farther than held-out ones: faint textures that are no digits may be near to
-    thin digits. Features are left out: images more typical than held-out ones are near to training
-    images there without copying.
+    Memorizing if a copy rate is above 0.1 % and above that of held-out images (see `beyond`), or an
+    excess at the 1 % quantile is above 1 %; each for certain (95 %). Held-out digits have no copies;
+    of photographs cut to tiles a few are flat and have twins. An excess does not count where the
+    images as a whole are surely farther than held-out ones: faint textures that are no digits may be
+    near to thin digits. Features are left out: images more typical than held-out ones are near to
+    training images there without copying.
 
     honest    copy rates of held-out images by space; in a space that is not there, those of pixels
     of_class  whether the images have classes, within which the excess is taken; only the words differ
     """
-    reasons, limit = [], f"{RARE_COPIES:.1%}"
+    reasons, usuals = [], []
     for space, values in spaces.items():
         copied, near = values["copy_rate"], values.get("excess_1")
         if space == "features":
             continue
         usual = honest.get(space, honest["pixels"])
-        if usual.low > RARE_COPIES:
-            limit = f"the {usual.value:.1%} of held-out images"
-        if copied.low > RARE_COPIES and surely_more(copied, usual):
+        if copied.low > RARE_COPIES and beyond(copied, usual):
             reasons.append(
                 f"{copied.value:.2%} of the images are copies ({space}, surely over {copied.low:.2%})"
+            )
+        elif copied.low > RARE_COPIES:
+            usuals.append(
+                f"{copied.value:.1%} of the images are copies ({space}), {usual.value:.1%} of {usual.n} held-out ones"
             )
         farther = "auc" in values and values["auc"].ci95[1] < 0.5
         if near is not None and near.ci95[0] > RARE_EXCESS and not farther:
@@ -286,7 +241,9 @@ def verdict(
             )
     if reasons:
         return {"memorization": "memorizing", "because": "; ".join(reasons)}
-    because = f"copies are not surely above {limit}"
+    because = f"copies are not surely above {RARE_COPIES:.1%}"
+    if usuals:
+        because = f"{'; '.join(usuals)}: not surely more"
     if "excess_1" in spaces["pixels"]:
         because += (
             f", nor images nearer than 99 % of held-out ones surely above {0.01 + RARE_EXCESS:.0%}"
@@ -294,3 +251,11 @@ def verdict(
     else:
         because += "; there are too few held-out images to tell which are uncommonly near"
     return {"memorization": "no evidence", "because": because}
+
+
+def beyond(copied: Rate, usual: Rate) -> bool:
+    """Whether there are surely more copies than among held-out images.
+
+    Of these there may be too few to say so, where copies are common: then MANY_COPIES more are enough.
+    """
+    return surely_more(copied, usual) or copied.low > usual.value + MANY_COPIES

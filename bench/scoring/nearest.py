@@ -208,3 +208,9 @@ def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
 def of_few(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Which of a few centres (K, d) each of rows (N, d) is nearest to, int64 (N,)."""
     return (np.square(centres).sum(1) / 2 - rows @ centres.T).argmin(1)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1; those of length 0 as they are."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1)

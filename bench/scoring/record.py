@@ -46,6 +46,7 @@ def rules_of(
         second=extractors.load(extractors.second(extractor.name, dataset)).id,
         versions=measure.VERSIONS,
         standardised=extractor.standardised,
+        on_black=dataset.on_black,
     )
     return ScoringRules.of(scoring, num, sampler, extractor.preprocessing)
 

@@ -12,7 +12,7 @@ import torch
 from bench import files
 from bench.data.dataset import Dataset
 from bench.files import Say
-from bench.scoring import catalogue, extractors, fid_kid, memorization, nearest
+from bench.scoring import catalogue, extractors, fid_kid, guard, memorization, nearest
 from bench.scoring.extractors import Extractor
 from bench.scoring.fid_kid import KidReference, Moments
 from bench.scoring.memorization import AROUND, Distances
@@ -71,15 +71,17 @@ class Reference:
         return f"cells-{VERSION}-{self.dataset.digest}"
 
     @property
-    def guard(self) -> str:
+    def guard_key(self) -> str:
         """What stands in keys for the noise guard; nothing for that of digits, which was there first."""
-        return "" if self.dataset.on_black else f"-blur{memorization.BLUR}"
+        return "" if self.dataset.on_black else f"-blur{guard.BLUR}"
 
     @property
     def null_key(self) -> str:
         """Of the distances of held-out images."""
         judge = extractors.judge(self.judges[0]) if self.judges else catalogue.NO_JUDGE
-        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}{self.guard}"
+        return (
+            f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}{self.guard_key}"
+        )
 
     @functools.cached_property
     def features(self) -> np.ndarray:
@@ -129,7 +131,7 @@ class Reference:
     @functools.cached_property
     def directions(self) -> Index:
         """Of the training images, in features of length 1."""
-        return Index.of(unit(self.features), self.device)
+        return Index.of(nearest.unit(self.features), self.device)
 
     @functools.cached_property
     def cells(self) -> np.ndarray:
@@ -211,7 +213,7 @@ class Reference:
 
     def without_noise(self, images: np.ndarray) -> np.ndarray:
         """Images under the noise guard."""
-        return memorization.guarded(images, on_black=self.dataset.on_black)
+        return guard.guarded(images, on_black=self.dataset.on_black)
 
     def classes(self, images: np.ndarray) -> np.ndarray:
         """The class of each image according to the judge, int64 (N,); without one all are of one."""
@@ -221,7 +223,7 @@ class Reference:
 
     def cosine(self, features: np.ndarray) -> np.ndarray:
         """The smallest cosine distance of features (N, d) to those of a training image, (N,): for MiFID."""
-        return np.square(self.directions.nearest(unit(features), 1).distance[:, 0]) / 2
+        return np.square(self.directions.nearest(nearest.unit(features), 1).distance[:, 0]) / 2
 
 
 class References:
@@ -242,12 +244,6 @@ class References:
 def flat(images: np.ndarray) -> np.ndarray:
     """(N, H, W) to (N, H W), (N, H, W, 3) to (N, H W 3)."""
     return images.reshape(len(images), -1)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1; those of length 0 as they are."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
 
 
 def cached(

@@ -87,8 +87,15 @@ def rules_in_words(
     second: str,
     versions: str,
     standardised: bool = True,
+    on_black: bool = True,
 ) -> dict[str, str]:
-    """How images are scored, one field for each choice; arguments as name@digest."""
+    """How images are scored, one field for each choice; arguments as name@digest.
+
+    on_black  whether black is what lies around the images: see `memorization.guarded`
+    """
+    guard = "3x3 median of both"
+    if not on_black:
+        guard = "Gaussian blur of 2 pixels of both; beyond the rate of held-out images"
     return {
         "dataset": dataset,
         "features": features,
@@ -102,5 +109,5 @@ def rules_in_words(
         "fid": "raw features, float64, eigenvalues",
         "kid": f"{'standardised' if standardised else 'raw'} features, (x.y/d+1)^3, all pairs",
         "precision": "raw features, as many training images as samples, at most 10000, k 3; density, coverage k 5",
-        "copy": "L2 to all training images, d1/d2 < 1/3; shifts up to 2 pixels; guard: 3x3 median of both",
+        "copy": f"L2 to all training images, d1/d2 < 1/3; shifts up to 2 pixels; guard: {guard}",
     }

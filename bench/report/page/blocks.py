@@ -104,18 +104,31 @@ def spans(*parts: str | Span) -> list[Span]:
 
 def about(page: Page, dataset: str) -> Page:
     """A page that speaks of digits, as it is to be read about this dataset, name or name@digest."""
-    return page if words.of_digits(dataset) else reworded(page, dataset)
+    if words.of_digits(dataset):
+        return page
+    title = words.said(page.title, dataset)
+    return page._replace(title=title, blocks=[reworded(block, dataset) for block in page.blocks])
 
 
-def reworded(content: Any, dataset: str) -> Any:
-    """All texts in a part of a page."""
-    if isinstance(content, str):
+def reworded(block: Block, dataset: str) -> Block:
+    """A part of a page, in other words; files, and the names of what is compared, stay."""
+
+    def said(content: Any) -> Any:
+        if isinstance(content, list):
+            return [said(part) for part in content]
+        if isinstance(content, Span):
+            return content._replace(text=words.said(content.text, dataset))
         return words.said(content, dataset)
-    if isinstance(content, list):
-        return [reworded(part, dataset) for part in content]
-    if isinstance(content, tuple):
-        return type(content)(*(reworded(part, dataset) for part in content))
-    return content
+
+    kind, content = block
+    if kind in ("heading", "text", "list"):
+        return Block(kind, said(content))
+    if kind == "table":
+        return Block(kind, [said(content[0]), *content[1:]])
+    texts = {
+        name: said(getattr(content, name)) for name in ("alt", "x", "y") if name in content._fields
+    }
+    return Block(kind, content._replace(**texts))
 
 
 def to_json(page: Page) -> dict[str, Any]:
