@@ -441,7 +441,7 @@ def test_a_denoiser_that_declares_a_size_and_does_not_act_on_it_is_told_how(plac
 
 
 @pytest.mark.parametrize(
-    "card", ["gray-blind50", "gray25", "gray-all", "mnist-all", "mnist-all-l1"]
+    "card", ["gray-blind50", "gray25", "gray-all", "patches", "mnist-all", "mnist-all-l1"]
 )
 def test_our_networks_behave_as_trained_on_what_they_were(card):
     denoiser = denoisers.load("kbnet", card)

@@ -95,10 +95,10 @@ def test_the_verdict_in_words(kids, cause, rng):
     said = crossing.verdict(effects, wins)
     assert cause in said
     if kids is DATA:
-        assert "On digits the U-Net of digits surely beats the KBNet of photographs" in said
-        assert "on patches the KBNet of photographs surely beats the U-Net of digits" in said
+        assert "On digits the U-Net of digits surely beats the KBNet of patches" in said
+        assert "on patches the KBNet of patches surely beats the U-Net of digits" in said
     if kids is NETWORK:
-        assert "on patches the U-Net of digits surely beats the KBNet of photographs" in said
+        assert "on patches the U-Net of digits surely beats the KBNet of patches" in said
 
 
 def test_what_cannot_be_told_apart_is_a_tie(rng):
