@@ -4,7 +4,7 @@ import functools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from bench.bounds import WORK
 from bench.cli import choices
@@ -44,9 +44,11 @@ from bench.cli.flags import (
     setting,
     switch,
 )
-from bench.runs import Run
 from bench.shards import Shard
 from denoisers.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.runs import Run
 
 
 # Two thirds of it are its flags.
@@ -208,7 +210,7 @@ def run(
     telling = {"say": say, "progress": terminal.bar}
     with resumable():
         left = 0
-        join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
+        join: Callable[..., "Run"] = functools.partial(experiment.execute, overwrite=overwrite)
         if shard:
             join = sharing.join
             left = sharing.generate(plan, shard, **telling)
