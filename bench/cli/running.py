@@ -210,7 +210,7 @@ def run(
     telling = {"say": say, "progress": terminal.bar}
     with resumable():
         left = 0
-        join: Callable[..., "Run"] = functools.partial(experiment.execute, overwrite=overwrite)
+        join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
         if shard:
             join = sharing.join
             left = sharing.generate(plan, shard, **telling)
