@@ -74,7 +74,10 @@ def is_waiting(run: Run) -> bool:
 def read(run: Run) -> dict[str, Any]:
     """`run.json`. Raises UsageError if it does not say how many images there are, and how they are sampled."""
     said = run.read_json("run.json")
-    facts.check(said)
+    try:
+        facts.check(said)
+    except UsageError as error:
+        raise UsageError(f"{run.path}: {error.message}") from None
     if not said.get("sampler"):
         raise UsageError(f"{run.path / 'run.json'} does not say how its images are sampled")
     return said
