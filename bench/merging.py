@@ -42,18 +42,22 @@ def merge(
         waiting = [run for run in runs.find(folder) if is_waiting(run)]
         if not waiting:
             raise UsageError(f"{folder} holds no run whose images wait to be joined")
-    merged = []
+    merged: list[tuple[Run, str]] = []
+    references: dict[str, References] = {}  # of each dataset once
     for run in waiting:
         try:
             with concerning("FOLDER"):
                 said = read(run)
-            dataset = dataset_of(str(said.get("dataset")), dataset_name, data_dir)
+            wanted = str(said.get("dataset"))
+            if wanted not in references:
+                references[wanted] = References(dataset_of(wanted, dataset_name, data_dir))
+            dataset = references[wanted].dataset
             extractor = extractors.suiting(dataset, extractor_name, extractor_weights, device)
             sampler = said["sampler"]
             rules = record.rules_of(dataset, extractor, sampler["num"], sampler)
             with run.alone(say), concerning("FOLDER"):
                 images = joined(run, said, dataset, say)
-                record.finish(run, images, References(dataset), extractor, rules, say, progress)
+                record.finish(run, images, references[wanted], extractor, rules, say, progress)
         except (UsageError, OSError) as error:
             if len(waiting) == 1:
                 raise
@@ -67,8 +71,7 @@ def merge(
 
 def is_waiting(run: Run) -> bool:
     """Whether a run has images that are not joined, or not scored."""
-    joined = (run.path / "samples.npz").is_file()
-    return not run.complete and (joined or any((run.path / "chunks").glob("*.npz")))
+    return not run.complete and (run.joined or any((run.path / "chunks").glob("*.npz")))
 
 
 def read(run: Run) -> dict[str, Any]:

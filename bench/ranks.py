@@ -51,10 +51,10 @@ def world() -> World:
 
 @contextlib.contextmanager
 def together(world: World) -> Iterator[None]:
-    """Inside, the processes of a world know each other; `wait` needs that."""
-    if world.size == 1:
-        yield
-        return
+    """Inside, the processes of a world know each other; `wait` needs that.
+
+    Raises UsageError if they do not find each other.
+    """
     from torch import distributed  # takes seconds to import
 
     try:
@@ -72,8 +72,6 @@ def together(world: World) -> Iterator[None]:
 
 def wait(world: World) -> None:
     """Until all are here. Raises ChildProcessError if one of them has ended."""
-    if world.size == 1:
-        return
     from torch import distributed
 
     try:
