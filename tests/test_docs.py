@@ -1,6 +1,7 @@
 """The pages do what they say: commands can be typed, code runs, links lead somewhere, numbers are tracked."""
 
 import ast
+import html
 import importlib.util
 import inspect
 import json
@@ -334,6 +335,19 @@ def test_the_numbers_are_those_of_the_tracked_files(page):
     assert text.count("<!-- numbers:") == text.count("<!-- /numbers -->")
     # A comment that begins a line ends the paragraph before it.
     assert not re.search(r"^ *<!-- numbers:[^\n]*/numbers", text, re.MULTILINE)
+
+
+def test_the_tracked_report_has_the_tables_of_the_tracked_studies():
+    reference = ROOT / "results" / "reference"
+    report = (reference / "report.html").read_text()
+    studies = sorted(reference.rglob("page.json"))
+    assert len(studies) > 10
+    for study in studies:
+        tables = [
+            b["content"] for b in json.loads(study.read_text())["blocks"] if b["kind"] == "table"
+        ]
+        cells = {html.escape(cell) for table in tables for row in table for cell in row}
+        assert [cell for cell in cells if cell not in report] == [], f"{study}: make reference"
 
 
 def test_a_wrong_number_is_found_and_put_right():
