@@ -21,15 +21,17 @@ CHECKED = 2**28
 class Declared(NamedTuple):
     """An array that has not been read yet, which is done while the file is open.
 
-    read   all of it
-    first  its first so many rows, of a file of NumPy's; the others are looked through, if there are
-           not too many, as checksums are at the end
+    read    all of it
+    first   its first so many rows, of a file of NumPy's; the others are looked through, if there are
+            not too many, as checksums are at the end
+    mapped  all of it as it lies in an npy, which memory need not hold; None of one that must be read
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
     first: Callable[[int], np.ndarray] | None = None
+    mapped: Callable[[], np.ndarray] | None = None
 
 
 Look = Callable[[], Declared]
@@ -56,7 +58,7 @@ def opened(path: Path) -> Iterator[Mapping[str, Look]]:
                 }
         else:
             file.seek(0)
-            yield {"": lambda: declared(file, path)}
+            yield {"": lambda: declared(file, path)._replace(mapped=lambda: mapped(path))}
 
 
 def of_archive(archive: zipfile.ZipFile, name: str, path: Path) -> Declared:
@@ -115,6 +117,12 @@ def declared(file: Any, path: Path) -> Declared:
             return flat.reshape(count, *shape[1:])
 
     return Declared(shape, dtype, read, first)
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The array of an npy, where it lies; what is written to it stays in memory."""
+    with readable(path):
+        return np.load(path, mmap_mode="c", allow_pickle=False)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from denoisers.errors import UsageError, in_one_line
 
@@ -51,14 +52,19 @@ def world() -> World:
 
 @contextlib.contextmanager
 def together(world: World) -> Iterator[None]:
-    """Inside, the processes of a world know each other; `wait` needs that.
+    """Inside, the processes of a world know each other, as all that follows needs; one alone has nobody to know.
 
     Raises UsageError if they do not find each other.
     """
-    from torch import distributed  # takes seconds to import
+    if world.size == 1:
+        yield
+        return
+    from torch import cuda, distributed  # takes seconds to import
 
+    # Arrays and words go by gloo, gradients on GPUs by nccl.
+    on_gpus = cuda.is_available() and distributed.is_nccl_available()
     try:
-        distributed.init_process_group("gloo", timeout=MEET)
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=MEET)
     except (RuntimeError, ValueError) as error:
         raise UsageError(
             f"rank {world.rank} of {world.size} found no others ({in_one_line(error)}); start them with torchrun, or "
@@ -70,12 +76,26 @@ def together(world: World) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
+def waiting() -> Any:
+    """A group of all ranks that waits for the slowest, through whatever one of them does alone; made by all at once."""
+    from torch import distributed
+
+    return distributed.new_group(timeout=WAIT, backend="gloo")
+
+
 def wait(world: World) -> None:
     """Until all are here. Raises ChildProcessError if one of them has ended."""
     from torch import distributed
 
+    with lost(world):
+        distributed.barrier(waiting())
+
+
+@contextlib.contextmanager
+def lost(world: World) -> Iterator[None]:
+    """Inside, ranks speak with each other. Raises ChildProcessError if one of them has ended."""
     try:
-        distributed.barrier(distributed.new_group(timeout=WAIT))
+        yield
     except RuntimeError:
         raise ChildProcessError(
             f"rank {world.rank} waited for another, which has ended; what is finished is on disk, and the same "

@@ -1,13 +1,17 @@
 """One run by several jobs: shards that know nothing of each other, or the ranks of `torchrun`."""
 
+import contextlib
 import dataclasses
+from collections.abc import Hashable, Iterator
 
-from bench import chunks, experiment, ranks
+from bench import chunks, crew, experiment, ranks
 from bench.experiment import Plan
 from bench.files import Say
 from bench.progress import SILENT, Progress
 from bench.ranks import World
 from bench.runs import Run
+from bench.scoring import extractors
+from bench.scoring.spaces import Spaces
 from bench.shards import Shard
 
 
@@ -38,16 +42,33 @@ def generate(
 def generate_with_ranks(
     plan: Plan, world: World, *, say: Say = lambda line: None, progress: Progress = SILENT
 ) -> None:
-    """Generate the images of a run with all ranks of a world, each on its device; all are there then.
+    """Generate the images of a run, inside `ranks.together`, each rank on its device; all are there then.
 
     The first begins the run. Raises ChildProcessError if a rank has ended.
     """
-    with ranks.together(world):
-        if world.leads:
-            begin(plan)
-        ranks.wait(world)
-        generate(plan, Shard(world.rank, world.size), say=say, progress=progress)
-        ranks.wait(world)
+    if world.leads:
+        begin(plan)
+    ranks.wait(world)
+    generate(plan, Shard(world.rank, world.size), say=say, progress=progress)
+    ranks.wait(world)
+
+
+@contextlib.contextmanager
+def helped(plan: Plan, world: World) -> Iterator[None]:
+    """Inside, which is for the first rank, the others are at `help_` and share the scoring of a run."""
+    with crew.led(world) as plan.references.crew:
+        yield
+
+
+def help_(plan: Plan, world: World) -> None:
+    """Share the scoring of a run that the first rank does inside `helped`, until it is done."""
+
+    def owner(name: Hashable) -> Spaces:
+        own, device = plan.extractor, plan.extractor.device
+        extractor = own if name == own.name else extractors.load(str(name), device=device)
+        return plan.references.of(extractor).spaces
+
+    crew.help_(world, owner)
 
 
 def join(plan: Plan, *, say: Say = lambda line: None, progress: Progress = SILENT) -> Run:

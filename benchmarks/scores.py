@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from bench.data import datasets
 from bench.images import noise_std, to_float
 from bench.scoring import control_scores, extractors, fid_kid, guard, measure, memorization, prdc
-from bench.scoring.nearest import Index, loneliness
+from bench.scoring.nearest import Index
 from bench.scoring.prdc import Balls
 from bench.scoring.reference import Reference, flat
 
@@ -73,14 +73,14 @@ def stages(against: Reference, second: Reference, images: np.ndarray, device: st
         lambda: prdc.overlap(real, Balls.of(found, device), device),
         device,
     )
-    pixels, guarded = against.pixels, against.guarded
+    pixels, guarded = against.spaces.pixels, against.spaces.guarded
     searches = {
         "2 neighbours": lambda: pixels.nearest(queries, 2),
         "50 neighbours": lambda: pixels.nearest(queries, 50),
         "neighbours of 25 shifts": lambda: pixels.nearest(memorization.shifted(images), 2),
         "neighbours under the guard": lambda: guarded.nearest(flat(guard.guarded(images)), 2),
-        "neighbours in features": lambda: against.in_features.nearest(found, 2),
-        "neighbours of training images": lambda: loneliness(pixels, np.arange(n)),
+        "neighbours in features": lambda: against.spaces.features.nearest(found, 2),
+        "neighbours of training images": lambda: pixels.alone(np.arange(n)),
     }
     for label, search in searches.items():
         seconds(label, search, device, theirs)

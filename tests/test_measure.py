@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bench.images import noise_std, to_float
-from bench.scoring import control_scores, control_sets, extractors, measure, nearest, reference
+from bench.scoring import control_scores, control_sets, extractors, measure, reference
 from bench.scoring.nearest import Index
 from bench.scoring.reference import Reference
 
@@ -177,7 +177,7 @@ def test_calibration_on_mnist(mnist, rng):
     flat = mnist.train.reshape(len(mnist.train), -1)
     index, queries = Index.of(flat), mnist.held_out[:1000].reshape(1000, -1)
     near = index.nearest(queries, 2)
-    lonely = nearest.loneliness(index, near.index[:, 0])
+    lonely = index.alone(near.index[:, 0])
     assert (lonely < near.distance[:, 0]).mean() == pytest.approx(0.6675, abs=0.045)
     assert (near.distance[:, 0] / near.distance[:, 1]).min() > 1 / 3
     assert np.median(near.distance[:, 0]) / 255 == pytest.approx(4.33, abs=0.25)

@@ -208,32 +208,35 @@ def run(
     known = plan.facts.warnings
     warn(known)
     telling = {"say": say, "progress": terminal.bar}
-    with resumable():
-        left = 0
-        join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
-        if shard:
-            join = sharing.join
-            left = sharing.generate(plan, shard, **telling)
-        elif world.size > 1:
-            sharing.generate_with_ranks(plan, world, **telling)
-    if left:
-        say(
-            f"shard {shard} is done; {left} of {plan.sampling.num} images are those of other shards. The last to come "
-            f"joins them, or: bench merge {shlex.quote(str(plan.run.path))}"
-        )
-    if left or not world.leads:
-        return
-    with plan.run.alone(say):
+    with ranks.together(world):
         with resumable():
-            finished = join(plan, **telling)
-        warn(
-            [
-                line
-                for line in finished.read_json("run.json").get("warnings") or []
-                if line not in known
-            ]
-        )
-        show(finished, plan.rules.fingerprint, json_)
+            left = 0
+            join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
+            if shard:
+                join = sharing.join
+                left = sharing.generate(plan, shard, **telling)
+            elif world.size > 1:
+                sharing.generate_with_ranks(plan, world, **telling)
+        if left:
+            say(
+                f"shard {shard} is done; {left} of {plan.sampling.num} images are those of other shards. The last to "
+                f"come joins them, or: bench merge {shlex.quote(str(plan.run.path))}"
+            )
+            return
+        if not world.leads:
+            sharing.help_(plan, world)
+            return
+        with plan.run.alone(say):
+            with resumable(), sharing.helped(plan, world):
+                finished = join(plan, **telling)
+            warn(
+                [
+                    line
+                    for line in finished.read_json("run.json").get("warnings") or []
+                    if line not in known
+                ]
+            )
+            show(finished, plan.rules.fingerprint, json_)
     finish("report", out)
 
 

@@ -49,8 +49,8 @@ class Dataset:
     @functools.cached_property
     def digest(self) -> str:
         """sha256 of all that a dataset holds, first 16 digits: part of every cache key and fingerprint."""
-        digest = hashlib.sha256(self.train.tobytes())
-        digest.update(self.held_out.tobytes())
+        digest = hashlib.sha256(np.ascontiguousarray(self.train))
+        digest.update(np.ascontiguousarray(self.held_out))
         if self.name not in OLDER:
             digest.update(f"{self.train.shape}{f' {self.pad}' if self.pad else ''}".encode())
             for labels in (self.train_labels, self.held_out_labels):

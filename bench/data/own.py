@@ -29,6 +29,7 @@ LABELS = "labels"  # of an npz
 DESCRIPTION = "dataset.json"  # of a zip
 DIRECTORY = 2**26  # bytes of the directory of a zip: half a million images
 TRAIN, TEST = "train", "test"
+MAPPED = 2**28  # bytes of an npy that is left where it is; a smaller one is read
 SIDE = 4  # pixels of an image, at least
 
 
@@ -163,7 +164,11 @@ def of_npz(path: Path) -> Images:
         levels.check_type(declared.dtype, str(path))
         if not math.prod(declared.shape):
             raise UsageError(f"{path} holds no images: {name} has the shape {declared.shape}")
-        images = given.as_images(declared.read(), axis, path, 1 if axis is None else 3)
+        ready = declared.dtype == np.uint8 and declared.shape[3:] in ((), (3,))
+        if declared.mapped and ready and arrays.size(declared) > MAPPED:
+            images = declared.mapped()
+        else:
+            images = given.as_images(declared.read(), axis, path, 1 if axis is None else 3)
         labels = held[LABELS]().read() if LABELS in held else None
         return Images(images, labels, f"{declared.dtype} in {path.suffix}")
 

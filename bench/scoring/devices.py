@@ -6,6 +6,7 @@ from torch import Tensor
 
 from denoisers import precision
 
+ROWS = 2**17  # of features that are taken in float64 at once
 ON_GPU = 2**27  # numbers; 0.5 GB of float32: few and large pieces of work
 
 

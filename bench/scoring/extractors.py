@@ -32,6 +32,7 @@ class Extractor:
     # For KID; the scale of a home-made network is arbitrary, that of Inception published.
     standardised: bool = True
     device: str = "cpu"  # that it runs on, and that scores in its features are computed on
+    block: int = 100  # images that it takes at once
 
     @property
     def id(self) -> str:
@@ -52,6 +53,7 @@ def classifier(name: str, weights: Path | None, device: str) -> Extractor:
         digest,
         lambda images: batched(net.features, images, device),
         device=device,
+        block=block(device),
         **prepared,
     )
 
@@ -91,6 +93,7 @@ def from_network(name: str, network: pretrained.Network, device: str) -> Extract
         str(prepare),
         standardised=False,
         device=device,
+        block=pretrained.block(device),
     )
 
 
@@ -209,14 +212,16 @@ def classify(images: np.ndarray, judge: str, device: str = "cpu") -> np.ndarray:
     return batched(lambda x: net(x).softmax(1), images, device)
 
 
+def block(device: str) -> int:
+    """Images that a small network takes at once."""
+    return 100 if device == "cpu" else 4000
+
+
 @torch.inference_mode()
 def batched(
-    function: Callable[[torch.Tensor], torch.Tensor],
-    images: np.ndarray,
-    device: str = "cpu",
-    size: int = 100,
+    function: Callable[[torch.Tensor], torch.Tensor], images: np.ndarray, device: str = "cpu"
 ) -> np.ndarray:
-    """`function` of float images in [-1, 1], over uint8 images, `size` at a time on a CPU."""
-    size = size if device == "cpu" else 40 * size
-    parts = [images[i : i + size] for i in range(0, len(images), size)]
-    return torch.cat([function(to_float(part).to(device)) for part in parts]).cpu().numpy()
+    """`function` of float images in [-1, 1], over uint8 images, a block at a time."""
+    size = block(device)
+    parts = (images[i : i + size] for i in range(0, len(images), size))
+    return torch.cat([function(to_float(part).to(device)).cpu() for part in parts]).numpy()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.scoring import uncertainty
-from bench.scoring.devices import place, room
+from bench.scoring.devices import ROWS, place, room
 from bench.scoring.frechet import Moments, frechet, frechet_of_rows, weighted
 from bench.scoring.uncertainty import Statistic
 
@@ -67,9 +67,13 @@ def fid_influence(
     values, vectors = np.linalg.eigh(reference.root @ cov @ reference.root)
     inverse = np.linalg.pinv(reference.root, rcond=1e-6, hermitian=True)
     transport = inverse @ (vectors * np.sqrt(values.clip(min=0)) @ vectors.T) @ inverse
-    centred = features - reference.mean
-    curvature = np.einsum("ij,ij->i", centred @ (np.eye(len(mean)) - transport), centred)
-    influence = curvature - 2 * centred @ mean
+    bending = np.eye(len(mean)) - transport
+
+    def of(rows: np.ndarray) -> np.ndarray:
+        centred = rows - reference.mean
+        return np.einsum("ij,ij->i", centred @ bending, centred) - 2 * centred @ mean
+
+    influence = np.concatenate([of(features[i : i + ROWS]) for i in range(0, len(features), ROWS)])
     return influence - influence.mean()
 
 
@@ -130,9 +134,12 @@ def scaled(features: np.ndarray, *, standardised: bool) -> Scaled:
     if not standardised:
         raw = features.astype(np.float32)
         return Scaled(np.zeros(raw.shape[1]), np.ones(raw.shape[1]), raw)
-    mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-    std = np.where(std > 1e-6 * max(1e-30, std.max()), std, 1.0)
-    return Scaled(mean, std, ((features - mean) / std).astype(np.float32))
+    blocks = [features[i : i + ROWS] for i in range(0, len(features), ROWS)]
+    mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(features)
+    squared = sum(np.square(block - mean).sum(0) for block in blocks) / len(features)
+    std = np.where(squared > 1e-12 * max(1e-60, squared.max()), np.sqrt(squared), 1.0)
+    parts = [((block - mean) / std).astype(np.float32) for block in blocks]
+    return Scaled(mean, std, np.concatenate(parts))
 
 
 def kernel(x: Tensor, y: Tensor, *, half: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -156,7 +163,8 @@ def kernel(x: Tensor, y: Tensor, *, half: bool = False) -> Iterator[tuple[slice,
 def kernel_sums(features: np.ndarray, device: str = "cpu") -> np.ndarray:
     """Sum over j != i of k(x_i, x_j), float64 (N,), of features float32 (N, d)."""
     x = torch.from_numpy(features).to(place(device))
-    total = -((x.double().square().sum(1) / x.shape[1] + 1) ** 3)
+    squared = torch.cat([block.double().square().sum(1) for block in x.split(ROWS)])
+    total = -((squared / x.shape[1] + 1) ** 3)
     for rows, columns, block in kernel(x, x, half=True):
         total[rows] += block.sum(1)
         if rows != columns:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.scoring.devices import doubles, room
+from bench.scoring.devices import ROWS, doubles, place, room
 
 COVARIANCES = 2**22  # numbers of them held at once
 EIGENVALUES_ON_GPU = 512  # width from which a GPU finds them sooner than the CPU
@@ -33,16 +33,20 @@ def weighted(
     features: np.ndarray, weights: np.ndarray, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean (d,) and unbiased covariance (d, d), row i counted weights[i] times; float64."""
-    found = moments(doubles(features, device), doubles(weights, device))
+    found = moments(torch.from_numpy(features).to(place(device)), doubles(weights, device))
     return tuple(part.cpu().numpy() for part in found)
 
 
 def moments(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """`weighted` of tensors, both float64 on one device."""
+    """`weighted` of tensors on one device, the weights float64; of ROWS features at once, as they may be a million."""
     n = weights.sum()
-    mean = weights @ features / n
-    centred = features - mean
-    return mean, (centred * weights[:, None]).T @ centred / (n - 1)
+    blocks = list(zip(features.split(ROWS), weights.split(ROWS), strict=True))
+    mean = sum(own @ block.double() for block, own in blocks) / n
+    cov = sum(
+        (centred * own[:, None]).T @ centred
+        for centred, own in ((block.double() - mean, own) for block, own in blocks)
+    )
+    return mean, cov / (n - 1)
 
 
 def frechet(

@@ -9,7 +9,6 @@ from bench.progress import Advance
 from bench.scoring import (
     catalogue,
     control_sets,
-    extractors,
     fid_kid,
     memorization,
     nearest,
@@ -75,7 +74,7 @@ def score(
         shifted=copied_under_shifts(controls["held_out"]),
         advance=advance,
     )
-    other = second.extractor.features(images)
+    other = second.spaces.embed(images)
     also, _ = frechet_and_kernel(other, second, bootstrap=False)
     advance(10)
     in_second = {"features": second.extractor.id} | scores_to_json(also)
@@ -104,13 +103,13 @@ def measure(
     bootstrap  whether FID gets an error; it costs more than all the rest
     """
     n = len(images)
-    features = against.extractor.features(images)
+    features = against.spaces.embed(images)
     if not np.isfinite(features).all():
         raise UsageError(
             f"{against.extractor.name} gives features that are not finite; choose other --features"
         )
     judges = against.judges
-    probabilities = extractors.classify(images, judges[0], against.device) if judges else None
+    probabilities = against.spaces.classify(images, 0) if judges else None
     seen = Seen(images, noise_std, probabilities, features, against)
     advance(5)
     scores, replicates = frechet_and_kernel(features, against, bootstrap=bootstrap)

@@ -17,7 +17,8 @@ COPY_RATIO = 1 / 3  # Yoon et al. 2023; Gu et al. 2023 (arXiv 2310.02664)
 RELATIVE = 0.5  # alpha of Carlini et al. 2023 (arXiv 2301.13188)
 AROUND = 50  # neighbours whose mean distance stands for the density there, as in Carlini et al.
 REACH = 2  # pixels that a copy may be shifted by
-SHIFTED = 2**28  # bytes of shifted images held at once: all of 10 000 digits
+SHIFTS = (2 * REACH + 1) ** 2
+SHIFTED = 2**28  # bytes of shifted images held at once, about: all of 10 000 digits
 LEAST = 5  # images of a class on both sides that `auc` needs
 CELL_SHARE = 20  # images a cell needs at least: tau |G| in the code of Meehan et al.
 RARE_COPIES, RARE_EXCESS = 0.001, 0.01  # lower bounds above which the verdict is "memorizing"
@@ -78,7 +79,8 @@ def shifted(images: np.ndarray, reach: int = REACH, *, on_black: bool = True) ->
 
 def nearest_shifted(images: np.ndarray, among: Index, on_black: bool) -> Neighbours:
     """The two nearest points of uint8 images under all their shifts, a block of images after the other."""
-    size = max(1, SHIFTED // ((2 * REACH + 1) ** 2 * images[0].size))
+    least = among.block_size(SHIFTS)  # whole ones, wherever a set begins
+    size = max(least, SHIFTED // (SHIFTS * images[0].size) // least * least)
     blocks = (images[i : i + size] for i in range(0, len(images), size))
     found = [among.nearest(shifted(block, on_black=on_black), 2) for block in blocks]
     return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

@@ -24,6 +24,7 @@ DIRECTIONS = 128  # of the basis; fewer leave more candidates, more cost more pe
 BASIS_ROWS = 5000  # points that the basis is fitted to; any basis gives the same neighbours
 SPARE = 4  # measured in float64 beyond the k nearest in float32
 MOST = 1024  # candidates of a query in variants
+HELD = 2**30  # bytes of points that are copied: 60 000 digits take a fifth
 CELLS = 2**24  # of bounds, and of vectors to be measured, held at once; 64 and 128 MB on a CPU
 TILE = 2**18  # bounds of variants held at once, of which one each is kept: 1 MB stays in a cache
 WIDE = 1024  # columns up to which the basis is that of a covariance
@@ -39,19 +40,21 @@ class Neighbours(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """Points float32 (M, D), less a shift of whole numbers that keeps them small, and what bounds the distance to them.
+    """Points (M, D) and what bounds the distance to them.
 
-    shift    float32 (D,), whole numbers, so that grey levels stay exact
+    points   float32, less `shift`; more than HELD bytes of them stay where and as they were, uint8 or float32
+    shift    float32 (D,), whole numbers: points less these are small, and grey levels stay exact
     basis    float32 (D, d), orthonormal columns
     columns  float32 (M, d + 3), so that rows(q) @ columns.T is minus half the bound
     """
 
     points: Tensor
     shift: Tensor
-    norms: Tensor  # float64 (M,), squared
+    norms: Tensor  # float64 (M,), squared, of points less their shift
     mean: Tensor
     basis: Tensor
     columns: Tensor
+    held: bool
 
     @classmethod
     def of(cls, points: np.ndarray, device: str = "cpu") -> "Index":
@@ -59,26 +62,39 @@ class Index:
 
         device  that searches; the CPU in place of one without float64
         """
-        x = torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+        kind = np.uint8 if points.dtype == np.uint8 else np.float32
+        x = torch.from_numpy(np.ascontiguousarray(points, kind))
         x = x.to(devices.place(device))
-        shift = x.mean(0).round()
-        x = x - shift
-        fitted = x[:: max(1, len(x) // BASIS_ROWS)]
+        blocks = x.split(BASIS_ROWS)
+        shift = (sum(block.double().sum(0) for block in blocks) / len(x)).round().float()
+        fitted = x[:: max(1, len(x) // BASIS_ROWS)].float() - shift
         mean = fitted.mean(0)
         basis = principal(fitted, DIRECTIONS).float()
-        bounding, half = projected(x - mean, basis)
-        return cls(
-            x,
-            shift,
-            torch.cat([part.double().square().sum(1) for part in x.split(BASIS_ROWS)]),
-            mean,
-            basis,
-            torch.cat([bounding, -half, torch.ones_like(half)], 1),
-        )
+        norms = x.new_empty(len(x), dtype=torch.float64)
+        columns = x.new_empty(len(x), basis.shape[1] + 3, dtype=torch.float32)
+        columns[:, -1] = 1
+        for block, norm, column in zip(
+            blocks, norms.split(BASIS_ROWS), columns.split(BASIS_ROWS), strict=True
+        ):
+            small = block.float() - shift
+            norm[:] = small.double().square().sum(1)
+            column[:, :-2], half = projected(small - mean, basis)
+            column[:, -2] = -half[:, 0]
+        held = 4 * x.numel() <= HELD
+        return cls(x.float() - shift if held else x, shift, norms, mean, basis, columns, held)
 
     def original(self, chosen: np.ndarray) -> np.ndarray:
         """The points with those indices (N,), as they were given: (N, D)."""
-        return (self.points[torch.from_numpy(chosen)] + self.shift).cpu().numpy()
+        points = self.points[torch.from_numpy(chosen)]
+        return (points + self.shift if self.held else points).cpu().numpy()
+
+    def alone(self, chosen: np.ndarray) -> np.ndarray:
+        """Distance of the points with those indices (N,) to the nearest other one, (N,)."""
+        return self.nearest(self.original(chosen), 1, own=chosen).distance[:, 0]
+
+    def block_size(self, variants: int) -> int:
+        """Queries, each in so many variants, that are compared at once, as CELLS bounds are held."""
+        return max(1, self.room(CELLS) // (len(self.points) * variants))
 
     def nearest(self, queries: np.ndarray, k: int, *, own: np.ndarray | None = None) -> Neighbours:
         """The k nearest points of (N, D), or of (N, S, D), S variants each.
@@ -91,7 +107,7 @@ class Index:
         if not k <= len(self.points):
             raise ValueError(f"{k} neighbours need as many points; found {len(self.points)}")
         queries = queries.reshape(len(queries), -1, self.points.shape[1])
-        size = max(1, self.room(CELLS) // (len(self.points) * queries.shape[1]))
+        size = self.block_size(queries.shape[1])
         blocks = (
             torch.from_numpy(queries[i : i + size]).to(self.points.device).float() - self.shift
             for i in range(0, len(queries), size)
@@ -122,9 +138,14 @@ class Index:
             index[left], squared[left] = self.brute(queries[left], k)
         return index, squared.clamp(min=0)
 
+    def small(self, points: Tensor) -> Tensor:
+        """Points less their shift, float32."""
+        return points if self.held else points.float() - self.shift
+
     def brute(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """`measured` for (B, 1, D) with all points as candidates: for queries unlike any, whose bounds say little."""
-        rough = self.norms.float() - 2 * queries[:, 0] @ self.points.T
+        products = [queries[:, 0] @ self.small(part).T for part in self.points.split(BASIS_ROWS)]
+        rough = self.norms.float() - 2 * torch.cat(products, 1)
         return self.measured(
             queries, rough.topk(min(k + SPARE, rough.shape[1]), largest=False).indices, k
         )
@@ -162,7 +183,7 @@ class Index:
 
     def squared(self, queries: Tensor, chosen: Tensor) -> Tensor:
         """Squared distances of (B, S, D) to the points `chosen` (B, m), the smallest over S: (B, m), in their dtype."""
-        points = self.points[chosen].to(queries.dtype)
+        points = self.small(self.points[chosen]).to(queries.dtype)
         own = queries.square().sum(2)[..., None]
         theirs = self.norms[chosen].to(queries.dtype)
         found = theirs + torch.baddbmm(own, queries, points.mT, alpha=-2).amin(1)
@@ -197,12 +218,6 @@ def without(neighbours: Neighbours, own: np.ndarray) -> Neighbours:
     return Neighbours(
         neighbours.index[keep].reshape(shape), neighbours.distance[keep].reshape(shape)
     )
-
-
-def loneliness(index: Index, own: np.ndarray) -> np.ndarray:
-    """Distance of the points `own` (N,) of an index to the nearest other point, (N,)."""
-    points, places = np.unique(own, return_inverse=True)
-    return index.nearest(index.original(points), 1, own=points).distance[places, 0]
 
 
 def of_few(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:

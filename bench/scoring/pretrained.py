@@ -42,15 +42,22 @@ Network = tuple[nn.Module, Preprocessing]
 @torch.inference_mode()
 def features(net: nn.Module, prepare: Preprocessing, device: str, images: np.ndarray) -> np.ndarray:
     """Features float32 (N, d) of uint8 images (N, H, W) or (N, H, W, 3)."""
-    # Of 299 x 299 pixels each, 32 take 0.4 GB on the way through Inception.
-    size = 256 if device.startswith("cuda") else 32
+    size = block(device)
     # TF32 keeps 10 bits of each factor: the same images would have other features on a GPU than on a CPU.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         channels = np.moveaxis(with_channels(images), -1, 1)
-        batches = torch.from_numpy(np.ascontiguousarray(channels)).split(size)
+        batches = (
+            torch.from_numpy(np.ascontiguousarray(channels[i : i + size]))
+            for i in range(0, len(images), size)
+        )
         return torch.cat(
             [net(prepare(batch.to(device))).float().cpu() for batch in batches]
         ).numpy()
+
+
+def block(device: str) -> int:
+    """Images that a network takes at once: of 299 x 299 pixels each, 32 take 0.4 GB on the way through Inception."""
+    return 256 if device.startswith("cuda") else 32
 
 
 def digest(net: nn.Module, prepare: Preprocessing) -> str:

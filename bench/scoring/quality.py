@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from bench.scoring import extractors, fid_kid, prdc
+from bench.scoring import fid_kid, prdc
 from bench.scoring.prdc import Balls
 from bench.scoring.reference import Reference
 from bench.scoring.uncertainty import Statistic
@@ -44,7 +44,7 @@ class Seen:
     @functools.cached_property
     def second(self) -> np.ndarray:
         """What a second judge, trained apart, makes of the images: as `probabilities`."""
-        return extractors.classify(self.images, self.against.judges[1], self.against.device)
+        return self.against.spaces.classify(self.images, 1)
 
     @functools.cached_property
     def overlap(self) -> dict[str, Statistic]:

@@ -10,20 +10,22 @@ import numpy as np
 import torch
 
 from bench import files
+from bench.crew import ALONE, Crew
 from bench.data.dataset import Dataset
 from bench.files import Say
-from bench.scoring import catalogue, extractors, fid_kid, guard, memorization, nearest
+from bench.scoring import catalogue, extractors, fid_kid, guard, nearest
 from bench.scoring.extractors import Extractor
 from bench.scoring.fid_kid import KidReference, Moments
 from bench.scoring.memorization import AROUND, Distances
-from bench.scoring.nearest import Index
 from bench.scoring.prdc import Balls
+from bench.scoring.spaces import Spaces, flat
 from denoisers.errors import UsageError
 from denoisers.weights import home
 
 VERSION = 1  # raise it when `Reference.null` changes
 BALLS = 10_000  # training images that precision, recall, density and coverage are taken to, at most
 CELLS, CELL_DIRECTIONS = 3, 64  # of C_T, as in the code of Meehan et al.
+CLUSTERED = 100_000  # training images that the cells are made from, at most
 SEED = 20261120
 SHIPPED = Path(__file__).parent / "shipped"  # what shipping.py made, as a cache would hold it
 
@@ -39,6 +41,7 @@ class Reference:
     dataset: Dataset
     extractor: Extractor
     say: Say = lambda line: None  # gets a line about what is kept and cannot be used
+    crew: Crew = ALONE  # who shares what is found of every image by itself
 
     @property
     def device(self) -> str:
@@ -46,9 +49,14 @@ class Reference:
         return self.extractor.device
 
     @functools.cached_property
+    def spaces(self) -> Spaces:
+        """What is found of every image by itself."""
+        return Spaces(self.dataset, self.extractor, lambda: self.features, self.crew)
+
+    @property
     def judges(self) -> tuple[str, str] | None:
         """The two classifiers that know the classes; None if there are none."""
-        return extractors.judges_of(self.dataset)
+        return self.spaces.judges
 
     @property
     def key(self) -> str:
@@ -88,7 +96,7 @@ class Reference:
         """Of the training set, float32 (M, d)."""
 
         def compute() -> dict[str, np.ndarray]:
-            return {"features": self.extractor.features(self.dataset.train)}
+            return {"features": self.spaces.embed_training()}
 
         return cached(self.features_key, compute, self.say)["features"]
 
@@ -114,33 +122,14 @@ class Reference:
         return Balls.of(self.features[order[: min(n, BALLS)]], self.device)
 
     @functools.cached_property
-    def pixels(self) -> Index:
-        """Of the training images, in grey levels."""
-        return Index.of(flat(self.dataset.train), self.device)
-
-    @functools.cached_property
-    def guarded(self) -> Index:
-        """Of the training images under the noise guard."""
-        return Index.of(flat(self.without_noise(self.dataset.train)), self.device)
-
-    @functools.cached_property
-    def in_features(self) -> Index:
-        """Of the training images, in features."""
-        return Index.of(self.features, self.device)
-
-    @functools.cached_property
-    def directions(self) -> Index:
-        """Of the training images, in features of length 1."""
-        return Index.of(nearest.unit(self.features), self.device)
-
-    @functools.cached_property
     def cells(self) -> np.ndarray:
         """Centres of the partition of the training images that C_T averages over, grey levels (CELLS, H W)."""
 
         def compute() -> dict[str, np.ndarray]:
             from sklearn.cluster import KMeans  # takes a third of a second to import
 
-            x = flat(self.dataset.train).astype(np.float32)
+            few = slice(None, None, -(-len(self.dataset.train) // CLUSTERED))
+            x = flat(self.dataset.train[few]).astype(np.float32)
             mean = x.mean(0)
             if x.shape[1] > nearest.WIDE:
                 vectors = nearest.principal(torch.from_numpy(x), CELL_DIRECTIONS).numpy()
@@ -187,63 +176,59 @@ class Reference:
         """
         if classes is None:
             classes = self.classes(images)
-        found = self.extractor.features(images) if found is None else found
-        pixels = self.pixels.nearest(flat(images), min(AROUND, len(self.dataset.train)))
+        at = self.spaces
+        found = at.embed(images) if found is None else found
+        pixels = at.near("pixels", flat(images), min(AROUND, len(self.dataset.train)))
         spaces = {
             "pixels": Distances(
                 *(pixels.distance[:, :2].T / 255),
                 classes,
                 index=pixels.index[:, 0],
                 around=pixels.distance.mean(1) / 255,
-                lonely=nearest.loneliness(self.pixels, pixels.index[:, 0]) / 255,
+                lonely=at.lonely("pixels", pixels.index[:, 0]) / 255,
                 cells=nearest.of_few(self.cells, flat(images)),
             )
         }
         if shifts:
-            near = memorization.nearest_shifted(images, self.pixels, self.dataset.on_black)
+            near = at.near_shifted(images)
             spaces["shifted"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
-        near = self.guarded.nearest(flat(self.without_noise(images)), 2)
+        near = at.near("guarded", images, 2)
         spaces["guarded"] = Distances(*(near.distance.T / 255), classes, index=near.index[:, 0])
-        near = self.in_features.nearest(found, 2)
-        lonely = nearest.loneliness(self.in_features, near.index[:, 0])
+        near = at.near("features", found, 2)
+        lonely = at.lonely("features", near.index[:, 0])
         spaces["features"] = Distances(
             *near.distance.T, classes, index=near.index[:, 0], lonely=lonely
         )
         return spaces
 
-    def without_noise(self, images: np.ndarray) -> np.ndarray:
-        """Images under the noise guard."""
-        return guard.guarded(images, on_black=self.dataset.on_black)
-
     def classes(self, images: np.ndarray) -> np.ndarray:
         """The class of each image according to the judge, int64 (N,); without one all are of one."""
         if self.judges is None:
             return np.zeros(len(images), np.int64)
-        return extractors.classify(images, self.judges[0], self.device).argmax(1)
+        return self.spaces.classify(images, 0).argmax(1)
 
     def cosine(self, features: np.ndarray) -> np.ndarray:
         """The smallest cosine distance of features (N, d) to those of a training image, (N,): for MiFID."""
-        return np.square(self.directions.nearest(nearest.unit(features), 1).distance[:, 0]) / 2
+        near = self.spaces.near("directions", nearest.unit(features), 1)
+        return np.square(near.distance[:, 0]) / 2
 
 
 class References:
-    """What images are scored against, by extractor: of a series of runs on one dataset, each made once."""
+    """What images are scored against, by extractor: of a series of runs on one dataset, each made once.
+
+    crew  who shares the work of those that are made from now on
+    """
 
     def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+        self.dataset, self.crew = dataset, ALONE
         self.there: dict[tuple[str, str], Reference] = {}
 
-    def of(self, extractor: Extractor, say: Say) -> Reference:
+    def of(self, extractor: Extractor, say: Say = lambda line: None) -> Reference:
         """The dataset through an extractor, on the device of that."""
         key = extractor.id, extractor.device
         if key not in self.there:
-            self.there[key] = Reference(self.dataset, extractor, say)
+            self.there[key] = Reference(self.dataset, extractor, say, self.crew)
         return self.there[key]
-
-
-def flat(images: np.ndarray) -> np.ndarray:
-    """(N, H, W) to (N, H W), (N, H, W, 3) to (N, H W 3)."""
-    return images.reshape(len(images), -1)
 
 
 def cached(

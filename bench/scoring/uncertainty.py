@@ -5,12 +5,14 @@ Functions of arrays; knows no scores.
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special  # not scipy.stats, which takes half a second to import
 
 REPLICATES = 500
+KEPT = 200_000  # images of which all draws are held in memory, 0.4 GB
 # Replicate r draws the same rows of any two sets of n images: their difference is then paired.
 SEED = 20261121
 
@@ -125,17 +127,22 @@ def counts(n: int, *, stream: int = 0) -> np.ndarray:
 
     stream  0 for the images scored; others for sets that are resampled independently of them
     """
+    return np.stack(list(drawn(n, stream)))
+
+
+def drawn(n: int, stream: int) -> Iterator[np.ndarray]:
+    """The rows of `counts`, one after the other: of a million rows they take 2 GB."""
     generator = np.random.default_rng([SEED, stream, n])
-    return np.stack(
-        [np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(REPLICATES)]
-    ).astype("f4")
+    for _ in range(REPLICATES):
+        yield np.bincount(generator.integers(n, size=n), minlength=n).astype("f4")
 
 
 def resampled_mean(values: np.ndarray, *, stream: int = 0) -> np.ndarray:
     """Mean of (n,) in each replicate: float64 (REPLICATES,)."""
-    return (counts(len(values), stream=stream) @ values.astype(np.float32)).astype(
-        np.float64
-    ) / len(values)
+    n, small = len(values), values.astype(np.float32)
+    few = n <= KEPT
+    sums = counts(n, stream=stream) @ small if few else [row @ small for row in drawn(n, stream)]
+    return np.asarray(sums, np.float64) / n
 
 
 def basic(value: float, replicates: np.ndarray) -> tuple[float, float]:

@@ -39,7 +39,7 @@ def known_distances(entries: list[Entry], path: Path) -> dict[str, np.ndarray]:
             return {}
         from bench.scoring.control_sets import CONTROLS
         from bench.scoring.nearest import Index
-        from bench.scoring.reference import flat
+        from bench.scoring.spaces import flat
 
         sets = {REAL: digits.held_out[:DISTANCES]}
         for name, control in CONTROLS.items():

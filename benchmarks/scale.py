@@ -1,0 +1,129 @@
+"""What it takes to score many images against very many: seconds and memory of each stage, on synthetic images.
+
+    python benchmarks/scale.py --train 1000000 --num 50000 [--device cuda] [--out results/reference/speed/scale.json]
+
+The images are smooth blobs and noise, written to a file as `--dataset FOLDER/train.npy` takes it, and
+scored by `lenet-a`-like means: the classifier of natural images for features, all spaces, all shifts.
+Memory is what the process itself holds (anonymous pages); pages of the mapped file come and go.
+"""
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+BLOCK = 10_000
+SAMPLED = 0.05  # seconds between two looks at the memory
+
+
+class Memory:
+    """The most that this process holds, between two questions, in GB: its own pages, and with those of files."""
+
+    def __init__(self) -> None:
+        self.own = self.all = 0.0
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def watch(self) -> None:
+        """Look, for ever."""
+        while True:
+            said = Path("/proc/self/status").read_text()
+            own, whole = (field(said, name) for name in ("RssAnon", "VmRSS"))
+            self.own, self.all = max(self.own, own), max(self.all, whole)
+            time.sleep(SAMPLED)
+
+    def peak(self) -> tuple[float, float]:
+        """Both, since the last time."""
+        found = self.own, self.all
+        self.own = self.all = 0.0
+        return found
+
+
+def field(status: str, name: str) -> float:
+    """A line of /proc/self/status, from kB to GB."""
+    line = next(line for line in status.splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024 / 1e9
+
+
+def blobs(number: int, side: int, seed: int) -> np.ndarray:
+    """uint8 (number, side, side): a few waves of random directions, and noise."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side].astype(np.float32) * (2 * np.pi / side)
+    images = np.zeros((number, side, side), np.float32)
+    for _ in range(4):
+        a, b, phase = generator.normal(0, 1.5, (3, number, 1, 1)).astype(np.float32)
+        images += np.sin(a * x + b * y + 4 * phase)
+    images += 0.3 * generator.standard_normal(images.shape, dtype=np.float32)
+    return (127.5 + 30 * images).clip(0, 255).astype(np.uint8)
+
+
+def write(path: Path, number: int, side: int, seed: int) -> None:
+    """So many of them, block by block."""
+    file = np.lib.format.open_memmap(path, "w+", np.uint8, (number, side, side))
+    for i in range(0, number, BLOCK):
+        file[i : i + BLOCK] = blobs(min(BLOCK, number - i), side, seed + i)
+    file.flush()
+
+
+def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | str]]:
+    """A line for each stage."""
+    from bench.data import datasets
+    from bench.scoring import extractors, measure
+    from bench.scoring.reference import References
+
+    memory, lines = Memory(), []
+
+    def stage(name: str, work: object) -> object:
+        memory.peak()
+        began = time.perf_counter()
+        found = work()
+        seconds = time.perf_counter() - began
+        own, whole = memory.peak()
+        lines.append({"stage": name, "seconds": seconds, "own_gb": own, "with_files_gb": whole})
+        print(f"{name:28}{seconds:9.1f} s {own:7.2f} GB of its own {whole:7.2f} GB", flush=True)
+        return found
+
+    dataset = stage("dataset", lambda: datasets.load(str(folder / "train.npy")))
+    stage("digest", lambda: dataset.digest)
+    extractor = extractors.suiting(dataset, device=given.device)
+    against = References(dataset).of(extractor)
+    images = blobs(given.num, given.side, 10**9)
+    stage("features of the training set", lambda: against.features)
+    stage("sums of KID", lambda: against.kid)
+    stage("cells", lambda: against.cells)
+    for name in ("pixels", "guarded", "features", "directions"):
+        stage(f"index: {name}", lambda name=name: getattr(against.spaces, name))
+    stage("distances of held-out images", lambda: against.null)
+    noise = np.zeros(given.num)
+    stage(f"scores of {given.num} images", lambda: measure.measure(images, noise, against))
+    return lines
+
+
+def main() -> None:
+    """What is asked for on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", type=int, default=1_000_000)
+    parser.add_argument("--held-out", type=int, default=10_000)
+    parser.add_argument("--num", type=int, default=50_000)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, help="a JSON file")
+    given = parser.parse_args()
+    from gpu import machine
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write(place / "train.npy", given.train, given.side, 0)
+        write(place / "test.npy", given.held_out, given.side, 10**8)
+        lines = measured(place, given)
+    if given.out:
+        sizes = {"train": given.train, "num": given.num, "held_out": given.held_out}
+        found = {"machine": machine(given.device), **sizes, "side": given.side, "stages": lines}
+        given.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What ranks find of rows together is, bit for bit, what one finds alone; and each does a share of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import crew
+from bench.ranks import World
+
+ROOT = Path(__file__).parents[1]
+TOGETHER = """
+import sys
+
+import numpy as np
+
+from bench import crew, ranks
+from bench.data import datasets
+from bench.scoring import extractors, memorization, nearest
+from bench.scoring.reference import References
+
+nearest.CELLS = 2**17  # blocks of a few queries
+dataset = datasets.load("mnist5k")
+extractor = extractors.load("lenet-a")
+world = ranks.world()
+made = []
+plain = memorization.nearest_shifted
+memorization.nearest_shifted = lambda images, *rest: made.append(len(images)) or plain(images, *rest)
+images = dataset.held_out[:37]
+
+
+def found(references):
+    spaces = references.of(extractor).spaces
+    features = spaces.embed(dataset.held_out[:350])
+    yield features
+    yield spaces.embed_training()
+    yield spaces.classify(dataset.held_out[:350], 1)
+    for space, rows in (("pixels", images.reshape(37, -1)), ("guarded", images), ("features", features)):
+        yield from spaces.near(space, rows, 3)
+    yield from spaces.near_shifted(images)
+    yield spaces.lonely("pixels", np.arange(60).repeat(2))
+
+
+references = References(dataset)
+with ranks.together(world):
+    if not world.leads:
+        crew.help_(world, lambda name: references.of(extractor).spaces)
+        assert 0 < sum(made) < len(images)
+        sys.exit()
+    with crew.led(world) as references.crew:
+        together = list(found(references))
+    assert 0 < sum(made) < len(images)
+alone = list(found(References(dataset)))
+assert len(together) == len(alone) == 12
+for one, other in zip(together, alone, strict=True):
+    assert one.dtype == other.dtype
+    assert np.array_equal(one, other)
+print("the same")
+"""
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_ranks_find_what_one_finds(count, tmp_path):
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", str(count), str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "the same\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "block", "number", "sizes"),
+    [(10, 3, 2, [6, 4]), (10, 3, 4, [3, 3, 3, 1]), (3, 3, 2, [0, 3]), (7, 2, 3, [2, 2, 3])],
+)
+def test_no_block_is_divided(rows, block, number, sizes):
+    parts = crew.shares(np.arange(rows), block, number)
+    assert [len(part) for part in parts] == sizes
+    assert np.array_equal(np.concatenate(parts), np.arange(rows))
+    ends = np.cumsum(sizes)[:-1]
+    assert (ends % block == 0).all()
+
+
+def test_one_is_alone():
+
+    with crew.led(World()) as alone:
+        assert alone is crew.ALONE
+    assert alone.divide(crew.Task("", ""), lambda rows: (2 * rows,), np.arange(3), 1)[0][2] == 4
