@@ -52,13 +52,11 @@ class Led(Crew):
         from torch import distributed
 
         given = shares(rows, block, self.world.size)
-        with ranks.lost(self.world):
-            distributed.broadcast_object_list([task], 0, self.group)
-            distributed.scatter_object_list([None], given, 0, self.group)
+        distributed.broadcast_object_list([task], 0, self.group)
+        distributed.scatter_object_list([None], given, 0, self.group)
         own = work(given[0]) if len(given[0]) else ()
         done: list[Any] = [None] * self.world.size
-        with ranks.lost(self.world):
-            distributed.gather_object(own, done, 0, self.group)
+        distributed.gather_object(own, done, 0, self.group)
         return tuple(np.concatenate(column) for column in zip(*filter(None, done), strict=True))
 
 
@@ -78,29 +76,25 @@ def led(world: World) -> Iterator[Crew]:
             distributed.broadcast_object_list([None], 0, group)
 
 
-def help_(world: World, owner: Callable[[Hashable], Any]) -> None:
+def help_(owner: Callable[[Hashable], Any]) -> None:
     """Do this rank's share of whatever the first, which is inside `led`, divides, until it is done.
 
     owner  gives what has the methods of tasks
-
-    Raises ChildProcessError if another rank has ended.
     """
     from torch import distributed
 
     group = ranks.waiting()
     while True:
-        with ranks.lost(world):
-            told: list[Any] = [None]
-            distributed.broadcast_object_list(told, 0, group)
-            if told[0] is None:
-                return
-            own: list[Any] = [None]
-            distributed.scatter_object_list(own, None, 0, group)
+        told: list[Any] = [None]
+        distributed.broadcast_object_list(told, 0, group)
+        if told[0] is None:
+            return
+        own: list[Any] = [None]
+        distributed.scatter_object_list(own, None, 0, group)
         task: Task = told[0]
         work = getattr(owner(task.owner), task.method)
         done = work(own[0], *task.arguments) if len(own[0]) else ()
-        with ranks.lost(world):
-            distributed.gather_object(done, None, 0, group)
+        distributed.gather_object(done, None, 0, group)
 
 
 def shares(rows: np.ndarray, block: int, number: int) -> list[np.ndarray]:

@@ -54,7 +54,8 @@ def world() -> World:
 def together(world: World) -> Iterator[None]:
     """Inside, the processes of a world know each other, as all that follows needs; one alone has nobody to know.
 
-    Raises UsageError if they do not find each other.
+    Raises UsageError if they do not find each other, ChildProcessError if one of them ends before the
+    others.
     """
     if world.size == 1:
         yield
@@ -72,6 +73,13 @@ def together(world: World) -> Iterator[None]:
         ) from None
     try:
         yield
+    except RuntimeError as error:
+        if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
+            raise
+        raise ChildProcessError(
+            f"rank {world.rank} waited for another, which has ended; what is finished is on disk, and the same "
+            "command resumes, with any number of ranks"
+        ) from None
     finally:
         distributed.destroy_process_group()
 
@@ -83,21 +91,8 @@ def waiting() -> Any:
     return distributed.new_group(timeout=WAIT, backend="gloo")
 
 
-def wait(world: World) -> None:
-    """Until all are here. Raises ChildProcessError if one of them has ended."""
+def wait() -> None:
+    """Until all are here."""
     from torch import distributed
 
-    with lost(world):
-        distributed.barrier(waiting())
-
-
-@contextlib.contextmanager
-def lost(world: World) -> Iterator[None]:
-    """Inside, ranks speak with each other. Raises ChildProcessError if one of them has ended."""
-    try:
-        yield
-    except RuntimeError:
-        raise ChildProcessError(
-            f"rank {world.rank} waited for another, which has ended; what is finished is on disk, and the same "
-            "command resumes, with any number of ranks"
-        ) from None
+    distributed.barrier(waiting())

@@ -13,7 +13,7 @@ from bench.images import to_float
 from bench.scoring import lenet, resnet
 from bench.scoring.lenet import train as lenet_train
 from bench.scoring.resnet import train as resnet_train
-from denoisers import kbnet, unet
+from denoisers import kbnet, parallel, unet
 from denoisers import weights as weights_
 from denoisers.bounds import number
 from denoisers.errors import UsageError, concerning
@@ -55,8 +55,9 @@ def train(
     recipe      `source`, `sigma`, `loss` of KBNet; what is None comes from the shipped card of that
                 name
 
-    The checkpoint lies beside it; the same command continues from there after an interruption. Raises
-    UsageError about the flag that is wrong, before anything is trained.
+    The checkpoint lies beside it; the same command continues from there after an interruption, with
+    any number of ranks inside `ranks.together`, of which the first alone writes. Raises UsageError
+    about the flag that is wrong, before anything is trained.
     """
     given = {key: value for key, value in recipe.items() if value is not None}
     check_flags(network, name, epochs, batch_size, ema, seed, list(given))
@@ -83,7 +84,11 @@ def train(
         card["command"] += f" --weights {weights}"
         card["started_from"] = weights_.tag(origin)
     if device != "cpu":
-        card["command"] += f" --device {device}"
+        card["command"] += (
+            f" --device {device.partition(':')[0] if parallel.size() > 1 else device}"
+        )
+    if parallel.size() > 1:
+        card["ranks"] = parallel.size()
     if dataset is not None:
         card["command"] += f" --dataset {dataset}"
     kind.make(path, cards.Data(dataset or kind.dataset, data_dir), card, options, **given)
@@ -151,6 +156,8 @@ def make_unet(path: Path, data: cards.Data, card: dict[str, Any], options: dict[
         )
     images = to_float(dataset.train, dataset.pad)
     net, recipe = unet_train.train(images, path.with_suffix(".ckpt"), **options)
+    if parallel.rank():
+        return
     card |= {
         "summary": "U-Net that predicts eps on the linear 1000-step chain, "
         f"for {cards.size_in_words(dataset)}",
@@ -191,6 +198,8 @@ def make_kbnet(
             images, patch = tiles(source, data.folder, card), PATCH
     task = {"band": (low / 2, high / 2), "norm": loss, "patch": patch}
     net, followed = kbnet_train.train(images, path.with_suffix(".ckpt"), **task, **options)
+    if parallel.rank():
+        return
     what = "grey photographs" if dataset is None else cards.size_in_words(dataset)
     card |= {
         "summary": f"small KBNet that removes noise of {sigma} grey levels from {what}, "

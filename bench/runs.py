@@ -57,6 +57,11 @@ class Run:
         """Names of the files of scores, one per scoring protocol: metrics-<fingerprint>.json."""
         return sorted(path.name for path in self.path.glob("metrics-*.json"))
 
+    @property
+    def fingerprints(self) -> list[str]:
+        """Of the scoring protocols that it has been scored by."""
+        return [name.removeprefix("metrics-").removesuffix(".json") for name in self.metrics]
+
     @contextlib.contextmanager
     def alone(self, say: Say) -> Iterator[None]:
         """Inside, no other process works on this run: one that does is named, and waited for.

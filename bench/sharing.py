@@ -10,6 +10,7 @@ from bench.files import Say
 from bench.progress import SILENT, Progress
 from bench.ranks import World
 from bench.runs import Run
+from bench.sampling import generation
 from bench.scoring import extractors
 from bench.scoring.spaces import Spaces
 from bench.shards import Shard
@@ -44,13 +45,13 @@ def generate_with_ranks(
 ) -> None:
     """Generate the images of a run, inside `ranks.together`, each rank on its device; all are there then.
 
-    The first begins the run. Raises ChildProcessError if a rank has ended.
+    The first begins the run.
     """
     if world.leads:
         begin(plan)
-    ranks.wait(world)
+    ranks.wait()
     generate(plan, Shard(world.rank, world.size), say=say, progress=progress)
-    ranks.wait(world)
+    ranks.wait()
 
 
 @contextlib.contextmanager
@@ -60,7 +61,7 @@ def helped(plan: Plan, world: World) -> Iterator[None]:
         yield
 
 
-def help_(plan: Plan, world: World) -> None:
+def help_(plan: Plan) -> None:
     """Share the scoring of a run that the first rank does inside `helped`, until it is done."""
 
     def owner(name: Hashable) -> Spaces:
@@ -68,7 +69,7 @@ def help_(plan: Plan, world: World) -> None:
         extractor = own if name == own.name else extractors.load(str(name), device=device)
         return plan.references.of(extractor).spaces
 
-    crew.help_(world, owner)
+    crew.help_(owner)
 
 
 def join(plan: Plan, *, say: Say = lambda line: None, progress: Progress = SILENT) -> Run:
@@ -91,3 +92,10 @@ def as_begun(plan: Plan, say: Say) -> Plan:
     say(f"batches of {size} images, as the run was begun with; here it would be {plan.batch_size}")
     plan.runner.batch = size
     return dataclasses.replace(plan, batch_size=size)
+
+
+def has_work(plan: Plan, shard: Shard) -> bool:
+    """Whether there is a part of the run for a shard: batches are not divided."""
+    sampling = plan.sampling
+    steps = len(sampling.sigmas) - 1
+    return bool(shard.of(generation.chunks(sampling.num, plan.batch_size, steps)))

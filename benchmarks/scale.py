@@ -2,12 +2,13 @@
 
     python benchmarks/scale.py --train 1000000 --num 50000 [--device cuda] [--out results/reference/speed/scale.json]
 
-The images are smooth blobs and noise, written to a file as `--dataset FOLDER/train.npy` takes it, and
-scored by `lenet-a`-like means: the classifier of natural images for features, all spaces, all shifts.
-Memory is what the process itself holds (anonymous pages); pages of the mapped file come and go.
+The images are smooth surfaces and noise, written to a file as `--dataset FOLDER/train.npy` takes it,
+and scored as `bench score` does, in all spaces and under all shifts. Memory is what the process itself
+holds (anonymous pages); pages of mapped files come and go.
 """
 
 import argparse
+import functools
 import json
 import tempfile
 import threading
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 BLOCK = 10_000
 SAMPLED = 0.05  # seconds between two looks at the memory
@@ -48,23 +51,19 @@ def field(status: str, name: str) -> float:
     return int(line.split()[1]) * 1024 / 1e9
 
 
-def blobs(number: int, side: int, seed: int) -> np.ndarray:
-    """uint8 (number, side, side): a few waves of random directions, and noise."""
-    generator = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side].astype(np.float32) * (2 * np.pi / side)
-    images = np.zeros((number, side, side), np.float32)
-    for _ in range(4):
-        a, b, phase = generator.normal(0, 1.5, (3, number, 1, 1)).astype(np.float32)
-        images += np.sin(a * x + b * y + 4 * phase)
-    images += 0.3 * generator.standard_normal(images.shape, dtype=np.float32)
-    return (127.5 + 30 * images).clip(0, 255).astype(np.uint8)
+def blobs(number: int, side: int, seed: int, device: str) -> np.ndarray:
+    """uint8 (number, side, side): smooth random surfaces, and noise."""
+    generator = torch.Generator(device).manual_seed(seed)
+    draw = functools.partial(torch.rand, generator=generator, device=device)
+    smooth = F.interpolate(draw(number, 1, 6, 6), (side, side), mode="bicubic")[:, 0]
+    return (255 * (smooth + 0.1 * draw(number, side, side))).clamp(0, 255).byte().cpu().numpy()
 
 
-def write(path: Path, number: int, side: int, seed: int) -> None:
+def write(path: Path, number: int, side: int, seed: int, device: str) -> None:
     """So many of them, block by block."""
     file = np.lib.format.open_memmap(path, "w+", np.uint8, (number, side, side))
     for i in range(0, number, BLOCK):
-        file[i : i + BLOCK] = blobs(min(BLOCK, number - i), side, seed + i)
+        file[i : i + BLOCK] = blobs(min(BLOCK, number - i), side, seed + i, device)
     file.flush()
 
 
@@ -74,7 +73,7 @@ def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | 
     from bench.scoring import extractors, measure
     from bench.scoring.reference import References
 
-    memory, lines = Memory(), []
+    memory, lines, cuda = Memory(), [], given.device.startswith("cuda")
 
     def stage(name: str, work: object) -> object:
         memory.peak()
@@ -82,15 +81,25 @@ def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | 
         found = work()
         seconds = time.perf_counter() - began
         own, whole = memory.peak()
-        lines.append({"stage": name, "seconds": seconds, "own_gb": own, "with_files_gb": whole})
-        print(f"{name:28}{seconds:9.1f} s {own:7.2f} GB of its own {whole:7.2f} GB", flush=True)
+        on_gpu = torch.cuda.max_memory_allocated() / 1e9 if cuda else 0.0
+        lines.append(
+            {
+                "stage": name,
+                "seconds": seconds,
+                "own_gb": own,
+                "with_files_gb": whole,
+                "gpu_gb": on_gpu,
+            }
+        )
+        figures = f"{own:7.2f} GB of its own {whole:7.2f} GB with files {on_gpu:7.2f} GB on the GPU"
+        print(f"{name:32}{seconds:9.1f} s {figures}", flush=True)
         return found
 
     dataset = stage("dataset", lambda: datasets.load(str(folder / "train.npy")))
     stage("digest", lambda: dataset.digest)
     extractor = extractors.suiting(dataset, device=given.device)
     against = References(dataset).of(extractor)
-    images = blobs(given.num, given.side, 10**9)
+    images = blobs(given.num, given.side, 10**9, given.device)
     stage("features of the training set", lambda: against.features)
     stage("sums of KID", lambda: against.kid)
     stage("cells", lambda: against.cells)
@@ -116,8 +125,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        write(place / "train.npy", given.train, given.side, 0)
-        write(place / "test.npy", given.held_out, given.side, 10**8)
+        write(place / "train.npy", given.train, given.side, 0, given.device)
+        write(place / "test.npy", given.held_out, given.side, 10**8, given.device)
         lines = measured(place, given)
     if given.out:
         sizes = {"train": given.train, "num": given.num, "held_out": given.held_out}

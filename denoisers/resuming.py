@@ -34,8 +34,8 @@ def save(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     write(path, lambda file: file.write(content.getbuffer()))
 
 
-def load(path: Path, recipe: Recipe, device: str) -> dict[str, Any] | None:
-    """The state in a checkpoint; None if there is no file.
+def load(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The state in a checkpoint, on the CPU; None if there is no file.
 
     Raises UsageError if the file is no checkpoint, or that of a training by another recipe.
     """
@@ -43,7 +43,7 @@ def load(path: Path, recipe: Recipe, device: str) -> dict[str, Any] | None:
         return None
     with reading.opened(path) as file:
         try:
-            state = torch.load(file, map_location=device, weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
             followed = state.pop("recipe")
         except FAULTS:
             raise UsageError(

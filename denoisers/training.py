@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from denoisers import resuming, schedule, updates, weights
+from denoisers import parallel, resuming, schedule, updates, weights
 from denoisers.bounds import number
 from denoisers.errors import UsageError
 from denoisers.precision import bfloat16_is_fast
@@ -138,6 +138,9 @@ def fit(
     checkpoint  written at the end of an epoch, and continued if it is there; to start over, remove
                 it
 
+    The ranks of a process group share every batch and end with the same weights; the first alone
+    writes.
+
     Raises UsageError if `start` does not fit the network, the checkpoint this recipe, or a batch
     the data; FloatingPointError if the loss is no longer a number.
     """
@@ -146,6 +149,7 @@ def fit(
     steps = epochs * per_epoch
     with seeded(seed, device):
         net = build()
+        parallel.check(net)
         if start:
             weights.load_into(net, start, "the file to start from")
         recipe = {
@@ -162,8 +166,8 @@ def fit(
         }
         net = net.to(device, memory_format=torch.channels_last).train()
         state = updates.State(net, updates.optimizers(net, lr, muon_lr, weight_decay))
-        step = state.restore(resuming.load(checkpoint, recipe, device))
-        update = (updates.Recorded if state.cuda else updates.Update)(state, objective.loss)
+        step = state.restore(parallel.of_first(lambda: resuming.load(checkpoint, recipe)))
+        update = updates.chosen(state)(state, objective.loss)
         data = [tensor.to(device) for tensor in data]
         reports, saved = Reports(report, report_every, steps, batch_size), -math.inf
         for epoch in range(step // per_epoch, epochs):
@@ -175,7 +179,8 @@ def fit(
                 update(drawn, rate, decay)
                 step += 1
                 reports.after(step, update.mean_loss)
-            if time.perf_counter() - saved > SAVE_AFTER or step == steps:
+            due = time.perf_counter() - saved > SAVE_AFTER or step == steps
+            if due and parallel.rank() == 0:
                 resuming.save(checkpoint, recipe, state.taken(step))
                 saved = time.perf_counter()
     return Trained(state.average, recipe)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from denoisers import parallel
 from denoisers.muon import Muon
 from denoisers.precision import bfloat16_is_fast
 
@@ -44,7 +45,7 @@ class State:
         self.average.load_state_dict(taken["average"])
         for optimizer, saved in zip(self.optimizers, taken["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        host, *on_cuda = (generator.cpu() for generator in taken["generators"])
+        host, *on_cuda = taken["generators"]
         torch.set_rng_state(host)
         if on_cuda:
             torch.cuda.set_rng_state(*on_cuda)
@@ -65,7 +66,7 @@ class Update:
     """A step as written, called with what was drawn, the share of the peak rates and the decay."""
 
     def __init__(self, state: State, loss: Callable[..., Tensor]) -> None:
-        self.state, self.loss, self.net = state, loss, state.net
+        self.state, self.loss, self.net = state, loss, parallel.averaging(state.net)
         self.device = next(state.net.parameters()).device
         self.groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
         self.fast = bfloat16_is_fast(self.device.type)
@@ -80,8 +81,9 @@ class Update:
         self.number += 1
 
     def take(self, drawn: list[Tensor]) -> None:
+        drawn, weight = parallel.share(drawn)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-            value = self.loss(self.net, *drawn)
+            value = weight * self.loss(self.net, *drawn)
         self.net.zero_grad()
         value.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
@@ -92,7 +94,7 @@ class Update:
 
     def mean_loss(self) -> float:
         """Over the steps since the last time. Raises FloatingPointError if it is not finite."""
-        mean = self.total.item() / self.number
+        mean = parallel.mean(self.total).item() / self.number
         if not math.isfinite(mean):
             raise FloatingPointError(f"the loss became {mean}: the training has diverged")
         self.total.zero_()
@@ -139,6 +141,11 @@ class Recorded(Update):
             self.graph.replay()
         self.done += 1
         self.number += 1
+
+
+def chosen(state: State) -> type[Update]:
+    """How steps are taken: recorded on a GPU, unless ranks share them, which wait for each other inside."""
+    return Recorded if state.cuda and parallel.size() == 1 else Update
 
 
 def optimizers(

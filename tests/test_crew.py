@@ -47,7 +47,7 @@ def found(references):
 references = References(dataset)
 with ranks.together(world):
     if not world.leads:
-        crew.help_(world, lambda name: references.of(extractor).spaces)
+        crew.help_(lambda name: references.of(extractor).spaces)
         assert 0 < sum(made) < len(images)
         sys.exit()
     with crew.led(world) as references.crew:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bench.cli import asking, judging, making, running
+from bench.cli import asking, judging, making, running, sweeping
 from bench.cli.app import Stopped, app, say, shown, stop
 from denoisers import reading
 from denoisers.errors import ForeignError, UsageError
@@ -15,6 +15,7 @@ from denoisers.memory import exhausted, free_memory, limit_memory
 COMMANDS = (  # as --help shows them
     running.run,
     running.merge,
+    sweeping.sweep,
     judging.report,
     judging.score,
     judging.compare,
@@ -26,7 +27,7 @@ COMMANDS = (  # as --help shows them
     making.train,
 )
 WITHOUT = (asking.list_, judging.compare)  # PyTorch, which takes seconds to import
-SHARED = (running.run,)  # by the ranks of torchrun
+SHARED = (running.run, sweeping.sweep, making.train)  # by the ranks of torchrun
 for work in COMMANDS:
     app.command(work.__name__.rstrip("_"))(
         shown(work, "" if work in WITHOUT else "loading PyTorch", shared=work in SHARED)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.bounds import BOUNDS
+from bench.shards import Shard
 from denoisers import reading
 from denoisers.bounds import GREY, LEVEL, Bound, grey_levels
 from denoisers.errors import UsageError
@@ -266,6 +267,16 @@ WorkerCount = Annotated[
         read=worker_count,
         shown=f"auto|{BOUNDS['workers']}",
         help="Processes that generate; auto: one for each core, on an accelerator one.",
+    ),
+]
+ShardOf = Annotated[
+    Shard | None,
+    flag(
+        *("--shard",),
+        read=Shard.parse,
+        shown="I/N",
+        help="Make one of N parts, 0/N to N-1/N, as one of N jobs; the last to come joins them.",
+        default="all",
     ),
 ]
 Json = Annotated[bool, switch("--json", help="Print one JSON document instead of a table.")]

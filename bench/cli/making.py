@@ -248,11 +248,15 @@ def train(
     device: Device = "auto",
     max_bytes: MaxBytes = None,
 ) -> None:
-    """Train a network from scratch, or continue where an interrupted training stopped."""
-    from bench import machine
+    """Train a network from scratch, or continue where an interrupted training stopped.
+
+    The ranks of torchrun share every batch.
+    """
+    from bench import machine, ranks
     from bench import recipes as train_
 
-    chosen = machine.choose_device(device)
+    world = ranks.world()
+    chosen = machine.choose_device(world.device(device))
     terminal.bar.stage("training")
     options = {
         "name": name,
@@ -265,9 +269,11 @@ def train(
         "seed": seed,
         "data_dir": data_dir,
     }
-    with resumable():
+    with ranks.together(world), resumable():
         path = train_.train(
             network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say
         )
+    if not world.leads:
+        return
     terminal.result(path.with_suffix(".json").read_text().rstrip())
     say(path)

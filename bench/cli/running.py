@@ -34,6 +34,7 @@ from bench.cli.flags import (
     Options,
     Out,
     Seed,
+    ShardOf,
     Weights,
     WorkerCount,
     argument,
@@ -44,7 +45,6 @@ from bench.cli.flags import (
     setting,
     switch,
 )
-from bench.shards import Shard
 from denoisers.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,16 +133,7 @@ def run(
     workers: WorkerCount = "auto",
     max_bytes: MaxBytes = None,
     out: Out = Path("results"),
-    shard: Annotated[
-        Shard | None,
-        flag(
-            "--shard",
-            read=Shard.parse,
-            shown="I/N",
-            help="Make one of N parts, 0/N to N-1/N, as one of N jobs; the last to come joins them.",
-            default="all",
-        ),
-    ] = None,
+    shard: ShardOf = None,
     overwrite: Annotated[
         str,
         choice(
@@ -161,10 +152,8 @@ def run(
 
     bench run --denoiser unet --protocol quick --sampler ddim --seed 1
     """
-    import dataclasses
-
     from bench import experiment, ranks, sharing
-    from bench.sampling.plan import PRESETS, SETTINGS
+    from bench.sampling.plan import asked
 
     complain(denoiser)
     flags = {"sampler": sampler, "steps": steps, "grid": grid, "eta": eta, "num": num, "clip": clip}
@@ -177,8 +166,6 @@ def run(
         "h0": h0,
     }
     given = {key: value for key, value in flags.items() if value is not None}
-    if sampler is not None:
-        given = dict.fromkeys(SETTINGS) | given  # the sampler's own settings, not the protocol's
     world = ranks.world()
     if shard and world.size > 1:
         raise UsageError("divides a run, as torchrun does; choose one of them", "--shard")
@@ -189,7 +176,7 @@ def run(
     terminal.bar.stage("preparing")
     plan = experiment.resolve(
         denoiser,
-        dataclasses.replace(PRESETS[protocol], **given),
+        asked(protocol, given),
         weights=weights,
         options=parse_options(option or []),
         seed=seed,
@@ -224,7 +211,7 @@ def run(
             )
             return
         if not world.leads:
-            sharing.help_(plan, world)
+            sharing.help_(plan)
             return
         with plan.run.alone(say):
             with resumable(), sharing.helped(plan, world):

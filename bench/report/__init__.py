@@ -6,9 +6,9 @@ The files are written by `bench.report.exports`, which is not imported here: it 
 and tables do not.
 """
 
-from bench.report.results.collection import collect
+from bench.report.results.collection import collect, of_runs
 from bench.report.results.damage import Absent
 from bench.report.results.entries import Entry, groups
 from bench.report.table import markdown, summary, tables
 
-__all__ = ["Absent", "Entry", "collect", "groups", "markdown", "summary", "tables"]
+__all__ = ["Absent", "Entry", "collect", "groups", "markdown", "of_runs", "summary", "tables"]

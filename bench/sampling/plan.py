@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -170,3 +171,9 @@ PRESETS = {
     "standard": SamplingPlan(num=2000, steps=50),
     "paper": SamplingPlan(num=10_000, steps=1000),
 }
+
+
+def asked(protocol: str, given: Mapping[str, Any]) -> SamplingPlan:
+    """A preset with what was asked for in its place; a sampler that is named has its own settings."""
+    own = dict.fromkeys(SETTINGS) if "sampler" in given else {}
+    return dataclasses.replace(PRESETS[protocol], **own | dict(given))

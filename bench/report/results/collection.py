@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ def collect(folder: Path) -> tuple[list[Entry], list[Absent]]:
     for attach in (likelihoods.attach, stops.attach):
         entries = attach(entries, folder, absent)
     return unique(entries), absent
+
+
+def of_runs(some: Iterable[Run], folder: Path) -> list[Entry]:
+    """The scored sets of images of some runs below a folder."""
+    return unique([entry for run in some for entry in scored(run, folder, [])])
 
 
 def scored(run: Run, folder: Path, absent: list[Absent]) -> list[Entry]:
