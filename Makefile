@@ -79,17 +79,12 @@ controls: setup
 # Every number in README and docs comes from these, by `make reference` and `make numbers`. Networks of others
 # are studied where their files are named: make runs DNCNN=dncnn_25.pth FFDNET=ffdnet_gray.pth
 runs: setup
-	for seed in 0 1 2; do $(BIN)/bench run --denoiser unet --seed $$seed $(OUT) || exit 1; done
-	for card in gray-blind50 gray25 gray-all mnist-all mnist-all-l1; do \
-		$(BIN)/bench run --denoiser kbnet --weights $$card $(OUT) || exit 1; done
-	$(BIN)/bench run --denoiser kbnet --option coupling=naive $(OUT)
-	for name in gaussian ideal; do $(BIN)/bench run --denoiser $$name $(OUT) || exit 1; done
+	$(BIN)/bench sweep examples/sweep.yaml $(OUT)
 	ls results/reference/vae/*/metrics-*.json || { mkdir -p build; \
 		$(BIN)/python examples/vae.py --num 2000 --out build/vae.npz && $(BIN)/bench score build/vae.npz --name vae $(OUT); }
 	for name in unet gaussian ideal; do $(BIN)/bench gauge --denoiser $$name --num 200 $(OUT) || exit 1; done
 	for card in gray-blind50 mnist-all; do $(BIN)/bench gauge --denoiser kbnet --weights $$card --num 200 $(OUT) || exit 1; done
 	$(BIN)/bench study ladder $(OUT)
-	$(BIN)/bench run --denoiser unet --num 10000 $(OUT)
 	$(BIN)/bench study samplers --denoiser unet --calls 20 $(OUT)
 	$(BIN)/bench study samplers --denoiser unet --num 10000 --members dpmpp_2m_sde/karras $(OUT)/finalists
 	$(BIN)/bench study convergence --denoiser unet --calls 5,10,20,50,100 $(OUT)

@@ -79,7 +79,9 @@ def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | 
     from bench.data import datasets
     from bench.scoring import extractors, measure
     from bench.scoring.reference import References
+    from denoisers import reading
 
+    reading.allow(2**40)  # as --max-bytes 1T does
     memory, lines, cuda = Memory(), [], given.device.startswith("cuda")
 
     def stage(name: str, work: object) -> object:

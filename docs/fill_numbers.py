@@ -279,6 +279,55 @@ def measured(device: str) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def scale() -> pd.DataFrame:
+    """What benchmarks/scale.py measured last: each stage, and the most memory in it."""
+    stages = measured("scale").get("stages", [])
+    return pd.DataFrame(
+        {
+            "stage": line["stage"],
+            "seconds": short(line["seconds"]),
+            "memory": f"{line['own_gb']:.1f} GB",
+            "with pages of files": f"{line['with_files_gb']:.1f} GB",
+        }
+        for line in stages
+    )
+
+
+def scale_asked() -> str:
+    """How much it was measured with, and on what."""
+    found = measured("scale")
+    if not found:
+        return "Not measured yet."
+    asked, machine = found["asked"], found["machine"]
+    return (
+        f"{asked['num']} images of {asked['side']} x {asked['side']} against {asked['train']}, beside "
+        f"{asked['held_out']} held out, on one core of a processor (torch {machine['torch']}, commit "
+        f"{machine['commit']})."
+    )
+
+
+def gpus() -> pd.DataFrame:
+    """Seconds of sampling, from the rates that benchmarks/gpu.py measured on one GPU, and of all else of a run."""
+    parts = measured("gpu")["parts"]
+    rates = {line["part"]: line["value"] for line in parts["sampler"] if line["what"] == "sampler"}
+    few, many = min(rates.values()), max(rates.values())
+    runs = {"standard": (2000, 50, few), "paper": (10_000, 1000, many), "": (50_000, 1000, many)}
+    rows = [
+        {
+            "protocol": f"`{name}`" if name else "",
+            "images": f"{num}",
+            "steps": f"{steps}",
+            "one GPU": f"{num * steps / rate:.1f} s",
+            "eight": f"{num * steps / rate / 8:.1f} s",
+        }
+        for name, (num, steps, rate) in runs.items()
+    ]
+    whole, sampling = (line["value"] for line in parts["protocols"][2:4])
+    rest = f"{whole - sampling:.1f} s"
+    rows.append({"protocol": "all else of `standard`", "images": "2000", "one GPU": rest})
+    return pd.DataFrame(rows).fillna("")
+
+
 def beside(ratio: float | None, other: str) -> str:
     """How many times as fast as something else."""
     return "" if ratio is None else f"{ratio:.3g} x {other}"
@@ -415,6 +464,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "panel copies": panel_copies,
     "speed cpu": lambda: speed("cpu"),
     "speed gpu": lambda: speed("gpu"),
+    "scale": scale,
+    "gpus": gpus,
 }
 TEXTS: dict[str, Callable[[], str]] = {
     "hypotheses": hypotheses,
@@ -427,6 +478,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "recipes": recipes,
     "files": files,
     "machine cpu": lambda: measured_on("cpu"),
+    "scale asked": scale_asked,
     "machine gpu": lambda: measured_on("gpu"),
 }
 INLINE = ("times floor",)  # inside a sentence

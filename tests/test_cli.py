@@ -265,6 +265,7 @@ def test_runs_are_compared_by_name(finished, bench, tmp_path):
 SLOW = {
     "run": ["--denoiser", "unet"],
     "merge": ["."],
+    "sweep": ["--denoiser", "unet"],
     "report": ["."],
     "score": ["x.npz"],
     "info": ["unet"],

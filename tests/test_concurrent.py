@@ -93,7 +93,7 @@ def left_over(folder):
 TIMES = int(os.environ.get("BENCH_TIMES", "1"))  # by hand, ten
 
 
-CASES = [("run", 2, 0.3), ("run", 4, 0), ("run with workers", 2, 0), ("run again", 2, 0)]
+CASES = [("run", 4, 0.3), ("run", 4, 0), ("run with workers", 2, 0), ("run again", 2, 0)]
 CASES += [("score", 4, 0), ("gauge", 2, 0), ("report", 2, 0)]
 
 
@@ -183,3 +183,18 @@ def test_many_may_try_at_once_whether_a_folder_takes_files(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda n: tries(), range(8)))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_takes_no_files_costs_time_and_a_line(place, monkeypatch):
+    """A file stands for one that can only be read, as no mode stops root."""
+    assert commands.call(*RUN, "--out", "usual")[0] == 0
+    Path("home").touch()
+    monkeypatch.setenv("BENCH_HOME", str(place / "home"))
+    status, out, err = commands.call(*RUN)
+    assert status == 0, err
+    (line,) = (line for line in err.splitlines() if "BENCH_HOME" in line)
+    assert "is computed each time (BENCH_HOME chooses another place)" in line
+    usual = commands.call(*RUN, "--out", "usual")[1]
+    assert [row.split()[:-1] for row in out.splitlines()[:9]] == [
+        row.split()[:-1] for row in usual.splitlines()[:9]
+    ]

@@ -278,3 +278,19 @@ def test_on_cuda_they_are_those_of_the_cpu(rng, n):
     limit = fid_kid.fid_infinity(moments, y)
     if limit is not None:
         assert fid_kid.fid_infinity(moments, y, "cuda") == pytest.approx(limit, rel=1e-5)
+
+
+def test_rows_in_blocks_are_scaled_and_weigh_the_same(rng, monkeypatch):
+    features, other = (rng.normal(size=(n, 6)).astype(np.float32) for n in (500, 90))
+    moments, mean = Moments.of(features), other.mean(0) - features.mean(0)
+
+    def found():
+        scaled = fid_kid.scaled(features, standardised=True)
+        influence = fid_kid.fid_influence(moments, features, mean, np.cov(other.T))
+        return *scaled, influence, fid_kid.kernel_sums(scaled.features)
+
+    whole = found()
+    monkeypatch.setattr(fid_kid, "ROWS", 64)
+    for one, other in zip(found(), whole, strict=True):
+        assert np.allclose(one, other, rtol=1e-6, atol=1e-6)
+    assert np.allclose(whole[1], features.std(0, dtype=float), rtol=1e-12)

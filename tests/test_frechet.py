@@ -40,3 +40,12 @@ def test_few_rows_give_the_same_distance_through_their_products(rng, n):
     many = frechet.frechet(reference, rows, draws)
     # Roots of zero eigenvalues round to more than others.
     assert few == pytest.approx(many, rel=1e-6)
+
+
+def test_rows_in_blocks_have_the_same_moments(rng, monkeypatch):
+    features = rng.normal(3, 2, (1000, 7)).astype(np.float32)
+    whole = Moments.of(features)
+    monkeypatch.setattr(frechet, "ROWS", 64)
+    for one, other in zip(Moments.of(features), whole, strict=True):
+        assert np.allclose(one, other, rtol=1e-12, atol=1e-12)
+    assert np.allclose(whole.cov, np.cov(features.T.astype(float)))

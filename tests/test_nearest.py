@@ -131,3 +131,18 @@ def test_on_cuda_neighbours_are_those_of_the_cpu(images, rng):
     here, there = Index.of(train), Index.of(train, "cuda")
     for asked in (both.reshape(30, -1), shifted(queries)):
         assert np.array_equal(there.nearest(asked, 3).distance, here.nearest(asked, 3).distance)
+
+
+def test_points_that_are_not_copied_have_the_same_neighbours(images, monkeypatch):
+    train, queries = images
+    variants = shifted(queries)
+    held = Index.of(train[:500])
+    monkeypatch.setattr(nearest, "HELD", 0)
+    left = Index.of(train[:500].copy())
+    assert (held.points.dtype, left.points.dtype) == (torch.float32, torch.uint8)
+    for asked, k in ((queries.reshape(25, -1), 50), (variants, 2), (255 - variants[:3, :1], 3)):
+        for one, other in zip(held.nearest(asked, k), left.nearest(asked, k), strict=True):
+            assert np.array_equal(one, other)
+    some = np.array([3, 499, 0])
+    assert np.array_equal(left.original(some), train[some])
+    assert np.array_equal(held.alone(some), left.alone(some))

@@ -319,3 +319,26 @@ def test_more_than_is_allowed_is_not_unpacked(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", arr_0=np.zeros((100, 8, 8), np.uint8))
     with pytest.raises(UsageError, match="--max-bytes"):
         datasets.load(str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_large_npy_is_left_where_it_is(tmp_path, monkeypatch, colours, grey):
+    images = colours[..., 0] if grey else colours
+    np.save(tmp_path / "train.npy", images)
+    np.save(tmp_path / "test.npy", images[:12] ^ 1)
+    read = datasets.load(str(tmp_path / "train.npy"))
+    monkeypatch.setattr(own, "MAPPED", 1)
+    mapped = datasets.load(str(tmp_path / "train.npy"))
+    assert isinstance(own.read(tmp_path / "train.npy").images.base, np.memmap)
+    assert mapped.digest == read.digest
+    assert np.array_equal(mapped.train, images)
+    assert np.array_equal(mapped.held_out, read.held_out)
+
+
+def test_a_large_npy_that_is_cut_short_is_named(tmp_path, monkeypatch, colours):
+    np.save(tmp_path / "a.npy", colours)
+    monkeypatch.setattr(own, "MAPPED", 1)
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content[:-1])
+    with pytest.raises(UsageError, match=r"a\.npy cannot be read as arrays"):
+        own.load(tmp_path / "a.npy")

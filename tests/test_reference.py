@@ -1,5 +1,7 @@
 """What is kept in $BENCH_HOME/cache is what was computed under that name, or is computed again."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,16 @@ def test_a_reference_says_it(cache, digits):
     again = reference.Reference(digits, extractors.load("pixels"), said.append).cells
     assert np.array_equal(cells, again)
     assert len(said) == 1
+
+
+def test_a_home_that_can_only_be_read_is_read_and_said_once(cache, monkeypatch):
+    ask("a")
+
+    def read_only(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files, "write_sealed", read_only)
+    said = []
+    assert [ask(key, said=said) for key in ("a", "b", "b", "c")] == [0, 1, 0, 1]
+    (line,) = said
+    assert "Read-only file system; what would be kept in" in line

@@ -101,3 +101,10 @@ def test_holm():
         [0.03, 0.06, 0.06]
     )
     assert uncertainty.holm(np.array([0.9, 0.6])).tolist() == [1, 1]
+
+
+def test_draws_of_very_many_images_are_not_kept_and_are_the_same(rng, monkeypatch):
+    values = rng.normal(size=1000)
+    kept = uncertainty.resampled_mean(values, stream=1)
+    monkeypatch.setattr(uncertainty, "KEPT", 999)
+    assert np.allclose(uncertainty.resampled_mean(values, stream=1), kept, atol=1e-7)
