@@ -13,6 +13,7 @@ import json
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,15 +75,15 @@ def means(images: np.ndarray) -> np.ndarray:
     return squares.mean((2, 4), dtype=np.float32).reshape(len(images), 64) / 255
 
 
-def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | str]]:
-    """A line for each stage."""
+def measure_stages(folder: Path, given: argparse.Namespace, keep: Callable[[dict], None]) -> None:
+    """A line for each stage, given to `keep` when it is over."""
     from bench.data import datasets
     from bench.scoring import extractors, measure
     from bench.scoring.reference import References
     from denoisers import reading
 
     reading.allow(2**40)  # as --max-bytes 1T does
-    memory, lines, cuda = Memory(), [], given.device.startswith("cuda")
+    memory, cuda = Memory(), given.device.startswith("cuda")
 
     def stage(name: str, work: object) -> object:
         memory.peak()
@@ -91,15 +92,8 @@ def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | 
         seconds = time.perf_counter() - began
         own, whole = memory.peak()
         on_gpu = torch.cuda.max_memory_allocated() / 1e9 if cuda else 0.0
-        lines.append(
-            {
-                "stage": name,
-                "seconds": seconds,
-                "own_gb": own,
-                "with_files_gb": whole,
-                "gpu_gb": on_gpu,
-            }
-        )
+        line = {"stage": name, "seconds": seconds, "own_gb": own, "with_files_gb": whole}
+        keep(line | {"gpu_gb": on_gpu})
         figures = f"{own:7.2f} GB of its own {whole:7.2f} GB with files {on_gpu:7.2f} GB on the GPU"
         print(f"{name:32}{seconds:9.1f} s {figures}", flush=True)
         return found
@@ -118,8 +112,10 @@ def measured(folder: Path, given: argparse.Namespace) -> list[dict[str, float | 
         stage(f"index: {name}", lambda name=name: getattr(against.spaces, name))
     stage("distances of held-out images", lambda: against.null)
     noise = np.zeros(given.num)
-    stage(f"scores of {given.num} images", lambda: measure.measure(images, noise, against))
-    return lines
+    stage(
+        f"scores of {given.num} images",
+        lambda: measure.measure(images, noise, against, searched=given.searched),
+    )
 
 
 def main() -> None:
@@ -128,6 +124,9 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=1_000_000)
     parser.add_argument("--held-out", type=int, default=10_000)
     parser.add_argument("--num", type=int, default=50_000)
+    parser.add_argument(
+        "--searched", type=int, help="images whose neighbours are searched; all by default"
+    )
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--features", choices=("cifar-a", "means"), default="cifar-a")
@@ -139,11 +138,15 @@ def main() -> None:
         place = Path(folder)
         write(place / "train.npy", given.train, given.side, 0, given.device)
         write(place / "test.npy", given.held_out, given.side, 10**8, given.device)
-        lines = measured(place, given)
-    if given.out:
         asked = {name: value for name, value in vars(given).items() if name != "out"}
-        found = {"machine": machine(given.device), "asked": asked, "stages": lines}
-        given.out.write_text(json.dumps(found, indent=1) + "\n")
+        found: dict = {"machine": machine(given.device), "asked": asked, "stages": []}
+
+        def keep(line: dict) -> None:
+            found["stages"].append(line)
+            if given.out:
+                given.out.write_text(json.dumps(found, indent=1) + "\n")
+
+        measure_stages(place, given, keep)
 
 
 if __name__ == "__main__":
