@@ -47,7 +47,7 @@ def generate_missing(
     missing = generation.missing(wanted, stored)
     whole, left = sum(map(len, wanted)), sum(map(len, missing))
     done = whole - left
-    if done:
+    if 0 < done < whole:
         say(f"resuming: {done} of {whole} images are on disk")
     advance = progress.stage("sampling", whole * steps, done * steps)
     count = max(1, min(processes, len(missing)))

@@ -6,6 +6,7 @@ and the cursor is never hidden.
 """
 
 import contextlib
+import io
 import os
 import shutil
 import sys
@@ -204,15 +205,16 @@ class Terminal:
     def working(self, first: str, *, muted: bool = False) -> Iterator[None]:
         """A command works, and begins with the stage `first`, if that is not empty.
 
-        muted  whether another process says what goes on; what goes wrong is said afterwards
+        muted  whether another process says what goes on, and prints the same; what goes wrong is
+               said afterwards
 
         What others print, as a denoiser or its library may, is said on standard error, above the
         bar.
         """
         if muted:
-            self.muted = True
+            self.muted, nowhere = True, io.StringIO()
             try:
-                with contextlib.redirect_stdout(sys.stderr):
+                with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
                     yield
             finally:
                 self.muted = False

@@ -269,7 +269,7 @@ def train(
         "seed": seed,
         "data_dir": data_dir,
     }
-    with ranks.together(world), resumable():
+    with resumable(), ranks.together(world):
         path = train_.train(
             network, **options, device=chosen, source=source, sigma=sigma, loss=loss, report=say
         )

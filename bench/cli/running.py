@@ -195,15 +195,14 @@ def run(
     known = plan.facts.warnings
     warn(known)
     telling = {"say": say, "progress": terminal.bar}
-    with ranks.together(world):
-        with resumable():
-            left = 0
-            join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
-            if shard:
-                join = sharing.join
-                left = sharing.generate(plan, shard, **telling)
-            elif world.size > 1:
-                sharing.generate_with_ranks(plan, world, **telling)
+    with resumable(), ranks.together(world):
+        left = 0
+        join: Callable[..., Run] = functools.partial(experiment.execute, overwrite=overwrite)
+        if shard:
+            join = sharing.join
+            left = sharing.generate(plan, shard, **telling)
+        elif world.size > 1:
+            sharing.generate_with_ranks(plan, world, **telling)
         if left:
             say(
                 f"shard {shard} is done; {left} of {plan.sampling.num} images are those of other shards. The last to "
@@ -214,7 +213,7 @@ def run(
             sharing.help_(plan)
             return
         with plan.run.alone(say):
-            with resumable(), sharing.helped(plan, world):
+            with sharing.helped(plan, world):
                 finished = join(plan, **telling)
             warn(
                 [

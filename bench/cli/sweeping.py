@@ -155,7 +155,7 @@ def sweep(
     }
     part = Shard(world.rank, world.size) if world.size > 1 else shard
     terminal.bar.stage("preparing")
-    with ranks.together(world), resumable():
+    with resumable(), ranks.together(world):
         shelf = Shelf(data or "mnist", data_dir)
         outcome = job.sweep(every, shelf, settings, part, say=say, progress=terminal.bar)
         if world.size > 1:
