@@ -136,15 +136,22 @@ def measure(
     }
     whole = ScoreSet(scores, near, histogram(seen))
     rows = per_image(seen, distances)
-    honest = {
+    found = memorization.verdict(spaces, honest(null, shifted), of_class=judges is not None)
+    return Measured(whole, replicates, rows, found)
+
+
+def honest(null: dict[str, Distances], shifted: Rate | None) -> dict[str, Rate]:
+    """Copy rates of held-out images by space.
+
+    shifted  theirs under shifts, where it is known; it counts where it is more than in pixels, of
+             which more are known
+    """
+    rates = {
         space: uncertainty.rate(int(d.copies.sum()), len(d.copies)) for space, d in null.items()
     }
-    if shifted is not None and shifted.value > honest["pixels"].value:
-        honest["shifted"] = (
-            shifted  # where it is known to be more than in pixels, of which more are known
-        )
-    found = memorization.verdict(spaces, honest, of_class=judges is not None)
-    return Measured(whole, replicates, rows, found)
+    if shifted is not None and shifted.value > rates["pixels"].value:
+        rates["shifted"] = shifted
+    return rates
 
 
 def histogram(seen: Seen) -> list[int]:
