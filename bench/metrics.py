@@ -28,18 +28,15 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from bench.bounds import LEAST
-from bench.channels import without_channels
 from bench.data import datasets
 from bench.data.dataset import Dataset
+from bench.data.tensors import levels
 from bench.scoring import control_scores, extractors, fid_kid, measure, memorization, prdc
 from bench.scoring.extractors import Extractor
 from bench.scoring.fid_kid import KidReference, Moments
 from bench.scoring.prdc import Balls
 from bench.scoring.reference import Reference, References
 from denoisers.errors import UsageError
-
-LEVEL = 0.5 / 255  # of a range: values are rounded to grey levels, and may lie so far outside it
-CHANNELS = (1, 3)
 
 
 @functools.lru_cache(maxsize=8)
@@ -52,56 +49,6 @@ def extractor_of(name: str, weights: Path | None, device: str) -> Extractor:
 def references_of(name: str, data_dir: Path | None) -> References:
     """What images of a named dataset are scored against, loaded once."""
     return References(datasets.load(name, data_dir))
-
-
-def as_levels(images: Tensor, value_range: tuple[float, float] | None) -> np.ndarray:
-    """Images (N, H, W) or (N, C, H, W) of one or three channels, as uint8 (N, H, W) or (N, H, W, 3).
-
-    value_range  of floats, which are rounded to 256 levels; None where images are uint8
-
-    Raises UsageError, a ValueError, that names the mistake.
-    """
-    shape = tuple(images.shape)
-    if images.ndim == 3:
-        images = images[:, None]
-    if images.ndim != 4 or images.shape[1] not in CHANNELS or not images.numel():
-        last = images.ndim == 4 and images.shape[3] in CHANNELS
-        hint = "; channels come second: images.permute(0, 3, 1, 2)" if last else ""
-        raise UsageError(
-            f"images are {shape}; expected (N, H, W), (N, 1, H, W) or (N, 3, H, W){hint}"
-        )
-    if images.dtype == torch.uint8:
-        if images.max() == 1:
-            raise UsageError(
-                "images are uint8 and none is brighter than 1 of 255: [0, 1] cast to whole numbers; "
-                "give floats with value_range=(0, 1), or multiply by 255 before the cast"
-            )
-    elif not images.is_floating_point():
-        raise UsageError(f"images are {images.dtype}; expected uint8, or floats with a value_range")
-    else:
-        images = levels_of(images.float(), value_range)
-    return without_channels(images.permute(0, 2, 3, 1).cpu().numpy())
-
-
-def levels_of(images: Tensor, value_range: tuple[float, float] | None) -> Tensor:
-    """Floats in a range as uint8. Raises UsageError for what is not finite, and what lies outside the range."""
-    lost = int((~images.isfinite()).sum())
-    if lost:
-        raise UsageError(f"images hold {lost} values that are not finite numbers")
-    low, high = images.min().item(), images.max().item()
-    if value_range is None:
-        raise UsageError(
-            f"images are floats from {low:.4g} to {high:.4g}; say what is black and white, as "
-            "value_range=(0, 1) or value_range=(-1, 1), or give uint8"
-        )
-    black, white = value_range
-    slack = LEVEL * (white - black)
-    if low < black - slack or high > white + slack:
-        raise UsageError(
-            f"images hold floats from {low:.4g} to {high:.4g}, outside value_range=({black:g}, {white:g}); "
-            "clamp them, or say the range that is meant"
-        )
-    return ((images - black) * (255 / (white - black))).round().clamp(0, 255).to(torch.uint8)
 
 
 class OfImages(Metric):
@@ -158,18 +105,18 @@ class OfImages(Metric):
             raise UsageError(
                 f"real images are those of {self.reference}; give none beside a reference"
             )
-        levels = as_levels(images, self.value_range)
-        found = torch.from_numpy(self.seen(levels)).to(self.device)
+        seen = levels(images, self.value_range)
+        found = torch.from_numpy(self.seen(seen)).to(self.device)
         (self.real_features if real else self.generated_features).append(found)
 
-    def seen(self, levels: np.ndarray) -> np.ndarray:
+    def seen(self, images: np.ndarray) -> np.ndarray:
         """What is kept of uint8 images: their features."""
-        self.check_size(levels)
-        return self.extractor.features(levels)
+        self.check_size(images)
+        return self.extractor.features(images)
 
-    def check_size(self, levels: np.ndarray) -> None:
+    def check_size(self, images: np.ndarray) -> None:
         """Raise UsageError for images of another size than the reference's, or than the extractor takes."""
-        size, name = levels.shape[1:], self.extractor.name
+        size, name = images.shape[1:], self.extractor.name
         wanted = self.against.dataset.train.shape[1:] if self.against else None
         if wanted is None and extractors.CLASSIFIERS.get(name) is extractors.lenet:
             wanted = (28, 28)
@@ -305,10 +252,10 @@ class Memorization(OfImages):
         """The images themselves, which are compared pixel by pixel."""
         self.add_state("generated_features", [], dist_reduce_fx="cat")
 
-    def seen(self, levels: np.ndarray) -> np.ndarray:
+    def seen(self, images: np.ndarray) -> np.ndarray:
         """What is kept of uint8 images: all of it."""
-        self.check_size(levels)
-        return np.ascontiguousarray(levels)
+        self.check_size(images)
+        return np.ascontiguousarray(images)
 
     def compute(self) -> dict[str, Tensor]:
         """`pixels_copy_rate` and so on, float32 (), and `memorizes`: 1 where images are surely copied, else 0.

@@ -21,9 +21,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report import words
-from bench.report.results.entries import CONTROLS
-from bench.report.table import markdown, percent, printed, short
+from bench.reporting import words
+from bench.reporting.results.entries import CONTROLS
+from bench.reporting.table import markdown, percent, printed, short
 from bench.scoring.catalogue import DISTANCES
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ ROOMS += (
     "bench/studies",
     "bench/data",
 )
-ROOMS += tuple(f"bench/report{wing}" for wing in ("", "/results", "/page", "/figures"))
+ROOMS += tuple(f"bench/reporting{wing}" for wing in ("", "/results", "/page", "/figures"))
 MARK = re.compile(r"(<!-- numbers:([^\n]+?) -->)(.*?)(<!-- /numbers -->)", re.DOTALL)
 STDS = ("0.2", "0.5", "0.7", "1")  # of the noise that cards have errors for
 STANDARD = "*-n2000-seed0-*"  # what folders of runs of the standard protocol are called

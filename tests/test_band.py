@@ -9,9 +9,9 @@ import pytest
 from bench import experiment
 from bench.probes import likelihood
 from bench.progress import SILENT
-from bench.report.figures import pages
-from bench.report.page import studies
-from bench.report.results import stops
+from bench.reporting.figures import pages
+from bench.reporting.page import studies
+from bench.reporting.results import stops
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.shelf import Shelf

@@ -11,8 +11,8 @@ import pytest
 import synthetic
 from PIL import Image
 
-from bench import report
-from bench.report import exports
+from bench import reporting
+from bench.reporting import exports
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(
@@ -40,7 +40,7 @@ def results(tmp_path_factory):
         ("evil", 0.05, {"denoiser": evil}),
     ):
         synthetic.write_run(folder, draw, name, scores={"kid": kid}, facts=facts)
-    exports.write(folder, *report.collect(folder))
+    exports.write(folder, *reporting.collect(folder))
     return folder
 
 

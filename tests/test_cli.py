@@ -738,7 +738,7 @@ def test_the_words_of_choices_are_those_of_the_tables():
     """The command line has them by itself, so that help imports nothing slow."""
     from bench import experiment, recipes
     from bench.data import datasets
-    from bench.report import exports
+    from bench.reporting import exports
     from bench.sampling import execution
     from bench.sampling.samplers import SAMPLERS
     from bench.sampling.starts import STARTS
@@ -930,7 +930,8 @@ def test_the_bar_is_gone_when_a_command_is_stopped(monkeypatch, tmp_path, reques
 @pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_):
     """It ends by an exception, which lets everything be tidied up, and the status says which signal it was."""
-    from bench import recipes, report
+    from bench import recipes
+    from bench.reporting import reading
 
     tidied = []
 
@@ -944,7 +945,7 @@ def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_)
     status, _, err = bench("train", "lenet", "--out", tmp_path / "weights")
     assert (status, tidied) == (128 + request_, [request_])
     assert "the same command resumes" in err
-    monkeypatch.setattr(report, "collect", stopped)
+    monkeypatch.setattr(reading, "collect", stopped)
     (tmp_path / "results").mkdir()
     assert bench("report", "results")[0] == 128 + request_
     assert tidied == [request_] * 2

@@ -14,7 +14,7 @@ from bench import channels, images, sheets
 from bench.data import dataset as data
 from bench.data import given, inspection
 from bench.data.dataset import divided
-from bench.report.results import pictures
+from bench.reporting.results import pictures
 from bench.scoring import control_sets, extractors, guard, measure, memorization
 from bench.scoring.nearest import Index
 from bench.scoring.reference import Reference

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench.data import mnist
-from bench.report.results import completed
-from bench.report.results.entries import CONTROLS
+from bench.reporting.results import completed
+from bench.reporting.results.entries import CONTROLS
 from bench.scoring import control_scores, control_sets, extractors, measure
 from bench.scoring.rules import rules_in_words
 from bench.scoring.schema import Score, ScoreSet
@@ -86,14 +86,14 @@ def test_no_set_of_that_name():
 
 
 def test_a_report_asks_once_for_all_alike(make_run, tmp_path):
-    from bench import report
+    from bench import reporting
 
     for name, kid in (("one", 0.003), ("two", 0.004)):
         make_run(name, scores={"kid": kid})
     make_run(
         "three", scores={"kid": 0.1}, scoring={"dataset": "mnist@d4", "features": "lenet-a@ef"}
     )
-    entries, _ = report.collect(tmp_path / "results")
+    entries, _ = reporting.collect(tmp_path / "results")
     asked = []
 
     def measure(rules, n):
@@ -108,10 +108,10 @@ def test_a_report_asks_once_for_all_alike(make_run, tmp_path):
 
 
 def test_complete_entries_ask_for_nothing(make_run, tmp_path):
-    from bench import report
+    from bench import reporting
 
     make_run("one", controls={name: measured_json() for name in CONTROLS})
-    entries, _ = report.collect(tmp_path / "results")
+    entries, _ = reporting.collect(tmp_path / "results")
     assert completed.completed(entries, lambda rules, n: pytest.fail("asked")) == entries
 
 

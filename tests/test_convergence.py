@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from bench.report.figures import pages
-from bench.report.page import studies
+from bench.reporting.figures import pages
+from bench.reporting.page import studies
 from bench.shelf import Shelf
 from bench.studies import convergence
 from denoisers import unet, weights

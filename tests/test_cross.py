@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report import collect
-from bench.report.results import pictures
+from bench.reporting import collect
+from bench.reporting.results import pictures
 from bench.studies import cross as study
 from bench.studies import cross_page
 from bench.studies.crossing import PLACES

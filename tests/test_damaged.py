@@ -22,12 +22,12 @@ import numpy as np
 import pytest
 import synthetic
 
-from bench import folders, report
+from bench import folders, reporting
 from bench.cli import app
-from bench.report import exports
-from bench.report.figures import plots
-from bench.report.page import html
-from bench.report.results import parse
+from bench.reporting import exports
+from bench.reporting.figures import plots
+from bench.reporting.page import html
+from bench.reporting.results import parse
 from bench.text import CONTROL, printable
 from denoisers import memory
 
@@ -416,13 +416,13 @@ def outputs(prepared, names=("md", "csv", "tex", "json")):
             studies=prepared.studies,
         )
     )
-    texts["terminal"] = report.tables(prepared.entries, prepared.absent, prepared.groups)
+    texts["terminal"] = reporting.tables(prepared.entries, prepared.absent, prepared.groups)
     return texts
 
 
 def checked(folder, certain, maybe):
     """Make the report of a tree, and look at what it says."""
-    entries, absent = report.collect(folder)
+    entries, absent = reporting.collect(folder)
     prepared = exports.prepare(folder, entries, absent)
     lines = [f"{item.path}: {item.reason}" for item in prepared.absent]
     shown = [entry.where for entry in prepared.entries]
@@ -456,7 +456,7 @@ def checked(folder, certain, maybe):
         prepared.groups
     )
     counted = f", {len(lines)} not shown or damaged" if lines else " shown"
-    assert counted in report.summary(prepared.entries, prepared.absent)
+    assert counted in reporting.summary(prepared.entries, prepared.absent)
     return prepared
 
 
@@ -529,7 +529,7 @@ def test_folders_that_cannot_be_read_are_named(template, tmp_path, unreadable):
     folder = tmp_path / "results"
     shutil.copytree(template, folder)
     unreadable("victim")
-    entries, absent = report.collect(folder)
+    entries, absent = reporting.collect(folder)
     assert {entry.where for entry in entries} == {f"{name}/run" for name in SOUND}
     assert absent == [("victim", "cannot be read: Permission denied")]
     lost = []
@@ -545,13 +545,13 @@ def test_a_fault_of_ours_costs_one_run_and_is_seen(template, monkeypatch, capsys
         return {}["bug"] if "victim" in facts["denoiser"] else usual(facts, scoring)
 
     monkeypatch.setattr(parse, "protocol", fails)
-    entries, absent = report.collect(template)
+    entries, absent = reporting.collect(template)
     assert len(entries) == 2
     said = "cannot be shown (KeyError: 'bug'; BENCH_DEBUG=1 shows where)"
     assert absent == [("victim/run/metrics-aaaaaaaa.json", said)]
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("BENCH_DEBUG", "1")
-    report.collect(template)
+    reporting.collect(template)
     assert "in fails" in capsys.readouterr().err
 
 
@@ -576,7 +576,7 @@ def test_a_study_is_read_with_the_same_care(tmp_path):
             (place / "page.json").write_text(text)
     os.mkfifo(tmp_path / "results" / "pipe" / "page.json")
     (tmp_path / "results" / "leads-out" / "page.json").symlink_to(tmp_path / "secret.json")
-    prepared = exports.prepare(tmp_path / "results", *report.collect(tmp_path / "results"))
+    prepared = exports.prepare(tmp_path / "results", *reporting.collect(tmp_path / "results"))
     assert [study.name for study in prepared.studies] == ["y", "x"]
     said = [item.path for item in prepared.absent]
     assert sorted(said) == ["deep", "leads-out", "pipe", "strange", "strange"]
@@ -646,7 +646,7 @@ def hostile(tmp_path_factory):
             / "run.json"
         )
     (folder / "gauge").mkdir()
-    prepared = exports.prepare(folder, *report.collect(folder), folder.parent / "out")
+    prepared = exports.prepare(folder, *reporting.collect(folder), folder.parent / "out")
     assert len(prepared.entries) == len(HOSTILE)
     assert len(prepared.absent) == len(HOSTILE)
     return prepared, {
@@ -661,7 +661,7 @@ def test_control_characters_reach_no_file(hostile, name):
 
 def test_nor_the_terminal(hostile, capsys):
     prepared, _ = hostile
-    text = report.tables(prepared.entries, prepared.absent, prepared.groups)
+    text = reporting.tables(prepared.entries, prepared.absent, prepared.groups)
     assert not CONTROL.search(text)
     assert "\\x1b]0;title\\x07" in text.replace("\n ", "")
     app.say("\x1b[2J\u202e")

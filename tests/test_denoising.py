@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from bench import cards
 from bench.probes import denoising, likelihood
-from bench.report.figures import plots
+from bench.reporting.figures import plots
 from denoisers.base import Denoiser, Spec
 from denoisers.closed_form import Identity
 from denoisers.errors import UsageError

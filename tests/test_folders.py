@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bench import folders, report, runs
-from bench.report.figures import pages
-from bench.report.page import blocks, studies
+from bench import folders, reporting, runs
+from bench.reporting.figures import pages
+from bench.reporting.page import blocks, studies
 from bench.scoring import selection
 from denoisers.errors import UsageError
 
@@ -94,7 +94,7 @@ def test_a_report_shows_a_linked_run_once_and_ends(make_run, bench, tmp_path):
         (tmp_path / "results" / link).symlink_to(place)
     hidden = tmp_path / "results" / ".ipynb_checkpoints"
     (tmp_path / "results" / "unet").rename(hidden)
-    entries, absent = report.collect(tmp_path / "results")
+    entries, absent = reporting.collect(tmp_path / "results")
     assert [entry.where for entry in entries] == ["again/run"]
     assert absent == []
     status, out, _ = bench("report", tmp_path / "results")
@@ -110,7 +110,7 @@ def test_a_study_and_its_runs_are_found_through_a_link(make_run, tmp_path):
     (tmp_path / "ladder" / "study.json").write_text("{}")
     page = blocks.to_json(blocks.Page("The ladder", []))
     (tmp_path / "ladder" / "page.json").write_text(json.dumps(page))
-    assert report.collect(tmp_path / "results") == ([], [])
+    assert reporting.collect(tmp_path / "results") == ([], [])
     (study,), missing = studies.read(tmp_path / "results", pages.inlined)
     assert (study.name, missing) == ("The ladder", [])
 

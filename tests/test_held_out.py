@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench import report
+from bench import reporting
 from bench.data import datasets
-from bench.report.figures import held_out
+from bench.reporting.figures import held_out
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def entries(make_run, digits, tmp_path):
         images=np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8),
         facts=facts,
     )
-    return report.collect(tmp_path / "results")[0]
+    return reporting.collect(tmp_path / "results")[0]
 
 
 def test_digits_lie_among_digits_and_noise_apart(entries, tmp_path):
@@ -66,7 +66,7 @@ def test_distances_of_held_out_digits_and_of_copies(entries, digits, tmp_path, m
 
 def test_without_the_data_set_there_is_nothing(make_run, tmp_path):
     make_run("unet", facts={"dataset": "mnist@elsewhere"})
-    entries, _ = report.collect(tmp_path / "results")
+    entries, _ = reporting.collect(tmp_path / "results")
     assert held_out.embedded(entries, tmp_path / "a.csv") is None
     assert held_out.known_distances(entries, tmp_path / "b.csv") == {}
     assert not list(tmp_path.glob("*.csv"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WINGS = ("data", "sampling", "scoring", "probes", "studies", "report", "cli")
+WINGS = ("data", "sampling", "scoring", "probes", "studies", "reporting", "cli")
 # The ground: it imports nothing of a wing. `images` is numpy and torch; `machine` asks denoisers.base for a dtype.
 GROUND = (
     "arrays",
@@ -91,7 +91,7 @@ NEVER = {
     "scoring": ("sampling", "probes"),
     "sampling": ("scoring", "probes"),
     "probes": ("sampling", "scoring"),
-    "report": ("sampling", "probes", "denoisers", "experiment"),
+    "reporting": ("sampling", "probes", "denoisers", "experiment"),
     "ground": (*WINGS, "experiment", "recipes"),
     "denoisers": (*WINGS, "ground", "experiment", "recipes", "door"),
     "common": (*WINGS, "ground", "experiment", "recipes", "door", "denoisers"),
@@ -163,7 +163,7 @@ def test_a_former_address_leads_to_the_new_one_and_says_so(former, name):
     assert getattr(module, name).__module__ != former
 
 
-@pytest.mark.parametrize("module", ["bench.report.exports", "bench.scoring.selection"])
+@pytest.mark.parametrize("module", ["bench.reporting.exports", "bench.scoring.selection"])
 def test_what_only_reads_results_does_not_wait_for_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bench.data import inspection
-from bench.report.results import pictures
+from bench.reporting.results import pictures
 from denoisers.errors import UsageError
 
 N = 60

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from bench import runs
-from bench.report.figures import pages
-from bench.report.page import blocks, markdown, studies
+from bench.reporting.figures import pages
+from bench.reporting.page import blocks, markdown, studies
 from bench.studies import ladder
 from bench.studies.ladder import Rung
 from denoisers import closed_form

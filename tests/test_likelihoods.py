@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from bench import report
+from bench import reporting
 from bench.probes import denoising
-from bench.report import exports
-from bench.report.results import likelihoods
+from bench.reporting import exports
+from bench.reporting.results import likelihoods
 from denoisers.errors import UsageError
 
 WHOLE = {"grey levels": "all", "bits": 1.2, "stderr": 0.01, "upper bound": 1.3}
@@ -32,7 +32,7 @@ def test_it_stands_beside_the_scores_of_the_same_denoiser(make_run, tmp_path):
     make_run("kbnet")
     make_run("unet")
     keep(folder)
-    entries, absent = report.collect(folder)
+    entries, absent = reporting.collect(folder)
     assert absent == []
     bits = {entry.facts["denoiser"]: entry.bits for entry in entries}
     assert bits["unet"] is None
@@ -51,7 +51,7 @@ def test_of_two_the_one_of_more_digits_counts(make_run, tmp_path):
     make_run("kbnet")
     keep(folder)
     keep(folder / "band" / "kbnet", [WHOLE | {"bits": 1.1}], num=1000)
-    (entry,), _ = report.collect(folder)
+    (entry,), _ = reporting.collect(folder)
     assert entry.bits.value == 1.1
 
 
@@ -59,7 +59,7 @@ def test_other_weights_and_other_data_are_not_beside_it(make_run, tmp_path):
     folder = tmp_path / "results"
     make_run("kbnet")
     keep(folder, facts=FACTS | {"weights": "card@76543210"})
-    (entry,), _ = report.collect(folder)
+    (entry,), _ = reporting.collect(folder)
     assert entry.bits is None
 
 

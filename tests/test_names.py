@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bench import experiment, names
-from bench.report.figures import plots
+from bench.reporting.figures import plots
 from bench.sampling.plan import SamplingPlan
 
 SAMPLER = {

@@ -13,9 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench import report
-from bench.report import exports
-from bench.report.figures import curves, plots, style
+from bench import reporting
+from bench.reporting import exports
+from bench.reporting.figures import curves, plots, style
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,8 +41,8 @@ def drawn(make_run, tmp_path):
         pd.DataFrame(CURVE | {"denoiser": name}).to_csv(
             folder / "gauge" / f"{name}.csv", index=False
         )
-    entries, _ = report.collect(folder)
-    return folder, plots.draw(folder, report.groups(entries))
+    entries, _ = reporting.collect(folder)
+    return folder, plots.draw(folder, reporting.groups(entries))
 
 
 def test_each_is_a_picture_and_a_drawing(drawn):
@@ -76,8 +76,8 @@ def test_on_a_page_they_take_its_colour_and_leave_its_ids(drawn):
 def test_the_same_runs_give_the_same_files(drawn, tmp_path):
     folder, figures = drawn
     before = {path.name: path.read_bytes() for path in (folder / "figures").glob("*.svg")}
-    entries, _ = report.collect(folder)
-    assert plots.draw(folder, report.groups(entries)) == figures
+    entries, _ = reporting.collect(folder)
+    assert plots.draw(folder, reporting.groups(entries)) == figures
     assert {path.name: path.read_bytes() for path in (folder / "figures").glob("*.svg")} == before
 
 
@@ -103,7 +103,7 @@ def test_a_curve_has_the_name_and_colour_of_its_row(make_run, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         denoiser = " ".join([name, *weights.split("@")[:1]]).strip()
         pd.DataFrame(CURVE | {"denoiser": denoiser, "weights": weights}).to_csv(path, index=False)
-    (group,) = report.groups(report.collect(folder)[0])
+    (group,) = reporting.groups(reporting.collect(folder)[0])
     colours = {entry.name: f"#{place}{place}{place}" for place, entry in enumerate(group.entries)}
     axes = Figure().subplots()
     assert curves.error_and_noise(
@@ -155,13 +155,13 @@ OTHER = {
 
 def test_whatever_a_user_has_set_the_files_are_the_same_and_the_settings_stay(drawn):
     folder, before = drawn
-    entries, _ = report.collect(folder)
+    entries, _ = reporting.collect(folder)
     written = lambda: {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}  # noqa: E731
     first = written()
     assert len(first) == 6
     with matplotlib.rc_context(OTHER):
         found = dict(matplotlib.rcParams)
-        assert plots.draw(folder, report.groups(entries)) == before
+        assert plots.draw(folder, reporting.groups(entries)) == before
         assert dict(matplotlib.rcParams) == found
     assert written() == first
 
@@ -171,7 +171,7 @@ import hashlib, os, sys
 from pathlib import Path
 from bench import sheets
 before = dict(os.environ), os.getcwd()
-from bench.report.figures import curves, plots, style
+from bench.reporting.figures import curves, plots, style
 assert (dict(os.environ), os.getcwd()) == before
 assert "matplotlib.pyplot" not in sys.modules
 import matplotlib
@@ -246,7 +246,7 @@ def test_a_folder_of_figures_that_is_a_link_is_left_out(make_run, tmp_path):
     make_run("a")
     (tmp_path / "outside").mkdir()
     (tmp_path / "results" / "figures").symlink_to(tmp_path / "outside")
-    entries, absent = report.collect(tmp_path / "results")
+    entries, absent = reporting.collect(tmp_path / "results")
     exports.write(tmp_path / "results", entries, absent)
     assert not list((tmp_path / "outside").iterdir())
     text = (tmp_path / "results" / "report.html").read_text()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from synthetic import entry, measured, metrics
 
-from bench import report
-from bench.report import detection, table
-from bench.report.results import ranking
+from bench import reporting
+from bench.reporting import detection, table
+from bench.reporting.results import ranking
 from bench.scoring import catalogue
 from bench.scoring.schema import ScoreSet
 
@@ -52,7 +52,7 @@ def scored(make_run, rng):
 
 
 def grouped(tmp_path):
-    entries, _ = report.collect(tmp_path / "results")
+    entries, _ = reporting.collect(tmp_path / "results")
     return ranking.grouped(entries)
 
 
@@ -91,7 +91,7 @@ def test_extractors_of_which_one_has_no_order_are_not_compared(scored, tmp_path)
         scored(name, kid, second=0.5)
     (group,) = grouped(tmp_path)
     assert not any("tau" in note for note in group.notes)
-    assert "nan" not in report.tables(*report.collect(tmp_path / "results"))
+    assert "nan" not in reporting.tables(*reporting.collect(tmp_path / "results"))
 
 
 def test_runs_without_bootstrap_values_are_shown_without_a_place(scored, tmp_path):

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import experiment, machine, report
+from bench import experiment, machine, reporting
 from bench.data import datasets
-from bench.report.page import cards
+from bench.reporting.page import cards
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import control_scores, fid_kid, record
 
@@ -51,7 +51,7 @@ def rescored(out, extractor, monkeypatch):
 def test_the_card_of_each_scoring_has_its_own_facts(small, tmp_path, monkeypatch, order):
     (run, _), (again, _) = (rescored(tmp_path, extractor, monkeypatch) for extractor in order)
     assert again == run
-    entries, absent = report.collect(tmp_path)
+    entries, absent = reporting.collect(tmp_path)
     assert absent == []
     told = {}
     for entry in entries:
@@ -76,7 +76,7 @@ def test_fields_of_a_scoring_in_the_run_files_of_older_versions_are_ignored(
     run.update(
         scoring={"features": "other@0"}, fingerprint="00000000", table="0", preprocessing="other"
     )
-    ((entry,), absent) = report.collect(tmp_path)
+    ((entry,), absent) = reporting.collect(tmp_path)
     assert absent == []
     assert (entry.fingerprint, entry.table) == (
         mark,

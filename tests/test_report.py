@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 from synthetic import FACTS, entry, metrics
 
-from bench import report, sheets
+from bench import reporting, sheets
 from bench.progress import Bar
-from bench.report import exports, table
-from bench.report.figures import plots
-from bench.report.page import blocks, drawings, html, leaderboard
-from bench.report.results import diagnosis, pictures
+from bench.reporting import exports, table
+from bench.reporting.figures import plots
+from bench.reporting.page import blocks, drawings, html, leaderboard
+from bench.reporting.results import diagnosis, pictures
 from bench.runs import Run
 from bench.scoring.schema import Score
 
@@ -73,9 +73,9 @@ def test_the_page_needs_nothing_else(make_run, bench):
 def test_rows_stand_by_rising_kid_controls_among_them(make_run, tmp_path):
     make_run("worse", scores={"kid": 0.02})
     make_run("better", scores={"kid": 0.001})
-    entries, absent = report.collect(tmp_path / "results")
+    entries, absent = reporting.collect(tmp_path / "results")
     assert absent == []
-    (group,) = report.groups(entries)
+    (group,) = reporting.groups(entries)
     frame = table.frame(group)
     assert frame["name"].tolist() == [
         "held-out digits",
@@ -90,9 +90,9 @@ def test_rows_stand_by_rising_kid_controls_among_them(make_run, tmp_path):
 def test_protocols_are_never_mixed(make_run, tmp_path):
     make_run("one")
     make_run("two", fingerprint="cccccccc")
-    entries, _ = report.collect(tmp_path / "results")
-    assert sorted(len(group.entries) for group in report.groups(entries)) == [1, 1]
-    assert report.tables(entries, []).count("Protocol") == 2
+    entries, _ = reporting.collect(tmp_path / "results")
+    assert sorted(len(group.entries) for group in reporting.groups(entries)) == [1, 1]
+    assert reporting.tables(entries, []).count("Protocol") == 2
 
 
 def test_image_sets_join_the_protocols_that_score_alike(make_run, tmp_path):
@@ -101,16 +101,16 @@ def test_image_sets_join_the_protocols_that_score_alike(make_run, tmp_path):
     images = make_run("zip", fingerprint="eeeeeeee")
     facts = {"schema_version": 2, "kind": "images", "name": "my images", "source": "a.npz"}
     images.write_json("run.json", facts)
-    entries, absent = report.collect(tmp_path / "results")
+    entries, absent = reporting.collect(tmp_path / "results")
     assert absent == []
-    sizes = {group.fingerprint: len(group.entries) for group in report.groups(entries)}
+    sizes = {group.fingerprint: len(group.entries) for group in reporting.groups(entries)}
     assert sizes == {"aaaaaaaa": 2, "cccccccc": 1}
 
 
 def test_a_run_scored_twice_is_in_two_tables(make_run, tmp_path):
     run = make_run("unet")
     run.write_json("metrics-cccccccc.json", metrics("cccccccc"))
-    entries, _ = report.collect(tmp_path / "results")
+    entries, _ = reporting.collect(tmp_path / "results")
     assert [entry.fingerprint for entry in entries] == ["aaaaaaaa", "cccccccc"]
     assert len({entry.key for entry in entries}) == 2
 
@@ -147,14 +147,14 @@ def test_no_two_rows_of_a_table_have_one_name(make_run, bench, tmp_path):
         assert f"| {name} " in markdown
         assert f"## {name} (protocol" in markdown
         assert text.count(f"{name} ") >= 3  # verdict, table, card
-    (group,) = report.groups(report.collect(results)[0])
+    (group,) = reporting.groups(reporting.collect(results)[0])
     printed = table.printed(table.frame(group))["denoiser"]
     assert len(set(printed)) == len(printed) == 1 + len(expected)
 
 
 def test_a_row_alone_has_no_details(make_run, tmp_path):
     make_run("unet", facts={"seed": 3, "dtype": "bfloat16"})
-    (group,) = report.groups(report.collect(tmp_path / "results")[0])
+    (group,) = reporting.groups(reporting.collect(tmp_path / "results")[0])
     assert [entry.name for entry in group.entries] == ["unet card"]
 
 
@@ -192,7 +192,7 @@ def test_the_answer_tells_the_tables_apart(make_run, tmp_path, apart):
     facts, scoring, (first, second) = APART[apart]
     make_run("unet")
     make_run("again", fingerprint="cccccccc", facts={"denoiser": "unet"} | facts, **scoring)
-    entries, _ = report.collect(tmp_path / "results")
+    entries, _ = reporting.collect(tmp_path / "results")
     said = dict(
         zip([entry.fingerprint for entry in entries], html.conditions(entries), strict=True)
     )
@@ -406,7 +406,7 @@ def test_the_terminal_has_80_columns(make_run, tmp_path):
         scores={"kid": 123.456},
     )
     make_run("splice:unet,kbnet@0.39215686274509803")
-    text = report.tables(*report.collect(tmp_path / "results"))
+    text = reporting.tables(*reporting.collect(tmp_path / "results"))
     assert max(map(len, text.splitlines())) <= 80
     assert "coupling=normalised" in text
     assert "splice:unet,kbnet@0.3921" in text
@@ -425,7 +425,7 @@ def test_the_bar_moves_while_the_page_is_written(make_run, tmp_path, monkeypatch
     seconds = itertools.count()
     monkeypatch.setenv("TERM", "xterm")
     bar = Bar(Screen(), clock=lambda: next(seconds))
-    prepared = exports.prepare(tmp_path / "results", *report.collect(tmp_path / "results"))
+    prepared = exports.prepare(tmp_path / "results", *reporting.collect(tmp_path / "results"))
     exports.save(prepared, ("html", "md", "csv"), bar)
     lines = [line for line in bar.stream.getvalue().split("\x1b[K") if "writing [" in line]
     shown = [int(re.search(r"(\d+)%", line)[1]) for line in lines]
@@ -478,7 +478,7 @@ def test_diagnoses_say_the_value_that_led_to_them(make_run, tmp_path, kind, scor
     if copied:
         content["memorization"]["pixels"]["copy_rate"] = entry(0.873)
     path.write_text(json.dumps(content))
-    ((found,), _) = report.collect(tmp_path / "results")
+    ((found,), _) = reporting.collect(tmp_path / "results")
     first, *_ = diagnosis.diagnose(found, diagnosis.Look(**DIGIT | look))
     assert first.kind == kind
     assert any(character.isdigit() for character in first.because)
@@ -494,7 +494,7 @@ def test_the_terminal_says_the_verdict_in_words(make_run, tmp_path):
     content = json.loads(path.read_text())
     content["memorization"]["pixels"]["copy_rate"] = entry(1.0)
     path.write_text(json.dumps(content))
-    text = report.tables(*report.collect(tmp_path / "results"))
+    text = reporting.tables(*reporting.collect(tmp_path / "results"))
     assert re.search(r"^ideal card memorizes: 100\.0% of the images are copies", text, re.MULTILINE)
     assert re.search(r"^unet card generates: KID", text, re.MULTILINE)
     # As the table has them.
@@ -630,7 +630,7 @@ def test_a_report_below_another_is_part_of_it(make_run, bench, tmp_path):
 
 def test_ranks_are_shown_where_there_are_any(make_run, tmp_path):
     make_run("one")
-    (group,) = report.groups(report.collect(tmp_path / "results")[0])
+    (group,) = reporting.groups(reporting.collect(tmp_path / "results")[0])
     frame = table.frame(group)
     assert "denoiser" in table.printed(frame).columns[0]
     frame["rank"] = ["", "1=", ""]
@@ -678,11 +678,11 @@ def test_a_place_that_takes_no_report_is_named_with_the_flag_that_helps(bench, m
 def test_images_that_a_sampler_was_not_done_with_have_a_column(make_run, tmp_path):
     make_run("done", facts={"unconverged": 0})
     make_run("usual")
-    entries, absent = report.collect(tmp_path / "results")
-    assert " late " not in report.tables(entries, absent)
+    entries, absent = reporting.collect(tmp_path / "results")
+    assert " late " not in reporting.tables(entries, absent)
     make_run("late", facts={"unconverged": 15})
     frames = table.printed(
-        table.frame(report.groups(report.collect(tmp_path / "results")[0])[0])
+        table.frame(reporting.groups(reporting.collect(tmp_path / "results")[0])[0])
     ).set_index("denoiser")
     assert {name: row["late"] for name, row in frames.iterrows() if row["late"]} == {
         "late card": "75%"

@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from bench import report
+from bench import reporting
 from bench.files import Told
-from bench.report import exports
-from bench.report.results import stops
-from bench.report.results.stops import Part, Stop
+from bench.reporting import exports
+from bench.reporting.results import stops
+from bench.reporting.results.stops import Part, Stop
 from bench.runs import Run
 from bench.studies import band_overview
 from denoisers.errors import UsageError
@@ -72,7 +72,7 @@ def test_a_card_says_where_its_denoiser_stops(make_run, tmp_path):
     make_run("unet")
     keep(tmp_path / "results" / "band" / "kbnet")
     keep(tmp_path / "results" / "band" / "other", sentence=3)
-    entries, absent = report.collect(tmp_path / "results")
+    entries, absent = reporting.collect(tmp_path / "results")
     said = {entry.facts["denoiser"]: entry.stops for entry in entries}
     assert said == {"kbnet": STOP.sentence, "unet": ""}
     assert any("other/verdict.json" in line.path for line in absent)
@@ -84,21 +84,21 @@ def test_of_several_verdicts_the_one_of_most_images_is_said(make_run, tmp_path):
     make_run("kbnet")
     keep(tmp_path / "results" / "band" / "a", sentence="of more", num=1000)
     keep(tmp_path / "results" / "band" / "b")
-    (entry,), _ = report.collect(tmp_path / "results")
+    (entry,), _ = reporting.collect(tmp_path / "results")
     assert entry.stops == "of more"
 
 
 def test_other_code_is_not_said_to_stop_there(make_run, tmp_path):
     make_run("kbnet", facts={"source": {"sha256": "b"}})
     keep(tmp_path / "results" / "band" / "a", identity=STOP.identity | {"source": {"sha256": "a"}})
-    (entry,), _ = report.collect(tmp_path / "results")
+    (entry,), _ = reporting.collect(tmp_path / "results")
     assert entry.stops == ""
 
 
 def test_other_weights_and_other_data_are_not_said_to_stop_there(make_run, tmp_path):
     make_run("kbnet", facts={"weights": "card@76543210"})
     keep(tmp_path / "results" / "band" / "kbnet")
-    (entry,), _ = report.collect(tmp_path / "results")
+    (entry,), _ = reporting.collect(tmp_path / "results")
     assert entry.stops == ""
 
 

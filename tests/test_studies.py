@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.report.figures import pages
-from bench.report.page import blocks, checked, markdown, studies
-from bench.report.page.blocks import Block, Page, Picture, Span, spans
+from bench.reporting.figures import pages
+from bench.reporting.page import blocks, checked, markdown, studies
+from bench.reporting.page.blocks import Block, Page, Picture, Span, spans
 from denoisers.errors import UsageError
 
 PAGE = Page(

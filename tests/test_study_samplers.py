@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from bench import runs
-from bench.report.figures import pages
-from bench.report.page import studies
+from bench.reporting.figures import pages
+from bench.reporting.page import studies
 from bench.sampling.plan import SamplingPlan
 from bench.studies import samplers
 from denoisers import closed_form

@@ -8,8 +8,8 @@ import re
 import pandas as pd
 import pytest
 
-from bench import report
-from bench.report import exports, table
+from bench import reporting
+from bench.reporting import exports, table
 from bench.scoring.schema import Score
 
 BIG = (2**63 - 1, 2**53 + 1)  # of which a float is another number
@@ -27,7 +27,7 @@ def written(make_run, tmp_path):
         key: given.read_json("run.json")[key] for key in ("schema_version", "status", "dataset")
     }
     given.write_json("run.json", facts | {"kind": "images", "name": "vae"})
-    entries, absent = report.collect(tmp_path / "results")
+    entries, absent = reporting.collect(tmp_path / "results")
     assert absent == []
     prepared = exports.prepare(tmp_path / "results", entries, absent)
     return {name: make(prepared) for name, make in exports.FORMATS.items()}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.report import words
-from bench.report.page import blocks
-from bench.report.page.blocks import Block, Line, Page, Plot, Span, spans
+from bench.reporting import words
+from bench.reporting.page import blocks
+from bench.reporting.page.blocks import Block, Line, Page, Plot, Span, spans
 
 
 @pytest.mark.parametrize("dataset", ["mnist@d3a53d8b21379d5b", "mnist5k@66", "", "?"])

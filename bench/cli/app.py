@@ -68,13 +68,13 @@ def all_commands(
 
 def show(run: "Run", fingerprint: str, json_: bool) -> None:
     """The table of a run and, last, where it is; or its scores, as the one JSON document on standard output."""
-    from bench import report
+    from bench import reporting
 
     if json_:
         terminal.result(json.dumps(run.read_json(f"metrics-{fingerprint}.json"), indent=2))
         say(run.path)
     else:
-        terminal.result(report.tables(*report.collect(run.path)))
+        terminal.result(reporting.tables(*reporting.collect(run.path)))
         terminal.result(run.path)
 
 

@@ -123,7 +123,7 @@ def check(
     """Test whether a denoiser keeps the contract, and say what is wrong if it does not; exit status 1 on failure."""
     import pandas as pd
 
-    from bench import report
+    from bench import reporting
     from bench.probes import conformance
     from denoisers import weights as weights_
 
@@ -134,7 +134,7 @@ def check(
     rows = conformance.conformance(denoiser)
     table = pd.DataFrame(rows).rename(columns={"check": name})
     failed = [row for row in rows if row.verdict == conformance.FAIL]
-    terminal.result(report.markdown(table.drop(columns="remedy")))
+    terminal.result(reporting.markdown(table.drop(columns="remedy")))
     for row in failed:
         terminal.result(f"\n{row.check}: {row.remedy}")
     terminal.result(f"\n{conformance.closing(name, rows)}")
@@ -187,10 +187,10 @@ def gauge(
     level. With --likelihood: the bits that a held-out digit costs under the denoiser, by band of
     noise, from its errors at 97 levels.
     """
-    from bench import report
+    from bench import reporting
     from bench.data import datasets, photographs
     from bench.probes import denoising, likelihood
-    from bench.report.results import likelihoods
+    from bench.reporting.results import likelihoods
     from denoisers import registry
 
     check_gauge(likelihood_, num, images, figure, out)
@@ -210,7 +210,7 @@ def gauge(
         frame = denoising.gauge(gauged, digits(), num)
     else:
         frame = denoising.summary(gauged, photos, images)
-    terminal.result(report.markdown(denoising.marked(frame)))
+    terminal.result(reporting.markdown(denoising.marked(frame)))
     if note := denoising.note(frame, gauged.spec):
         terminal.result(note)
     if out is not None:

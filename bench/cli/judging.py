@@ -64,9 +64,8 @@ def report(
     Control sets that smaller runs did not measure are measured first, for each number of images
     once.
     """
-    from bench import machine, report
-    from bench.report import exports
-    from bench.report.results import completed
+    from bench import machine, reporting
+    from bench.reporting import exports, reading
     from bench.scoring import control_scores
 
     with concerning("--format"):
@@ -74,27 +73,19 @@ def report(
     if open_ and "html" not in chosen:
         raise UsageError(f"shows report.html; add html to --format {format_}", "--open")
     target = out or folder
-    terminal.bar.stage("reading the runs")
-    with concerning("FOLDER"):
-        entries, absent = report.collect(folder)
-    terminal.bar.expect(
-        {"looking at the images": 0.02 * len(entries), "writing": 6 + 0.02 * len(entries)}
-    )
     measure = functools.partial(
         control_scores.later, data_dir=data_dir, say=say, progress=terminal.bar
     )
-    entries = completed.completed(entries, measure, absent)
-    terminal.bar.stage("looking at the images")
-    prepared = exports.prepare(folder, entries, absent, target)
+    prepared = reading.read(folder, measure, target, terminal.bar)
     if json_:
         terminal.result(exports.as_json(prepared).rstrip())
         return
     # Before anything is written.
-    terminal.result(report.tables(prepared.entries, prepared.absent, prepared.groups))
+    terminal.result(reporting.tables(prepared.entries, prepared.absent, prepared.groups))
     machine.check_writable(target)
     for path in exports.save(prepared, chosen, terminal.bar):
         terminal.result(path)
-    say(report.summary(prepared.entries, prepared.absent))
+    say(reporting.summary(prepared.entries, prepared.absent))
     if open_:
         typer.launch(str((target / "report.html").resolve()))
 
@@ -174,7 +165,7 @@ def compare(
     p is corrected for all rows (Holm). A tie: corrected p above 5 %, or a difference inside the
     held-out floor.
     """
-    from bench import report
+    from bench import reporting
     from bench.scoring import compare as compare_
     from bench.scoring import selection
 
@@ -190,4 +181,4 @@ def compare(
         return
     for first, second in itertools.combinations(found, 2):
         say(compare_.pairing(first, second))
-    terminal.result(report.markdown(compare_.shown(frame)))
+    terminal.result(reporting.markdown(compare_.shown(frame)))

@@ -192,12 +192,12 @@ def choose_dataset(said: object, flagged: str | None) -> str | None:
 
 def tell(outcome: "Outcome", out: Path) -> None:
     """The table of the runs that have their scores; how many have not, and why those failed that did."""
-    from bench import report
+    from bench import reporting
 
     scored = outcome.scored
     marks = {mark for _, mark in scored}  # a run may have scores by other protocols, too
-    entries = report.of_runs([run for run, _ in scored], out)
-    terminal.result(report.tables([each for each in entries if each.fingerprint in marks], []))
+    entries = reporting.of_runs([run for run, _ in scored], out)
+    terminal.result(reporting.tables([each for each in entries if each.fingerprint in marks], []))
     for cell, why in outcome.failed.items():
         say(f"failed: {cell}: {why}")
     if left := len(outcome.runs) - len(scored) - len(outcome.failed):

@@ -20,7 +20,7 @@ from bench.images import noise_std, to_float
 from bench.progress import SILENT, Progress
 from bench.runs import SCHEMA_VERSION, Run
 from bench.samples import attempt, read_images, stored
-from bench.scoring import control_scores, durations, extractors, measure
+from bench.scoring import durations, extractors, measure, scorecard
 from bench.scoring.extractors import Extractor
 from bench.scoring.reference import References
 from bench.scoring.rules import ScoringRules, rules_in_words
@@ -145,19 +145,8 @@ def scored(
 ) -> dict[str, Any]:
     """All numbers of the images, with the digests of what is written beside them: see `finish`."""
     images = without_channels(samples["arr_0"])
-    name = extractors.second(extractor.name, references.dataset)
-    second = extractors.load(name, device=extractor.device)
-    against, other = (references.of(each, say) for each in (extractor, second))
-    advance = progress.stage("reference", 3)
-    for ask in (lambda: against.kid, lambda: against.null, lambda: other.kid):
-        ask()  # what is not kept from before is made now
-        advance(1)
-    controls = control_scores.measured(
-        against, len(images), control_scores.names(len(images), references.dataset), say, progress
-    )
-    advance = progress.stage("scoring", measure.WORK)
-    scores, replicates, rows = measure.score(
-        images, samples["noise_std"], against, other, controls, advance
+    scores, replicates, rows = scorecard.scored(
+        images, samples["noise_std"], references, extractor, say, progress
     )
     table, npz = (part.format(rules.fingerprint) for part in BESIDE)
     run.write(table, lambda file: rows.to_csv(file, index=False, float_format="%.6g"))

@@ -23,9 +23,9 @@ from bench.data.dataset import Dataset
 from bench.experiment import Plan, Say
 from bench.probes import denoising, likelihood
 from bench.progress import SILENT, Progress
-from bench.report.figures import curves
-from bench.report.page import blocks
-from bench.report.results import likelihoods, stops
+from bench.reporting.figures import curves
+from bench.reporting.page import blocks
+from bench.reporting.results import likelihoods, stops
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.sampling.remembering import Memory, Remembering

@@ -5,10 +5,10 @@ import math
 import pandas as pd
 
 from bench.files import Say
-from bench.report.page.blocks import Bar, Bars, Block, Page, Span, spans
-from bench.report.page.checked import BARS
-from bench.report.results import stops
-from bench.report.results.stops import Stop
+from bench.reporting.page.blocks import Bar, Bars, Block, Page, Span, spans
+from bench.reporting.page.checked import BARS
+from bench.reporting.results import stops
+from bench.reporting.results.stops import Stop
 from bench.runs import Run
 from bench.studies import bands, series
 from denoisers.errors import UsageError

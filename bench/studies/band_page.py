@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bench.probes import likelihood
-from bench.report.figures import curves
-from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, spans
-from bench.report.results.entries import trained
-from bench.report.results.stops import Part, Stop
+from bench.reporting.figures import curves
+from bench.reporting.page.blocks import Block, Line, Page, Picture, Plot, Span, spans
+from bench.reporting.results.entries import trained
+from bench.reporting.results.stops import Part, Stop
 from bench.scoring.compare import Scored
 from bench.scoring.uncertainty import paired_difference
 from bench.studies import bands, series

@@ -12,7 +12,7 @@ import pandas as pd
 from bench import experiment
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report.page.blocks import Block, Line, Page, Picture, Plot, Span, about, spans
+from bench.reporting.page.blocks import Block, Line, Page, Picture, Plot, Span, about, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring.compare import Scored

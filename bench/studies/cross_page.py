@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from bench import sheets
-from bench.report.page.blocks import Block, Page, Picture, Span, spans
+from bench.reporting.page.blocks import Block, Page, Picture, Span, spans
 from bench.runs import Run
 from bench.scoring.compare import Scored
 from bench.studies import crossing, series

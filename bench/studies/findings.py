@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.report.page.blocks import Block, Page, Picture, Span, spans
+from bench.reporting.page.blocks import Block, Page, Picture, Span, spans
 from bench.scoring.uncertainty import Estimate, paired_difference
 
 # Std that 1000 naive steps leave when the denoiser removes exactly the noise; asserted in a test.

@@ -16,7 +16,7 @@ from bench import experiment
 from bench.bounds import BOUNDS
 from bench.experiment import Say
 from bench.progress import SILENT, Progress
-from bench.report.page.blocks import Block, Page, Picture, Span, about, spans
+from bench.reporting.page.blocks import Block, Page, Picture, Span, about, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.sampling.samplers import SAMPLERS

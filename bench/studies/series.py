@@ -11,9 +11,9 @@ from bench import experiment, sheets
 from bench.channels import without_channels
 from bench.files import Say
 from bench.progress import Progress
-from bench.report.figures import pages
-from bench.report.page import blocks, markdown
-from bench.report.page.blocks import Page, Span, spans
+from bench.reporting.figures import pages
+from bench.reporting.page import blocks, markdown
+from bench.reporting.page.blocks import Page, Span, spans
 from bench.runs import Run
 from bench.sampling.plan import SamplingPlan
 from bench.scoring import compare, uncertainty
