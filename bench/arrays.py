@@ -120,9 +120,9 @@ def declared(file: Any, path: Path) -> Declared:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The array of an npy, where it lies; what is written to it stays in memory."""
+    """The array of an npy, where it lies, to be read alone: what could be written to would count as memory."""
     with readable(path):
-        return np.load(path, mmap_mode="c", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @contextmanager

@@ -27,6 +27,11 @@ EPOCHS = Bound(1, 100_000)
 EMA = Bound(0, 0.999999, fraction=True)  # decay of an average of weights; at 1 it would stay random
 TRAINING_SEED = Bound(0, 2**31 - 1)  # shifted by 32 bits, it seeds each step
 DIGITS = Bound(1, 10_000_000)  # of a gauge; the data set has fewer
+OTHER_FLAGS = {
+    "weights": "--weights",
+    "train": "--dataset",
+    "labels": "--dataset",
+}  # what no option is called
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
@@ -40,6 +45,13 @@ def file_name(text: str, about: str = "") -> str:
         raise UsageError(
             f"must be a name of letters, digits, '.', '_' and '-', not a path; {found}", about
         )
+    return text
+
+
+def option_name(text: str, about: str = "") -> str:
+    """What an option of a denoiser can be called. Raises UsageError for what has a flag of its own."""
+    if text in OTHER_FLAGS:
+        raise UsageError(f"{text!r} is said with {OTHER_FLAGS[text]}", about)
     return text
 
 

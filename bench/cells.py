@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from bench.bounds import BOUNDS
+from bench.bounds import BOUNDS, option_name
 from bench.sampling import plan
 from bench.sampling.plan import SamplingPlan
 from denoisers import reading
@@ -37,6 +37,7 @@ SETTINGS = tuple(
     field.name for field in dataclasses.fields(SamplingPlan) if field.name != "sampler"
 )
 NUMBERS = tuple(name for name in SETTINGS if name.replace("_", "-") in BOUNDS)
+WORDS = ("grid", "start")
 SHARED = ("protocol", "samplers", "seeds", *SETTINGS)  # at the top, or of one denoiser
 SIZE = 2**20  # bytes of a file
 Json = Mapping[str, Any]
@@ -59,13 +60,24 @@ class Cell:
         return f"{named}, {how.num} x {how.steps} of {how.sampler} on {how.grid}, seed {self.seed}"
 
 
+class Loader(yaml.SafeLoader):
+    """One that refuses a key that is there twice, of which the last would win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """As PyYAML has it."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice!r} is said twice, from line {node.start_mark.line + 1} on")
+        return super().construct_mapping(node, deep)
+
+
 def read(path: Path) -> dict[str, Any]:
     """What a file says. Raises UsageError for what is no mapping in YAML."""
     with reading.opened(path) as file:
         text = file.read(SIZE + 1)
     try:
-        content = yaml.safe_load(text) if len(text) <= SIZE else None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        content = yaml.load(text, Loader) if len(text) <= SIZE else None
+    except Exception as error:  # its constructors raise what they come upon
         raise UsageError(f"{path} cannot be read as YAML: {in_one_line(error)}") from None
     if not isinstance(content, dict):
         raise UsageError(
@@ -83,10 +95,12 @@ def cells(content: Json) -> list[Cell]:
         raise UsageError("names no denoiser; expected `denoisers`, a list of names or mappings")
     shared = {key: value for key, value in content.items() if key in SHARED}
     every = itertools.chain.from_iterable(of_denoiser(entry, shared) for entry in entries)
-    found = list(dict.fromkeys(itertools.islice(every, MOST + 1)))
-    if len(found) > MOST:
-        raise UsageError(f"asks for more than {MOST} runs")
-    return found
+    found: dict[Cell, None] = {}
+    for cell in itertools.islice(every, 10 * MOST):  # some may be asked for twice
+        found[cell] = None
+        if len(found) > MOST:
+            raise UsageError(f"asks for more than {MOST} runs")
+    return list(found)
 
 
 def of_denoiser(entry: Any, shared: Json) -> Iterator[Cell]:
@@ -100,8 +114,10 @@ def of_denoiser(entry: Any, shared: Json) -> Iterator[Cell]:
     options = own.get("options") or {}
     if not isinstance(options, dict):
         raise UsageError(f"{about}: options are {shown(options)}; expected a mapping")
+    if empty := [key for key, values in options.items() if not listed(values)]:
+        raise UsageError(f"{about}: the option {shown(empty[0])} has no value")
     columns = [
-        [(word(key, about), word(value, about)) for value in listed(values)]
+        [(option_name(word(key, about), about), word(value, about)) for value in listed(values)]
         for key, values in options.items()
     ]
     chosen = list(itertools.islice(itertools.product(*columns), MOST + 1))
@@ -112,10 +128,10 @@ def of_denoiser(entry: Any, shared: Json) -> Iterator[Cell]:
 
 def planned(sampler: Any, said: Json, about: str) -> SamplingPlan:
     """How one sampler of a denoiser samples; what it says itself wins over what is said for all."""
-    own = sampler if isinstance(sampler, dict) else {"name": sampler}
+    own = {"name": None, **sampler} if isinstance(sampler, dict) else {"name": sampler}
     own = checked(own, ("name", *SETTINGS), f"{about}: a sampler")
     protocol = said.get("protocol", "standard")
-    if protocol not in plan.PRESETS:
+    if not isinstance(protocol, str) or protocol not in plan.PRESETS:
         known = ", ".join(plan.PRESETS)
         raise UsageError(f"{about}: unknown protocol {shown(protocol)}; available: {known}")
     given = {key: value for key, value in {**said, **own}.items() if key in SETTINGS}
@@ -130,12 +146,14 @@ def planned(sampler: Any, said: Json, about: str) -> SamplingPlan:
 
 def setting(key: str, value: Any) -> Any:
     """A setting of a sampling plan, of the type that it has."""
-    if key in NUMBERS and value is not None:
+    if key in NUMBERS and (value is not None or key in ("num", "steps")):
         flag = key.replace("_", "-")
         try:
             return BOUNDS[flag].parse(str(value))
         except UsageError as error:
             raise UsageError(error.message, f"--{flag}") from None
+    if key in WORDS and not isinstance(value, str):
+        raise UsageError(f"takes a word; found {shown(value)}", f"--{key}")
     if key == "clip" and not isinstance(value, bool):
         raise UsageError(f"takes true or false; found {shown(value)}", "--clip")
     return value
@@ -163,6 +181,8 @@ def seeds(value: Any) -> list[int]:
 def checked(mapping: Json, known: tuple[str, ...], about: str) -> dict[str, Any]:
     """A mapping with the words of Python for those of flags. Raises UsageError for a key that is not known."""
     said = {str(key).replace("-", "_"): value for key, value in mapping.items()}
+    if len(said) < len(mapping):
+        raise UsageError(f"{about} says one thing twice, with '-' and with '_'")
     if unknown := next((key for key in said if key not in known), None):
         raise UsageError(f"{about} says {shown(unknown)}; expected {', '.join(known)}")
     return said

@@ -43,6 +43,7 @@ class Led(Crew):
 
     def __init__(self, world: World, group: Any) -> None:
         self.world, self.group = world, group
+        self.dividing = False
 
     def divide(
         self, task: Task, work: Callable[[np.ndarray], Parts], rows: np.ndarray, block: int
@@ -51,29 +52,36 @@ class Led(Crew):
             return work(rows)
         from torch import distributed
 
+        self.dividing = True
         given = shares(rows, block, self.world.size)
         distributed.broadcast_object_list([task], 0, self.group)
         distributed.scatter_object_list([None], given, 0, self.group)
         own = work(given[0]) if len(given[0]) else ()
         done: list[Any] = [None] * self.world.size
         distributed.gather_object(own, done, 0, self.group)
+        self.dividing = False
         return tuple(np.concatenate(column) for column in zip(*filter(None, done), strict=True))
 
 
 @contextlib.contextmanager
 def led(world: World) -> Iterator[Crew]:
-    """Inside, the other ranks of a world, which are at `help`, do their shares; a world of one is alone."""
+    """Inside, the other ranks of a world, which are at `help`, do their shares; a world of one is alone.
+
+    Whoever leaves in the middle of a division leaves the others waiting, and its end is theirs.
+    """
     if world.size == 1:
         yield ALONE
         return
     from torch import distributed
 
     group = ranks.waiting()
+    first = Led(world, group)
     try:
-        yield Led(world, group)
+        yield first
     finally:
-        with contextlib.suppress(RuntimeError):  # they have ended before
-            distributed.broadcast_object_list([None], 0, group)
+        if not first.dividing:
+            with contextlib.suppress(RuntimeError):  # they have ended before
+                distributed.broadcast_object_list([None], 0, group)
 
 
 def help_(owner: Callable[[Hashable], Any]) -> None:

@@ -1,6 +1,7 @@
 """What `run.json` says of a run: as code has it, as JSON, and the checks of what is read back."""
 
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -112,6 +113,18 @@ class RunFacts:
     commit: str | None
     argv: list[str]
     started: str
+
+    @property
+    def doubts(self) -> list[str]:
+        """What a user should know before believing a number: noise that was never trained on first."""
+        if not self.out_of_band:
+            return self.warnings
+        low, high = self.spec["sigma_min"], self.spec["sigma_max"]
+        outside = (
+            f"{self.out_of_band:.0%} of the steps lie outside the noise band {self.identity.denoiser} was trained on "
+            f"(sigma {low:.4g} to {math.inf if high is None else high:.4g} on [-1, 1])"
+        )
+        return [outside, *self.warnings]
 
     @classmethod
     def of(

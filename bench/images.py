@@ -1,5 +1,7 @@
 """Images as arrays: grey levels to [-1, 1] and back, and the noise that is left in them."""
 
+import warnings
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,9 +11,16 @@ from bench.channels import without_channels
 from denoisers.units import GREY
 
 
+def as_tensor(array: np.ndarray) -> Tensor:
+    """The same memory as a tensor, which nothing writes to: the array may be one that can only be read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+
 def to_float(images: np.ndarray, pad: int = 0) -> Tensor:
     """uint8 (N, H, W) or (N, H, W, 3) to float32 (N, C, H + 2 pad, W + 2 pad) in [-1, 1]; the padding is black."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).float().div_(GREY).sub_(1)
+    x = as_tensor(images).float().div_(GREY).sub_(1)
     x = x[:, None] if images.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
     return F.pad(x, (pad,) * 4, value=-1.0)
 

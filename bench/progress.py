@@ -191,7 +191,7 @@ class Terminal:
     def __init__(self) -> None:
         self.bar: Bar | Progress = SILENT
         self.out: TextIO | None = None  # standard output, while a command works
-        self.muted = False
+        self.muted = self.quiet = False
 
     def result(self, text: object) -> None:
         """A result, to be read by a person or a program."""
@@ -219,8 +219,16 @@ class Terminal:
             finally:
                 self.muted = False
             return
+        self.out = sys.stdout
+        if self.quiet:
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    yield
+            finally:
+                self.out, self.quiet = None, False
+            return
         bar = self.bar = Bar(sys.stderr)
-        self.out, above = sys.stdout, Above(sys.stderr, bar)
+        above = Above(sys.stderr, bar)
         try:
             with contextlib.redirect_stdout(above), contextlib.redirect_stderr(above):
                 if first:

@@ -25,13 +25,22 @@ class World:
         """Whether this process alone prints, joins and scores."""
         return self.rank == 0
 
-    def device(self, name: str) -> str:
-        """A device of its own for each process of a machine, where one of several is meant."""
+    def device(self, name: str, *, alone: bool = False) -> str:
+        """A device of its own for each process of a machine, where one of several is meant.
+
+        alone  whether two processes cannot share one, which is a UsageError then
+        """
         import torch  # takes seconds to import
 
         if self.size == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
             return name
-        return f"cuda:{self.local % torch.cuda.device_count()}"
+        count = torch.cuda.device_count()
+        if alone and self.local >= count:
+            raise UsageError(
+                f"{self.local + 1} ranks or more on a machine of {count} GPUs; start one for each",
+                "--device",
+            )
+        return f"cuda:{self.local % count}"
 
 
 def world() -> World:
@@ -77,8 +86,8 @@ def together(world: World) -> Iterator[None]:
         if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
             raise
         raise ChildProcessError(
-            f"rank {world.rank} waited for another, which has ended; what is finished is on disk, and the same "
-            "command resumes, with any number of ranks"
+            f"rank {world.rank} waited for another, which has ended ({in_one_line(error)[:200]}); what is finished "
+            "is on disk, and the same command resumes, with any number of ranks"
         ) from None
     finally:
         distributed.destroy_process_group()
@@ -96,3 +105,13 @@ def wait() -> None:
     from torch import distributed
 
     distributed.barrier(waiting())
+
+
+def gathered(value: Any) -> list[Any]:
+    """What each rank has, in the order of ranks, at all of them."""
+    from torch import distributed
+
+    group = waiting()
+    found: list[Any] = [None] * distributed.get_world_size(group)
+    distributed.all_gather_object(found, value, group)
+    return found

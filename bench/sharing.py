@@ -57,8 +57,12 @@ def generate_with_ranks(
 @contextlib.contextmanager
 def helped(plan: Plan, world: World) -> Iterator[None]:
     """Inside, which is for the first rank, the others are at `help_` and share the scoring of a run."""
-    with crew.led(world) as plan.references.crew:
-        yield
+    with crew.led(world) as all_of_them:
+        plan.references.crew = all_of_them
+        try:
+            yield
+        finally:
+            plan.references.crew = crew.ALONE
 
 
 def help_(plan: Plan) -> None:

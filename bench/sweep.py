@@ -17,20 +17,32 @@ from denoisers.errors import ForeignError, UsageError
 OVERHEAD = (
     1500  # image-steps that take as long as all else of a run, about, for the time that is left
 )
+FAILURES = (
+    FloatingPointError,
+    ForeignError,
+    MemoryError,
+    ChildProcessError,
+    UsageError,
+)  # of a run
 Settings = Mapping[str, Any]  # of all runs: keywords of `experiment.resolve`
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What a sweep came to: of each cell its run, the fingerprint of its scores, and why it failed if it did."""
+    """What a sweep came to: its cells, the run of each and the fingerprint of its scores, and why some failed."""
 
-    runs: dict[Cell, tuple[Run, str]] = dataclasses.field(default_factory=dict)
-    failed: dict[Cell, str] = dataclasses.field(default_factory=dict)
+    cells: Sequence[Cell]
+    runs: list[tuple[Run, str]] = dataclasses.field(default_factory=list)
+    failed: dict[int, str] = dataclasses.field(default_factory=dict)  # by place
 
     @property
     def scored(self) -> list[tuple[Run, str]]:
-        """The runs that have their scores by now."""
-        return [each for each in self.runs.values() if each[1] in each[0].fingerprints]
+        """The runs that have their scores by now, and have not failed."""
+        return [
+            (run, mark)
+            for place, (run, mark) in enumerate(self.runs)
+            if mark in run.fingerprints and place not in self.failed
+        ]
 
 
 def sweep(
@@ -47,25 +59,27 @@ def sweep(
     shard  one of several jobs for the same cells, which divide each run among them
 
     A run that fails is said, and the others go on. Raises UsageError, before the first image, about
-    a cell that cannot be run; what `experiment.execute` raises of the machine.
+    a cell that cannot be run; OSError for a disk that takes no more.
     """
     for cell in first_of_each(cells):
         resolve(cell, shelf, settings)
-    outcome = Outcome()
+    outcome = Outcome(cells)
     work = [OVERHEAD + cell.sampling.num * cell.sampling.steps for cell in cells]
     for place, cell in enumerate(cells):
         say(cell)
         progress.part(f"run {place + 1} of {len(cells)}", work[place] / sum(work))
         plan = resolve(cell, shelf, settings)
-        outcome.runs[cell] = plan.run, plan.rules.fingerprint
+        outcome.runs.append((plan.run, plan.rules.fingerprint))
+        for line in plan.facts.doubts:
+            say(f"warning: {line}")
         try:
             if shard is None:
                 experiment.execute(plan, say=say, progress=progress)
             else:
                 turned(plan, shard, place, say, progress)
-        except (FloatingPointError, ForeignError, MemoryError) as error:
-            outcome.failed[cell] = str(error) or "there is not enough free memory for this"
-            say(f"failed: {outcome.failed[cell]}")
+        except FAILURES as error:
+            outcome.failed[place] = str(error) or "there is not enough free memory for this"
+            say(f"failed: {outcome.failed[place]}")
     return outcome
 
 
@@ -97,6 +111,7 @@ def turned(plan: Plan, shard: Shard, place: int, say: Say, progress: Progress) -
     The parts go round from run to run, so that runs of one part each are dealt out.
     """
     part = Shard((shard.index + place) % shard.count, shard.count)
+    sharing.begin(plan)  # whose batches decide what the parts are
     plan = sharing.as_begun(plan, say)
     if not sharing.has_work(plan, part):
         return

@@ -3,8 +3,8 @@
     python benchmarks/scale.py --train 1000000 --num 50000 [--device cuda] [--out results/reference/speed/scale.json]
 
 The images are smooth surfaces and noise, written to a file as `--dataset FOLDER/train.npy` takes it,
-and scored as `bench score` does, in all spaces and under all shifts. Memory is what the process itself
-holds (anonymous pages); pages of mapped files come and go.
+and scored in all spaces and under all shifts, in one extractor, without control sets. Memory is what
+the process itself holds (anonymous pages); pages of mapped files come and go.
 """
 
 import argparse

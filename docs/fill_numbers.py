@@ -301,8 +301,8 @@ def scale_asked() -> str:
     asked, machine = found["asked"], found["machine"]
     return (
         f"{asked['num']} images of {asked['side']} x {asked['side']} against {asked['train']}, beside "
-        f"{asked['held_out']} held out, on one core of a processor (torch {machine['torch']}, commit "
-        f"{machine['commit']})."
+        f"{asked['held_out']} held out; neighbours of {asked['searched'] or asked['num']} of them; on "
+        f"{machine['device']}, one thread (torch {machine['torch']}, commit {machine['commit']})."
     )
 
 

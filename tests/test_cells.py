@@ -52,6 +52,17 @@ def test_what_a_sampler_says_wins_over_a_denoiser_and_that_over_the_top():
     assert found[0].sampling.eta == 0  # its own, not that of ddpm
 
 
+def test_a_sampler_may_say_no_name():
+    found = cells.cells({"denoisers": ["ideal"], "samplers": [{"steps": 20}, {"steps": 30}]})
+    assert [cell.sampling.steps for cell in found] == [20, 30]
+
+
+def test_runs_that_are_asked_for_twice_count_once():
+    found = cells.cells({"denoisers": ["unet", "unet", "ideal"], "seeds": "0..4999"})
+    assert len(found) == 10_000
+    assert found[-1].denoiser == "ideal"
+
+
 def test_each_run_once():
     assert len(cells.cells({"denoisers": ["ideal", "ideal"], "seeds": "0..2,1"})) == 3
 
@@ -90,6 +101,19 @@ WRONG = {
     "--seed: takes numbers, as 0..2 or 0,3; found -1": {"denoisers": ["unet"], "seeds": -1},
     "--seed: takes up to 10000 seeds, rising": {"denoisers": ["unet"], "seeds": "3..1"},
     "--seed: takes a seed at least": {"denoisers": ["unet"], "seeds": []},
+    "unknown protocol ['quick']": {"denoisers": ["unet"], "protocol": ["quick"]},
+    "--grid: takes a word; found ['ddpm', 'karras']": {
+        "denoisers": ["unet"],
+        "grid": ["ddpm", "karras"],
+    },
+    "--num: ": {"denoisers": ["unet"], "num": None},
+    "'weights' is said with --weights": {
+        "denoisers": [{"name": "unet", "options": {"weights": "x"}}]
+    },
+    "the option 'coupling' has no value": {
+        "denoisers": ["ideal", {"name": "kbnet", "options": {"coupling": None}}]
+    },
+    "the sweep says one thing twice": {"denoisers": ["unet"], "sigma-max": 3, "sigma_max": 4},
     "asks for more than 10000 runs": {"denoisers": ["unet", "ideal"], "seeds": "0..9999"},
 }
 
@@ -108,6 +132,9 @@ def test_what_is_wrong_is_said(said):
         ("- unet", "is no sweep: expected a mapping"),
         ("a: !!python/object/apply:os.system [ls]", "cannot be read as YAML"),
         ("\x00", "cannot be read as YAML"),
+        ("a: !!bool x", "cannot be read as YAML"),
+        ("a: !!timestamp x", "cannot be read as YAML"),
+        ("denoisers: [a]\ndenoisers: [b]", "'denoisers' is said twice, from line 1 on"),
         ("x" * (cells.SIZE + 1), "is no sweep"),
     ],
 )

@@ -273,6 +273,7 @@ SLOW = {
     "gauge": ["--denoiser", "unet"],
     "study": ["ladder"],
     "train": ["unet"],
+    "doctor": [],
 }
 
 
@@ -949,3 +950,20 @@ def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_)
     (tmp_path / "results").mkdir()
     assert bench("report", "results")[0] == 128 + request_
     assert tidied == [request_] * 2
+
+
+def test_who_wants_quiet_gets_results_and_what_is_wrong(bench, few_control_sets, capfd):
+    usual = bench("run", "--denoiser", "median", *SMALL)
+    status, out, err = bench("--quiet", "run", "--denoiser", "median", *SMALL)
+    assert (status, out) == (0, usual[1])
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["warning"]
+    status, out, err = bench("-q", "run", "--denoiser", "nothing")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: --denoiser: ")
+    assert "loading PyTorch" in bench("run", "--denoiser", "nothing")[2]  # the next one is as usual
+
+
+def test_help_says_what_exit_statuses_mean_and_shells_complete(bench):
+    out = bench("--help")[1]
+    assert "Exit status: 0 done, 1 failed, 2 wrong usage" in " ".join(out.split())
+    assert "--install-completion" in out

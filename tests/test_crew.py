@@ -96,3 +96,52 @@ def test_one_is_alone():
     with crew.led(World()) as alone:
         assert alone is crew.ALONE
     assert alone.divide(crew.Task("", ""), lambda rows: (2 * rows,), np.arange(3), 1)[0][2] == 4
+
+
+FAILS = """
+import sys
+from bench import crew, ranks
+
+world = ranks.world()
+
+
+class Owner:
+    def share(self, rows):
+        if world.rank == int(sys.argv[1]):
+            raise MemoryError("too much")
+        return (rows,)
+
+
+owner = Owner()
+try:
+    with ranks.together(world):
+        if not world.leads:
+            crew.help_(lambda name: owner)
+        else:
+            with crew.led(world) as all_of_them:
+                all_of_them.divide(crew.Task("", "share"), owner.share, np.arange(9), 1)
+except MemoryError:
+    pass  # the others must learn of it by themselves
+except ChildProcessError as error:
+    assert "the same command resumes" in str(error)
+    print(f"rank {world.rank} knows", flush=True)
+"""
+
+
+@pytest.mark.parametrize("who", [0, 2])
+def test_one_that_fails_in_its_share_ends_the_others(who, tmp_path):
+    script = tmp_path / "fails.py"
+    script.write_text("import numpy as np\n" + FAILS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "3", str(script), str(who)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split("\n")[:-1]) == [
+        f"rank {rank} knows" for rank in range(3) if rank != who
+    ]

@@ -32,7 +32,8 @@ what, out, stopped = sys.argv[1:]
 training.SAVE_AFTER = 0
 x = torch.rand(50, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 options = {"batch_size": 10, "epochs": 2}
-save = resuming.save
+save, take, steps = resuming.save, updates.Update.take, []
+updates.Update.take = lambda self, drawn: steps.append(1) or take(self, drawn)
 if stopped == "stopped":
     resuming.save = lambda *checkpoint: save(*checkpoint) or os._exit(3)
 schedule, updates.learning_rate = updates.learning_rate, lambda step, steps: schedule(step, 10)
@@ -44,11 +45,12 @@ with ranks.together(ranks.world()):
         task = {"band": (0.0, 0.2), "norm": "l1", "patch": None}
         net, _ = kbnet(x, place, **task, **options)
     if parallel.rank() == 0:
+        print(len(steps))
         save_file({key: value.contiguous() for key, value in net.state_dict().items()}, out)
 """
 
 
-def trained(what, out, count, stopped=""):
+def trained(what, out, count, stopped="", expected=10):
     script = out.with_name("ten_steps.py")
     script.write_text(TEN_STEPS)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
@@ -61,7 +63,10 @@ def trained(what, out, count, stopped=""):
         timeout=300,
     )
     assert (done.returncode == 0) == (not stopped), done.stderr
-    return None if stopped else load_file(out)
+    if stopped:
+        return None
+    assert int(done.stdout) == expected
+    return load_file(out)
 
 
 def apart(one, other):
@@ -80,7 +85,8 @@ def test_another_number_goes_on(tmp_path):
     alone = trained("kbnet", tmp_path / "alone.safetensors", 1)
     trained("kbnet", tmp_path / "several.safetensors", 2, "stopped")
     assert (tmp_path / "several.ckpt").exists()
-    assert apart(alone, trained("kbnet", tmp_path / "several.safetensors", 1)) < 1e-5
+    resumed = trained("kbnet", tmp_path / "several.safetensors", 1, expected=5)
+    assert apart(alone, resumed) < 1e-5
 
 
 @pytest.fixture

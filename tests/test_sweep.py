@@ -162,6 +162,18 @@ def test_one_that_fails_is_told_and_the_others_go_on(place):
     assert "Traceback" not in err
 
 
+def test_one_that_fails_at_another_rank_is_told_by_the_first(place):
+    Path("broken.py").write_text(BROKEN)
+    Path("sweep.yaml").write_text("denoisers: [ideal, broken.py:load]\nnum: 24\nsteps: 60\n")
+    batches = ["--batch-size", "24"]  # one part each: the second run is the second rank's
+    world = torchrun(2, "sweep", "sweep.yaml", *SMALL[:4], *batches, *SMALL[-2:])
+    out, err = world.communicate(timeout=180)
+    assert world.returncode == 1
+    assert "failed: broken.py:load, 24 x 60 of ddpm on ddpm, seed 0: the denoiser" in err
+    assert "wait for other shards" not in err
+    assert "ideal" in out
+
+
 WRONG = {
     "error: --seed: is said in the file": ["sweep.yaml", "--seed", "1"],
     "error: --denoiser: ": [],

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,22 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import __version__, ranks
+from bench.bounds import option_name
 from bench.progress import Terminal
 from bench.text import printable
 from denoisers.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.facts import RunFacts
     from bench.runs import Run
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 terminal = Terminal()
-# What an option cannot be called.
-OTHER_FLAGS = {"weights": "--weights", "train": "--dataset", "labels": "--dataset"}
+WRONG = ("error: ", "warning: ", "failed: ")  # what such lines begin with
 
 
 def shown(work: Callable[..., None], first: str, *, shared: bool = False) -> Callable[..., None]:
@@ -54,12 +52,29 @@ def print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def be_quiet(asked: bool) -> None:
+    """What --quiet does."""
+    terminal.quiet = asked
+
+
+EXITS = "Exit status: 0 done, 1 failed, 2 wrong usage, 128 + N stopped by signal N (130: Ctrl-C)."
+
+
+@app.callback(epilog=EXITS)
 def all_commands(
     version: Annotated[
         bool,
         typer.Option(
             "--version", callback=print_version, is_eager=True, help="Print the version, and exit."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            callback=be_quiet,
+            help="Say results, warnings and errors alone; before the command.",
         ),
     ] = False,
 ) -> None:
@@ -79,7 +94,9 @@ def show(run: "Run", fingerprint: str, json_: bool) -> None:
 
 
 def finish(*following: object) -> None:
-    """How long it took, and which command to type next."""
+    """How long it took, and which command to type next; nothing of it to one who wants quiet."""
+    if terminal.quiet:
+        return
     say(terminal.bar.summary())
     say(f"next: {shlex.join(['bench', *map(str, following)])}")
 
@@ -91,9 +108,7 @@ def parse_options(pairs: list[str]) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise UsageError(f"takes key=value; found {pair!r}", "--option")
-        if key in OTHER_FLAGS:
-            raise UsageError(f"{key!r} is said with {OTHER_FLAGS[key]}", "--option")
-        if key in options:
+        if option_name(key, "--option") in options:
             raise UsageError(f"{key!r} is said twice", "--option")
         options[key] = value
     return options
@@ -127,17 +142,6 @@ def warn(lines: Iterable[str]) -> None:
         say(f"warning: {line}")
 
 
-def warn_out_of_band(facts: "RunFacts") -> None:
-    """Say it if the network was asked about noise it was never trained on."""
-    if share := facts.out_of_band:
-        low, high = facts.spec["sigma_min"], facts.spec["sigma_max"]
-        say(
-            f"warning: {share:.0%} of the steps lie outside the noise band "
-            f"{facts.identity.denoiser} was trained on "
-            f"(sigma {low:.4g} to {math.inf if high is None else high:.4g} on [-1, 1])"
-        )
-
-
 def complain(name: str | None = None) -> None:
     """Warn of plug-ins that are hidden or broken; of all, or of those called `name`."""
     from denoisers import registry
@@ -147,6 +151,7 @@ def complain(name: str | None = None) -> None:
 
 
 def say(line: object) -> None:
-    """A line to the person at the terminal."""
-    if not terminal.muted:
+    """A line to the person at the terminal; of one who wants quiet, of what is wrong alone."""
+    wanted = not terminal.quiet or str(line).startswith(WRONG)
+    if wanted and not terminal.muted:
         typer.echo(printable(str(line)), err=True)

@@ -256,7 +256,7 @@ def train(
     from bench import recipes as train_
 
     world = ranks.world()
-    chosen = machine.choose_device(world.device(device))
+    chosen = machine.choose_device(world.device(device, alone=True))
     terminal.bar.stage("training")
     options = {
         "name": name,

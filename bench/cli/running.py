@@ -17,7 +17,6 @@ from bench.cli.app import (
     show,
     terminal,
     warn,
-    warn_out_of_band,
 )
 from bench.cli.flags import (
     OVERWRITE,
@@ -191,8 +190,7 @@ def run(
         worker_count=workers,
         out=out,
     )
-    warn_out_of_band(plan.facts)
-    known = plan.facts.warnings
+    known = plan.facts.doubts
     warn(known)
     telling = {"say": say, "progress": terminal.bar}
     with resumable(), ranks.together(world):

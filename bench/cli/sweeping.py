@@ -158,10 +158,12 @@ def sweep(
     with resumable(), ranks.together(world):
         shelf = Shelf(data or "mnist", data_dir)
         outcome = job.sweep(every, shelf, settings, part, say=say, progress=terminal.bar)
-        if world.size > 1:
-            ranks.wait()
-    if world.leads:
-        tell(outcome, out)
+        if world.size > 1:  # all are done then, and the first knows what failed at others
+            for failed in ranks.gathered(outcome.failed):
+                outcome.failed |= failed
+    if not world.leads:
+        return
+    tell(outcome, out)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -196,12 +198,12 @@ def tell(outcome: "Outcome", out: Path) -> None:
 
     scored = outcome.scored
     marks = {mark for _, mark in scored}  # a run may have scores by other protocols, too
-    entries = reporting.of_runs([run for run, _ in scored], out)
+    runs = {run.path: run for run, _ in scored}  # two cells may be one run
+    entries = reporting.of_runs(runs.values(), out)
     terminal.result(reporting.tables([each for each in entries if each.fingerprint in marks], []))
-    for cell, why in outcome.failed.items():
-        say(f"failed: {cell}: {why}")
-    if left := len(outcome.runs) - len(scored) - len(outcome.failed):
-        say(
-            f"{left} of {len(outcome.runs)} runs wait for other shards; the same command shows all once they are done"
-        )
+    for number, why in sorted(outcome.failed.items()):
+        say(f"failed: {outcome.cells[number]}: {why}")
+    number = len(outcome.cells)
+    if left := number - len(scored) - len(outcome.failed):
+        say(f"{left} of {number} runs wait for other shards; the same command shows all, once done")
     finish("report", out)

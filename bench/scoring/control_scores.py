@@ -81,7 +81,7 @@ def key(against: Reference, n: int, name: str) -> str:
     """Of the cache: what the scores of a control set depend on."""
     judges = extractors.judges(against.dataset)
     scores = fingerprint([judges, *(spec.key for spec in catalogue.SCORES)])
-    return f"panel-{measure.VERSIONS}-{scores}-{against.key}-{n}-{name}{against.guard_key}"
+    return f"panel-{measure.VERSIONS}-{scores}-{against.key}-{n}-{name}{against.guard_key}{against.few_key}"
 
 
 def later(

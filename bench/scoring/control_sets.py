@@ -18,7 +18,7 @@ from denoisers import closed_form
 
 VERSION = 1  # raise it when a control changes: their scores are cached
 SEED = 20261121
-FITTED = 100_000  # training images that a Gaussian is fitted to, at most
+FEW = 100_000  # training images that stand for all in a Gaussian, and in the cells of C_T, at most
 SHIFT = 11  # the place in `shifted(images, 2)` of one pixel to the right
 
 Control = Callable[[Dataset, int], np.ndarray]  # dataset, n -> uint8 (n or fewer, H, W[, 3])
@@ -66,8 +66,8 @@ def midpoints(dataset: Dataset, n: int) -> np.ndarray:
 
 
 def gaussian(dataset: Dataset, n: int) -> np.ndarray:
-    """Samples of the Gaussian with the mean and covariance of the training images, of FITTED at most."""
-    few = slice(None, None, -(-len(dataset.train) // FITTED))
+    """Samples of the Gaussian with the mean and covariance of the training images, of FEW at most."""
+    few = slice(None, None, -(-len(dataset.train) // FEW))
     model = closed_form.gaussian(train=to_float(dataset.train[few]))
     shape = dataset.channels, *dataset.size
     return to_uint8(model.sample(noise(SEED, torch.arange(n), 1, shape)))

@@ -79,11 +79,16 @@ def shifted(images: np.ndarray, reach: int = REACH, *, on_black: bool = True) ->
 
 def nearest_shifted(images: np.ndarray, among: Index, on_black: bool) -> Neighbours:
     """The two nearest points of uint8 images under all their shifts, a block of images after the other."""
-    least = among.block_size(SHIFTS)  # whole ones, wherever a set begins
+    least = at_once(among)  # whole ones, wherever a set begins
     size = max(least, SHIFTED // (SHIFTS * images[0].size) // least * least)
     blocks = (images[i : i + size] for i in range(0, len(images), size))
     found = [among.nearest(shifted(block, on_black=on_black), 2) for block in blocks]
     return Neighbours(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def at_once(among: Index) -> int:
+    """Images under all their shifts that are compared with points at once."""
+    return min(among.block_size(SHIFTS), max(1, SHIFTED // (SHIFTS * among.points.shape[1])))
 
 
 def auc(distances: Distances, null: Distances) -> Estimate | None:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.scoring import devices
+from bench.images import as_tensor
+from bench.scoring import devices, scratch
 
 VERSION = 3  # raise it when results change: some are cached
 DIRECTIONS = 128  # of the basis; fewer leave more candidates, more cost more per bound
@@ -63,7 +64,7 @@ class Index:
         device  that searches; the CPU in place of one without float64
         """
         kind = np.uint8 if points.dtype == np.uint8 else np.float32
-        x = torch.from_numpy(np.ascontiguousarray(points, kind))
+        x = as_tensor(np.ascontiguousarray(points, kind))
         x = x.to(devices.place(device))
         blocks = x.split(BASIS_ROWS)
         shift = (sum(block.double().sum(0) for block in blocks) / len(x)).round().float()
@@ -222,7 +223,10 @@ def without(neighbours: Neighbours, own: np.ndarray) -> Neighbours:
 
 def of_few(centres: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Which of a few centres (K, d) each of rows (N, d) is nearest to, int64 (N,)."""
-    return (np.square(centres).sum(1) / 2 - rows @ centres.T).argmin(1)
+    half = np.square(centres).sum(1) / 2
+    return np.concatenate(
+        [(half - rows[part] @ centres.T).argmin(1) for part in scratch.blocks(rows)]
+    )
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

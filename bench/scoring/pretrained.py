@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bench.channels import with_channels
 from bench.data import reachable
+from bench.images import as_tensor
 from bench.scoring.preprocessing import Preprocessing
 from denoisers import files, layouts, memory, reading
 from denoisers.errors import UsageError, concerning
@@ -46,10 +47,7 @@ def features(net: nn.Module, prepare: Preprocessing, device: str, images: np.nda
     # TF32 keeps 10 bits of each factor: the same images would have other features on a GPU than on a CPU.
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         channels = np.moveaxis(with_channels(images), -1, 1)
-        batches = (
-            torch.from_numpy(np.ascontiguousarray(channels[i : i + size]))
-            for i in range(0, len(images), size)
-        )
+        batches = (as_tensor(channels[i : i + size]) for i in range(0, len(images), size))
         return torch.cat(
             [net(prepare(batch.to(device))).float().cpu() for batch in batches]
         ).numpy()

@@ -14,6 +14,7 @@ from bench.crew import ALONE, Crew
 from bench.data.dataset import Dataset
 from bench.files import Say
 from bench.scoring import catalogue, extractors, fid_kid, guard, nearest
+from bench.scoring.control_sets import FEW
 from bench.scoring.extractors import Extractor
 from bench.scoring.fid_kid import KidReference, Moments
 from bench.scoring.memorization import AROUND, Distances
@@ -25,7 +26,6 @@ from denoisers.weights import home
 VERSION = 1  # raise it when `Reference.null` changes
 BALLS = 10_000  # training images that precision, recall, density and coverage are taken to, at most
 CELLS, CELL_DIRECTIONS = 3, 64  # of C_T, as in the code of Meehan et al.
-CLUSTERED = 100_000  # training images that the cells are made from, at most
 SEED = 20261120
 SHIPPED = Path(__file__).parent / "shipped"  # what shipping.py made, as a cache would hold it
 
@@ -74,9 +74,14 @@ class Reference:
         return f"sums-{fid_kid.VERSION}-{self.key}"
 
     @property
+    def few_key(self) -> str:
+        """What stands in keys where some training images stand for all; nothing for up to FEW of them."""
+        return f"-of-{FEW}" * (len(self.dataset.train) > FEW)
+
+    @property
     def cells_key(self) -> str:
         """Of the partition of the training set."""
-        return f"cells-{VERSION}-{self.dataset.digest}"
+        return f"cells-{VERSION}-{self.dataset.digest}{self.few_key}"
 
     @property
     def guard_key(self) -> str:
@@ -87,9 +92,7 @@ class Reference:
     def null_key(self) -> str:
         """Of the distances of held-out images."""
         judge = extractors.judge(self.judges[0]) if self.judges else catalogue.NO_JUDGE
-        return (
-            f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}{self.guard_key}"
-        )
+        return f"null-{VERSION}-{nearest.VERSION}-{self.key}-{judge.replace('@', '-')}{self.guard_key}{self.few_key}"
 
     @functools.cached_property
     def features(self) -> np.ndarray:
@@ -128,7 +131,7 @@ class Reference:
         def compute() -> dict[str, np.ndarray]:
             from sklearn.cluster import KMeans  # takes a third of a second to import
 
-            few = slice(None, None, -(-len(self.dataset.train) // CLUSTERED))
+            few = slice(None, None, -(-len(self.dataset.train) // FEW))
             x = flat(self.dataset.train[few]).astype(np.float32)
             mean = x.mean(0)
             if x.shape[1] > nearest.WIDE:

@@ -29,9 +29,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         return np.empty(shape, dtype)
     place = home() and home() / "cache"
     with tempfile.TemporaryFile(dir=place if place and os.access(place, os.W_OK) else None) as file:
-        os.posix_fallocate(
-            file.fileno(), 0, size
-        )  # or a full disk would be a fault of the processor
+        if hasattr(os, "posix_fallocate"):  # or a full disk would be a fault of the processor
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:  # macOS
+            file.truncate(size)
         return np.memmap(file, dtype, "r+", shape=shape)
 
 

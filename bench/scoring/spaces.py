@@ -80,11 +80,8 @@ class Spaces:
 
     def near_shifted(self, images: np.ndarray) -> Neighbours:
         """The two nearest training images of images under all their shifts, in grey levels."""
-        return Neighbours(
-            *self.divide(
-                "nearest_shifted", images, block=self.pixels.block_size(memorization.SHIFTS)
-            )
-        )
+        block = memorization.at_once(self.pixels)
+        return Neighbours(*self.divide("nearest_shifted", images, block=block))
 
     def lonely(self, space: str, own: np.ndarray) -> np.ndarray:
         """Distance of training images `own` (N,) to the nearest other one, (N,)."""
@@ -112,7 +109,7 @@ class Spaces:
 
     def nearest(self, rows: np.ndarray, space: str, k: int) -> Parts:
         """A rank's share of `near`."""
-        rows = flat(self.without_noise(rows)) if space == "guarded" else rows
+        rows = flat(scratch.mapped(self.without_noise, rows)) if space == "guarded" else rows
         return getattr(self, space).nearest(rows, k)
 
     def nearest_shifted(self, images: np.ndarray) -> Parts:
