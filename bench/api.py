@@ -107,10 +107,12 @@ def sample(
     where = machine.choose_device(device)
     ours = all(type(part).__module__.partition(".")[0] in OURS for part in denoiser.modules())
     own, _ = experiment.fitted(copied(denoiser), data, plan, where)
-    runner = experiment.running(own, data, plan, where, dtype, compiling, batch_size, ours=ours)
-    setup = experiment.setup(runner, plan, data, seed)
+    runner, batch = experiment.running(
+        own, data, plan, where, dtype, compiling, batch_size, ours=ours
+    )
+    setup = experiment.setup(runner, plan, data, seed, batch)
     advance = progress.stage("sampling", plan.num * plan.steps)
-    parts = generation.chunks(plan.num, runner.batch, len(plan.sigmas) - 1)
+    parts = generation.chunks(plan.num, batch, len(plan.sigmas) - 1)
     return np.concatenate([generation.generate(setup, ids, advance).images for ids in parts])
 
 

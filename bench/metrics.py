@@ -65,6 +65,8 @@ class OfImages(Metric):
     kwargs       of `torchmetrics.Metric`
     """
 
+    real_features: list[Tensor]
+    generated_features: list[Tensor]
     is_differentiable = False
     higher_is_better: bool | None = False
     full_state_update = False
@@ -116,13 +118,13 @@ class OfImages(Metric):
 
     def check_size(self, images: np.ndarray) -> None:
         """Raise UsageError for images of another size than the reference's, or than the extractor takes."""
-        size, name = images.shape[1:], self.extractor.name
-        wanted = self.against.dataset.train.shape[1:] if self.against else None
+        size, name, against = images.shape[1:], self.extractor.name, self.against
+        wanted = against.dataset.train.shape[1:] if against else None
         if wanted is None and extractors.CLASSIFIERS.get(name) is extractors.lenet:
             wanted = (28, 28)
         if wanted is not None and size != wanted:
             found, expected = ("x".join(map(str, shape)) for shape in (size, wanted))
-            whose = self.against.dataset.name if self.against else name
+            whose = against.dataset.name if against else name
             hint = "; take the frame off: images[..., 2:-2, 2:-2]" if size[:2] == (32, 32) else ""
             raise UsageError(f"images are {found}; {whose} has {expected}{hint}")
 
@@ -147,16 +149,13 @@ class OfImages(Metric):
         extractors.check(name, dataset)
         return references.of(extractor_of(name, self.weights, str(self.device)))
 
-    def both(self) -> tuple[np.ndarray | None, np.ndarray]:
-        """Features of the real images that were given, None beside a reference, and of the generated ones.
+    def real(self) -> np.ndarray:
+        """Features of the real images that were given. Raises UsageError for too few of them."""
+        return self.joined("real", self.real_features)
 
-        Raises UsageError for too few of either.
-        """
-        found = {"generated": self.generated_features}
-        if self.reference is None:
-            found["real"] = self.real_features
-        rows = {name: self.joined(name, state) for name, state in found.items()}
-        return rows.get("real"), rows["generated"]
+    def generated(self) -> np.ndarray:
+        """What was kept of generated images. Raises UsageError for too few of them."""
+        return self.joined("generated", self.generated_features)
 
     def joined(self, name: str, state: list[Tensor] | Tensor) -> np.ndarray:
         """A list state as one array. Raises UsageError for too few images."""
@@ -194,9 +193,8 @@ class FrechetDistance(OfImages):
 
     def compute(self) -> Tensor:
         """The distance, float32 (), 0 for equal sets. Raises UsageError for fewer than 6 images a side."""
-        real, generated = self.both()
-        device = str(self.device)
-        moments = self.against.moments if self.against else Moments.of(real, device)
+        against, device, generated = self.against, str(self.device), self.generated()
+        moments = against.moments if against else Moments.of(self.real(), device)
         return self.number(fid_kid.fid(moments, generated, device))
 
 
@@ -208,11 +206,11 @@ class KernelDistance(OfImages):
 
     def compute(self) -> dict[str, Tensor]:
         """`kid`, and `kid_stderr` by the jackknife over both sets, float32 (). Raises UsageError for too few."""
-        real, generated = self.both()
-        if self.against:
-            reference = self.against.kid
-        else:
-            reference = KidReference.of(real, standardised=self.extractor.standardised)
+        against, generated = self.against, self.generated()
+        standardised = self.extractor.standardised
+        reference = (
+            against.kid if against else KidReference.of(self.real(), standardised=standardised)
+        )
         found = fid_kid.kid(reference, generated, str(self.device)).estimate
         return {"kid": self.number(found.value), "kid_stderr": self.number(found.stderr)}
 
@@ -231,9 +229,8 @@ class Overlap(OfImages):
 
         Real images are as many as generated ones, at most, drawn once for all, where a reference is named.
         """
-        real, generated = self.both()
-        device = str(self.device)
-        balls = self.against.balls(len(generated)) if self.against else Balls.of(real, device)
+        against, device, generated = self.against, str(self.device), self.generated()
+        balls = against.balls(len(generated)) if against else Balls.of(self.real(), device)
         found = prdc.overlap(balls, Balls.of(generated, device), device)
         return {name: self.number(value.value) for name, value in found.items()}
 
@@ -277,8 +274,8 @@ class Memorization(OfImages):
 
     def judged(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The statistics by space, and the verdict of them."""
-        against = self.against
-        images = self.joined("generated", self.generated_features)
+        against, images = self.against, self.generated()
+        assert against is not None  # as its reference has no default of None
         names = (control_scores.HELD_OUT,)
         (control,) = control_scores.measured(against, len(images), names).values()
         null = measure.apart(against.null, len(images))

@@ -6,6 +6,7 @@ Every change of coordinates, range, channels, size and unit is here.
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +88,7 @@ def pattern(levels: Tensor, like: Tensor) -> Tensor:
     z = torch.empty(like.shape, dtype=like.dtype)
     for level in levels.unique().tolist():
         # Torch reads 32 bits of a seed.
-        seed = torch.tensor(level, dtype=torch.float32).view(torch.int32).item()
+        seed = int(torch.tensor(level, dtype=torch.float32).view(torch.int32).item())
         one = torch.randn(z.shape[1:], generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
         z[(levels == level).cpu()] = one
     return z
@@ -175,7 +176,7 @@ class VPDenoiser(Denoiser):
         # Not a buffer: stays float64 when the weights are cast; copied to a device once.
         self.levels = Doubles(self.chain)
         undeclared = (spec.sigma_min, spec.sigma_max) == (0.0, math.inf)
-        band = chain_band(self.chain, spec) if undeclared else {}
+        band: dict[str, Any] = chain_band(self.chain, spec) if undeclared else {}
         self.net, self.spec = net, dataclasses.replace(spec, blind=False, **band)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
