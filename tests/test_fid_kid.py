@@ -294,3 +294,21 @@ def test_rows_in_blocks_are_scaled_and_weigh_the_same(rng, monkeypatch):
     for one, other in zip(found(), whole, strict=True):
         assert np.allclose(one, other, rtol=1e-6, atol=1e-6)
     assert np.allclose(whole[1], features.std(0, dtype=float), rtol=1e-12)
+
+
+def test_the_number_of_threads_is_not_in_it(rng):
+    """Some eigenvalues are zero but for rounding, and their roots are not small."""
+    features, other = (
+        (rng.normal(size=(n, 40)) @ rng.normal(size=(40, 128))).astype("f4") for n in (900, 500)
+    )
+    before, found = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        moments = Moments.of(features)
+        replicates = fid_kid.fid_replicates(moments, features, other[:200])
+        found.append(
+            (fid_kid.fid(moments, other), fid_kid.fid_infinity(moments, other), *replicates)
+        )
+        assert torch.get_num_threads() == count
+    torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

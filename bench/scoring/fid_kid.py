@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.scoring import uncertainty
-from bench.scoring.devices import ROWS, place, room
+from bench.scoring.devices import ROWS, one_thread, place, room
 from bench.scoring.frechet import Moments, frechet, frechet_of_rows, weighted
 from bench.scoring.uncertainty import Statistic
 
@@ -25,6 +25,7 @@ BLOCK = 2**18  # values of a kernel held at once: with their float64 copy 3 MB, 
 SIZES, DRAWS = 15, 4  # of FID at infinity: set sizes from N / 2 to N, random sets of each
 
 
+@one_thread()
 def fid(reference: Moments, generated: np.ndarray, device: str = "cpu") -> float:
     """Frechet distance between the Gaussians fitted to two feature sets: Heusel et al. 2017 (arXiv 1706.08500), eq. 6.
 
@@ -36,6 +37,7 @@ def fid(reference: Moments, generated: np.ndarray, device: str = "cpu") -> float
     return float(value)
 
 
+@one_thread()
 def fid_replicates(
     reference: Moments, features: np.ndarray, generated: np.ndarray, device: str = "cpu"
 ) -> np.ndarray:
@@ -77,6 +79,7 @@ def fid_influence(
     return influence - influence.mean()
 
 
+@one_thread()
 def fid_infinity(reference: Moments, generated: np.ndarray, device: str = "cpu") -> float | None:
     """FID of endlessly many images: Chong & Forsyth 2020 (arXiv 1911.07023), section 4.
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.scoring.devices import ROWS, doubles, place, room
+from bench.scoring.devices import ROWS, doubles, one_thread, place, room
 
 COVARIANCES = 2**22  # numbers of them held at once
 EIGENVALUES_ON_GPU = 512  # width from which a GPU finds them sooner than the CPU
@@ -20,6 +20,7 @@ class Moments(NamedTuple):
     root: np.ndarray
 
     @classmethod
+    @one_thread()
     def of(cls, features: np.ndarray, device: str = "cpu") -> "Moments":
         """From (N, d). Raises ValueError for fewer than two rows."""
         if len(features) < 2:
