@@ -19,7 +19,7 @@ one reference in a `MetricCollection` share them.
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -243,6 +243,10 @@ class Memorization(OfImages):
     """
 
     def __init__(self, reference: str | Dataset = "mnist", **kwargs: Any) -> None:
+        if reference is None:
+            raise UsageError(
+                "reference is None; copies are looked for among the images of a dataset, so name one"
+            )
         super().__init__(reference, **kwargs)
 
     def add_states(self) -> None:
@@ -274,8 +278,7 @@ class Memorization(OfImages):
 
     def judged(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The statistics by space, and the verdict of them."""
-        against, images = self.against, self.generated()
-        assert against is not None  # as its reference has no default of None
+        against, images = cast(Reference, self.against), self.generated()
         names = (control_scores.HELD_OUT,)
         (control,) = control_scores.measured(against, len(images), names).values()
         null = measure.apart(against.null, len(images))

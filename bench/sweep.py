@@ -14,16 +14,10 @@ from bench.shards import Shard
 from bench.shelf import Shelf
 from denoisers.errors import ForeignError, UsageError
 
-OVERHEAD = (
-    1500  # image-steps that take as long as all else of a run, about, for the time that is left
-)
-FAILURES = (
-    FloatingPointError,
-    ForeignError,
-    MemoryError,
-    ChildProcessError,
-    UsageError,
-)  # of a run
+# Image-steps that take as long as all else of a run, about, for what is said of the time left.
+OVERHEAD = 1500
+# What ends a run and not the others.
+FAILURES = (FloatingPointError, ForeignError, MemoryError, ChildProcessError, UsageError)
 Settings = Mapping[str, Any]  # of all runs: keywords of `experiment.resolve`
 
 

@@ -221,6 +221,7 @@ def test_with_json_standard_output_is_one_document(finished, bench, tmp_path, mo
         "score": [samples, "--dataset", "mnist5k"],
         "compare": ["unet", "ideal"],
         "report": [results],
+        "doctor": [],
     }
     assert lines.keys() == {
         name
@@ -952,7 +953,7 @@ def test_a_command_that_is_asked_to_stop(bench, monkeypatch, tmp_path, request_)
     assert tidied == [request_] * 2
 
 
-def test_who_wants_quiet_gets_results_and_what_is_wrong(bench, few_control_sets, capfd):
+def test_who_wants_quiet_gets_results_and_what_is_wrong(bench, few_control_sets):
     usual = bench("run", "--denoiser", "median", *SMALL)
     status, out, err = bench("--quiet", "run", "--denoiser", "median", *SMALL)
     assert (status, out) == (0, usual[1])

@@ -206,6 +206,8 @@ def test_mistakes_beside_the_images():
         FrechetDistance("mnst").update(GOOD)
     with pytest.raises(ValueError, match="real images are those of mnist5k"):
         FrechetDistance("mnist5k").update(GOOD, real=True)
+    with pytest.raises(ValueError, match="reference is None"):
+        Memorization(None)
     metric = FrechetDistance()
     metric.update(GOOD)
     with pytest.raises(ValueError, match=r"0 real images were seen.*update\(images, real=True\)"):
