@@ -99,6 +99,11 @@ def sample(
     >>> bench.sample(bench.load("unet"), 8, steps=3, dataset="mnist5k").shape
     (8, 28, 28)
     """
+    if not isinstance(denoiser, Denoiser):
+        found = repr(denoiser) if isinstance(denoiser, str) else type(denoiser).__name__
+        raise UsageError(
+            f"found {found[:100]}; expected a Denoiser, as bench.load('unet') gives one"
+        )
     given = {key: value for key, value in settings.items() if value is not None}
     plan = planned(protocol, given if num is None else given | {"num": num})
     BOUNDS["seed"].check(seed, "seed")

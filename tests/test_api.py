@@ -126,6 +126,9 @@ def test_images_of_any_form_are_scored_alike(digits, as_given):
 
 WRONG = {
     "unknown denoiser 'unett'": lambda: bench.load("unett"),
+    "found 'unet'; expected a Denoiser": lambda: bench.sample("unet"),
+    "found Linear; expected a Denoiser": lambda: bench.sample(torch.nn.Linear(1, 1)),
+    "images are a str; expected an array or a tensor": lambda: bench.score("x", dataset="mnist5k"),
     "--steps: must": lambda: bench.sample(Half(), 10, steps=0),
     "unknown sampler 'euler'": lambda: bench.sample(Half(), 10, sampler="euler"),
     "settings are step, num; expected some of num, steps": lambda: bench.sample(Half(), 10, step=3),

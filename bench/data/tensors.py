@@ -20,6 +20,11 @@ def levels(images: np.ndarray | Tensor, value_range: tuple[float, float] | None)
 
     Raises UsageError, a ValueError, that names the mistake.
     """
+    if not isinstance(images, np.ndarray | Tensor):
+        found = type(images).__name__
+        raise UsageError(
+            f"images are a {found}; expected an array or a tensor (bench score reads files)"
+        )
     shape = tuple(images.shape)
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(np.ascontiguousarray(images))
