@@ -299,10 +299,12 @@ def scale_asked() -> str:
     if not found:
         return "Not measured yet."
     asked, machine = found["asked"], found["machine"]
+    over = any(line["stage"].startswith("scores") for line in found["stages"])
     return (
         f"{asked['num']} images of {asked['side']} x {asked['side']} against {asked['train']}, beside "
         f"{asked['held_out']} held out; neighbours of {asked['searched'] or asked['num']} of them; on "
         f"{machine['device']}, one thread (torch {machine['torch']}, commit {machine['commit']})."
+        f"{'' if over else ' The scores themselves were not over when this was written.'}"
     )
 
 
