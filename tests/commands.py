@@ -4,7 +4,9 @@ import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import patch
 
 from bench import cli
@@ -23,6 +25,20 @@ def call(*arguments):
         except SystemExit as stopped:
             return stopped.code or 0, out.getvalue(), err.getvalue()
     raise AssertionError("a command ends by an exit")
+
+
+def by_ranks(count, script, *words, timeout=240):
+    """A script by ranks of torchrun, with one thread each, in its folder: what became of it."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    return subprocess.run(
+        [sys.executable, *launcher, str(script), *words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        cwd=script.parent,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=timeout,
+    )
 
 
 def start(arguments, out, err):

@@ -1,17 +1,12 @@
 """What ranks find of rows together is, bit for bit, what one finds alone; and each does a share of it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
+import commands
 import numpy as np
 import pytest
 
 from bench import crew
 from bench.ranks import World
 
-ROOT = Path(__file__).parents[1]
 TOGETHER = """
 import sys
 
@@ -66,15 +61,7 @@ print("the same")
 def test_ranks_find_what_one_finds(count, tmp_path):
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc-per-node", str(count), str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=240,
-    )
+    done = commands.by_ranks(count, script)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "the same\n"
 
@@ -132,15 +119,7 @@ except ChildProcessError as error:
 def test_one_that_fails_in_its_share_ends_the_others(who, tmp_path):
     script = tmp_path / "fails.py"
     script.write_text("import numpy as np\n" + FAILS)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc-per-node", "3", str(script), str(who)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
+    done = commands.by_ranks(3, script, str(who), timeout=60)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split("\n")[:-1]) == [
         f"rank {rank} knows" for rank in range(3) if rank != who

@@ -5,15 +5,13 @@ import html
 import importlib.util
 import inspect
 import json
-import os
 import pkgutil
 import re
 import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import test_house
@@ -478,16 +476,7 @@ def test_the_training_loop_logs_the_same_on_two_ranks(tmp_path):
     (tmp_path / "loop.py").write_text(loop)
     found = []
     for count in "12":
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
-        done = subprocess.run(
-            [sys.executable, *launcher, "loop.py"],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=240,
-        )
+        done = commands.by_ranks(count, tmp_path / "loop.py")
         assert done.returncode == 0, done.stderr
         found.append([float(line.rpartition(" ")[2]) for line in done.stdout.splitlines()])
     alone, shared = found

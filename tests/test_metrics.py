@@ -1,10 +1,7 @@
 """The metrics are torchmetrics' to use, and give what the command line gives for the same images."""
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import commands
@@ -19,7 +16,6 @@ from bench.metrics import FrechetDistance, KernelDistance, Memorization, Overlap
 from bench.scoring import extractors
 from denoisers.errors import UsageError
 
-ROOT = Path(__file__).parents[1]
 EVERY = (FrechetDistance, KernelDistance, Overlap)
 
 
@@ -243,13 +239,5 @@ distributed.destroy_process_group()
 def test_states_are_joined_over_ranks(tmp_path):
     script = tmp_path / "metrics.py"
     script.write_text(RANKS)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*launcher, "--nproc-per-node", "2", str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=240,
-    )
+    done = commands.by_ranks(2, script)
     assert done.returncode == 0, done.stderr

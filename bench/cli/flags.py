@@ -260,6 +260,9 @@ MaxBytes = Annotated[
         default="1G",
     ),
 ]
+BatchSize = Annotated[
+    int | None, setting("batch-size", "Images at once.", "128; on cuda what fits, up to 4096")
+]
 WorkerCount = Annotated[
     str,
     flag(

@@ -20,6 +20,7 @@ from bench.cli.app import (
 )
 from bench.cli.flags import (
     OVERWRITE,
+    BatchSize,
     Compiling,
     DataDir,
     Dataset,
@@ -126,9 +127,7 @@ def run(
     device: Device = "auto",
     dtype: Dtype = "auto",
     compile_: Compiling = "auto",
-    batch_size: Annotated[
-        int | None, setting("batch-size", "Images at once.", "128; on cuda what fits, up to 4096")
-    ] = None,
+    batch_size: BatchSize = None,
     workers: WorkerCount = "auto",
     max_bytes: MaxBytes = None,
     out: Out = Path("results"),

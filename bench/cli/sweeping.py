@@ -9,6 +9,7 @@ from bench.cli import choices
 from bench.cli.app import finish, parse_options, resumable, say, terminal
 from bench.cli.flags import (
     DENOISER,
+    BatchSize,
     Compiling,
     DataDir,
     Device,
@@ -102,9 +103,7 @@ def sweep(
     device: Device = "auto",
     dtype: Dtype = "auto",
     compile_: Compiling = "auto",
-    batch_size: Annotated[
-        int | None, setting("batch-size", "Images at once.", "128; on cuda what fits, up to 4096")
-    ] = None,
+    batch_size: BatchSize = None,
     workers: WorkerCount = "auto",
     max_bytes: MaxBytes = None,
     out: Annotated[Path, flag("--out", read=place, shown="FOLDER", help="Folder of runs.")] = Path(
