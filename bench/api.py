@@ -68,6 +68,7 @@ def load(
     return Shelf(dataset, data_dir, kept=False).denoiser(name, weights, **options)
 
 
+# Two thirds of it are what can be asked for, and what that means.
 def sample(
     denoiser: Denoiser,
     num: int | None = None,
