@@ -46,6 +46,6 @@ class Shelf:
         made_of = ingredients(lambda: self.dataset)
         loaded = denoisers.load(name, weights, **made_of, **options)
         # Code that is not ours may hold what cannot be copied.
-        if self.kept and name in registry.BUILT_IN:
+        if self.kept and registry.built_in(name):
             self.denoisers[key] = copy.deepcopy(loaded)
         return loaded

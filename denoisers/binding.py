@@ -37,14 +37,6 @@ def load_function(name: str, target: Any) -> "Callable[..., Denoiser]":
     return target
 
 
-def needs(make: "Callable[..., Denoiser] | Denoiser | None", keyword: str) -> bool:
-    """Whether a load function has that keyword, and no default for it."""
-    if not inspect.isroutine(make) and not inspect.isclass(make):
-        return False
-    parameter = inspect.signature(make).parameters.get(keyword)
-    return parameter is not None and parameter.default is inspect.Parameter.empty
-
-
 def bind(
     name: str,
     make: "Callable[..., Denoiser]",
@@ -72,7 +64,7 @@ def bind(
     if weights is not None and "weights" not in parameters:
         raise UsageError(f"denoiser {name!r} takes none", "--weights")
     if "weights" in parameters:
-        if weights is None and needs(make, "weights"):
+        if weights is None and parameters["weights"].default is inspect.Parameter.empty:
             about = (inspect.getdoc(make) or "a file or folder").splitlines()[0]
             raise UsageError(f"denoiser {name!r} needs them: {about}", "--weights")
         if weights is not None:

@@ -5,6 +5,7 @@ A denoiser can be named as
     NAME               a built-in, or an entry point `bench.denoisers` of any installed distribution
     module:attr        an attribute of an importable module
     path/to/file.py:attr
+    deepinv:DRUNet     one of the models of a built-in that has several: its option `model`
     splice:A,B@0.4     A above sigma 0.4, B below
 
 What a name leads to is a function `load(weights=None, **options) -> Denoiser`, or a Denoiser. One
@@ -32,9 +33,11 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from denoisers.splice import Splice
 
 SPLICE = "splice:"
+WITH_MODELS = ("deepinv",)  # built-ins that take `model` first; a colon names it
 BUILT_IN = {
     "bilateral": "denoisers.classical:bilateral",
     "bm3d": "denoisers.classical:bm3d",
+    "deepinv": "denoisers.deepinv:load",
     "diffusers": "denoisers.adapters:load_diffusers",
     "ffdnet": "denoisers.ffdnet:load",
     "gaussian": "denoisers.closed_form:gaussian",
@@ -55,6 +58,7 @@ BUILT_IN = {
 DESCRIPTIONS = {
     "bilateral": "averages pixels that are near and alike (Tomasi & Manduchi 1998); extra `classical`",
     "bm3d": "filters groups of similar patches together (Dabov et al. 2007); extra `bm3d`",
+    "deepinv": "a denoiser of deepinv, by its class: deepinv:DRUNet --weights FILE",
     "diffusers": "a UNet2DModel that diffusers has saved, with its scheduler; --weights FOLDER",
     "ffdnet": "a network of others that is told its noise level (FFDNet); --weights FILE",
     "gaussian": "the Wiener filter with the training set's mean and covariance: copies nothing, draws badly",
@@ -71,6 +75,12 @@ DESCRIPTIONS = {
     "tv": "total variation (Chambolle 2004); extra `classical`",
     "unet": "a U-Net trained on the digits as a diffusion model: the reference prior",
 }
+
+
+def built_in(name: str) -> str | None:
+    """The built-in that a name leads to: `deepinv` for itself and for `deepinv:DRUNet`; None for all else."""
+    first, colon, _ = name.partition(":")
+    return first if first in BUILT_IN and (not colon or first in WITH_MODELS) else None
 
 
 def table() -> dict[str, str]:
@@ -120,8 +130,9 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     Raises UsageError for an unknown name and for one that leads to nothing, ForeignError for code
     that fails.
     """
-    if name in BUILT_IN:
-        return pkgutil.resolve_name(BUILT_IN[name])
+    if first := built_in(name):
+        make = pkgutil.resolve_name(BUILT_IN[first])
+        return with_model(make, name.removeprefix(f"{first}:")) if ":" in name else make
     points = plug_ins()
     if name in points:
         return imported(points[name].value, f"plug-in {name!r} of {distribution(points[name])}")
@@ -135,6 +146,13 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     )
 
 
+def with_model(make: "Callable[..., Denoiser]", model: str) -> "Callable[..., Denoiser]":
+    """A load function whose first parameter is decided."""
+    decided = functools.partial(make, model)
+    decided.__doc__ = make.__doc__  # `bench info` shows it
+    return decided
+
+
 def find(name: str) -> None:
     """Raise what `load` would raise for a name that leads nowhere; loads no weights."""
     for part in splice_parts(name)[:2] if name.startswith(SPLICE) else (name,):
@@ -143,7 +161,7 @@ def find(name: str) -> None:
 
 def home(name: str) -> str | None:
     """The file or module behind a name; None for a built-in."""
-    if name in BUILT_IN:
+    if built_in(name):
         return None
     points = plug_ins()
     return points[name].module if name in points else name.rpartition(":")[0]
@@ -191,7 +209,7 @@ def load(
     make = load_function(name, loader(name))
     arguments = bind(name, make, weights, {"train": train, "labels": labels}, options)
     with concerning("" if weights is None else "--weights"):
-        denoiser = make(**arguments) if name in BUILT_IN else made(name, make, arguments)
+        denoiser = make(**arguments) if built_in(name) else made(name, make, arguments)
     if not isinstance(denoiser, Denoiser):
         raise UsageError(
             f"denoiser {name!r} came back as {type(denoiser).__name__}, "

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import deepinv
 import numpy as np
 import pytest
 import synthetic
@@ -150,6 +151,14 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
+def small_drunet(folder):
+    """A DRUNet of deepinv's with random weights, and the options that say its size."""
+    options = {"nc": "8,8,16,16", "nb": "1"}
+    net = deepinv.models.DRUNet(1, 1, nc=(8, 8, 16, 16), nb=1, pretrained=None)
+    torch.save(net.state_dict(), folder / "drunet.pth")
+    return {"model": "DRUNet", **options}
+
+
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory):
     """Arguments for the denoisers that need weights: small networks with random ones, saved as their authors do."""
@@ -181,6 +190,11 @@ def checkpoints(tmp_path_factory):
     return {
         "ffdnet": {"weights": str(folder / "ffdnet.pth"), "sigma_255": "0-75"},
         "spandrel": {"weights": str(folder / "dncnn.pth"), "sigma_255": "25"},
+        "deepinv": {
+            "weights": str(folder / "drunet.pth"),
+            "sigma_255": "0-50",
+            **small_drunet(folder),
+        },
         "diffusers": {"weights": str(folder / "pipeline")},
     }
 

@@ -94,7 +94,7 @@ def about_denoiser(name: str, weights: str | None, options: dict[str, str]) -> d
     import inspect
 
     from bench.probes import conformance, contract
-    from denoisers import binding, registry
+    from denoisers import registry
 
     complain(name)
     with concerning("NAME"):
@@ -102,19 +102,22 @@ def about_denoiser(name: str, weights: str | None, options: dict[str, str]) -> d
     load = registry.load_splice if name.startswith(registry.SPLICE) else registry.loader(name)
     facts: dict = {
         "name": name,
-        "source": registry.table().get(name, name),
+        "source": registry.table().get(registry.built_in(name) or name, name),
         "description": inspect.getdoc(load),
     }
     facts |= {"code": registry.source(name) or "built in"}
-    if weights is not None or not binding.needs(load, "weights"):
+    try:
         with concerning("NAME"):
             denoiser = conformance.load(name, weights, **options)
-        facts |= {
-            "spec": denoiser.spec.to_json(),
-            "band": contract.in_both_units(denoiser.spec),
-            "card": denoiser.card,
-        }
-    return facts
+    except UsageError as error:
+        if weights is not None or options or error.about not in ("--weights", "--option"):
+            raise
+        return facts | {"needs": str(error)}  # what it is can be said without them
+    return facts | {
+        "spec": denoiser.spec.to_json(),
+        "band": contract.in_both_units(denoiser.spec),
+        "card": denoiser.card,
+    }
 
 
 def check(
