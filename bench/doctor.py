@@ -21,6 +21,7 @@ from denoisers.precision import bfloat16_is_fast, triton_works
 from denoisers.weights import home
 
 DISTRIBUTION = "denoiser-bench"
+FOR_DEVELOPERS = ("dev", "docs")  # extras
 PAIRS = {"torch": "torchvision"}  # built for each other
 
 
@@ -69,7 +70,7 @@ def extras() -> Iterator[Line]:
     """What may be installed beside it."""
     for name in importlib.metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []:
         for package_name, wanted in required(name):
-            if package_name != DISTRIBUTION and name != "dev":
+            if package_name != DISTRIBUTION and name not in FOR_DEVELOPERS:
                 yield package(f"extra {name}", package_name, wanted, name)
 
 

@@ -196,6 +196,8 @@ def unconditional(config: dict[str, Any], folder: Path) -> Any:
     name = str(config.get("_class_name"))[:100]
     if name != "UNet2DModel":
         why = ", which is told a text or another condition" if "Condition" in name else ""
+        if name == "BenchUNet":
+            why = ", exported from here: --denoiser unet reads the .safetensors beside it"
         raise UsageError(f"{folder} holds a {name}{why}; expected an unconditional UNet2DModel")
     for key in ("num_class_embeds", "class_embed_type"):
         if config.get(key):

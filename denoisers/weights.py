@@ -44,6 +44,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(content: bytes) -> str:
+    """The same, of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def content(value: str) -> str:
     """`value` as it is, or the digest of the file, or of the files in the folder, that it names."""
     path = Path(value)

@@ -274,6 +274,7 @@ SLOW = {
     "gauge": ["--denoiser", "unet"],
     "study": ["ladder"],
     "train": ["unet"],
+    "export": ["unet", "."],
     "doctor": [],
 }
 

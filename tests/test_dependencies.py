@@ -27,7 +27,12 @@ EXTRAS = {
     extra: {name_of(each) for each in each}
     for extra, each in PROJECT["optional-dependencies"].items()
 }
-OPTIONAL = {(extra, name) for extra, names in EXTRAS.items() if extra != "dev" for name in names}
+OPTIONAL = {
+    (extra, name)
+    for extra, names in EXTRAS.items()
+    if extra not in ("dev", "docs")  # which no code here imports
+    for name in names
+}
 
 
 def imports_of(code):

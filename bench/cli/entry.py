@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from bench.cli import asking, health, judging, making, running, sweeping
+from bench.cli import asking, exporting, health, judging, making, running, sweeping
 from bench.cli.app import Stopped, app, say, shown, stop
 from denoisers import reading
 from denoisers.errors import ForeignError, UsageError
@@ -25,6 +25,7 @@ COMMANDS = (  # as --help shows them
     asking.gauge,
     making.study,
     making.train,
+    exporting.export,
     health.doctor,
 )
 WITHOUT = (asking.list_, judging.compare)  # PyTorch, which takes seconds to import
