@@ -5,6 +5,8 @@
 # make screens  the terminal as docs/screens.md shows it, and the picture of the page
 # make picture  the picture of the tracked report alone, docs/report.png
 # make numbers  the numbers in README and docs, from the tracked files
+# make site     the pages as a site in build/site, which opens without a network
+# make notebook  docs/where-it-fails.ipynb, executed again
 # make panel  whether features and the detector of copies are worth anything on CIFAR-10 and on patches
 # make controls  the scores of the control sets that come with the package, from MNIST: minutes
 # make wheel  build the wheel, install it elsewhere with what it declares alone, use it there
@@ -14,7 +16,7 @@ OUT := --out results/reference
 # The full MNIST for tests and runs, where this checkout has it beside itself.
 export BENCH_DATA ?= $(realpath $(wildcard ../shared/data))
 
-.PHONY: setup run report runs reference test wheel lint format bench screens picture numbers panel controls clean
+.PHONY: setup run report runs reference test wheel lint format bench screens picture numbers site notebook panel controls clean
 
 setup: .venv/.installed
 
@@ -65,6 +67,12 @@ picture: setup
 
 numbers: setup
 	$(BIN)/python docs/fill_numbers.py
+
+site: setup
+	$(BIN)/python docs/build_site.py
+
+notebook: setup
+	OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace docs/where-it-fails.ipynb
 
 # Where photographs and CIFAR-10 are, for panels and the crossed experiment.
 PHOTOGRAPHS ?= $(BENCH_DATA)/restoration/train

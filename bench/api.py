@@ -51,7 +51,7 @@ def load(
 ) -> Denoiser:
     """A denoiser D(x; sigma), a torch module on the CPU, by its name in `bench list`.
 
-    name     or module:attr, or path/to/file.py:attr, or splice:A,B@SIGMA
+    name     one of these, or module:attr, path/to/file.py:attr, splice:A,B@SIGMA
     weights  a card or a file; the denoiser's own by default
     dataset  whose images those are made of that are made of images (`ideal`, `gaussian`)
     options  for the denoiser, as --option has them
@@ -147,7 +147,7 @@ class Scores(NamedTuple):
     scores        by name: fid, kid, confidence and so on; each a `Score` with value, stderr, low, high, n
     memorization  the same by space: pixels, shifted, guarded, features
     verdict       "memorizing" or "no evidence" of it, and why
-    controls      the same of held-out images, copies and so on, by name; hold a score against `held_out`
+    controls      the same of as many held-out images, `held_out`; of 2000 images on also of copies and so on
     rows          one for each image: class, confidence, nearest training image, its distance
     """
 

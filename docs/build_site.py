@@ -1,0 +1,95 @@
+"""The pages as a site that opens without a network: python docs/build_site.py [--out build/site].
+
+README, docs and whatever they link to are copied into one folder, laid out as here, so that each link
+leads where it leads in the repository; a page for each wing of the Python side is added, made of its
+docstrings; and mkdocs makes a site of it.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "build" / "pages"
+FIRST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
+LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)|src=\"([^\"#]+)\"")
+REFERENCE = {
+    "Four functions": [f"bench.api.{name}" for name in ("load", "sample", "score", "report")],
+    "What they return": ["bench.api.Scores", "bench.api.Reported", "bench.scoring.schema.Score"],
+    "Metrics": [
+        f"bench.metrics.{name}"
+        for name in ("OfImages", "FrechetDistance", "KernelDistance", "Overlap", "Memorization")
+    ],
+    "Denoisers": [
+        *("denoisers.base.Denoiser", "denoisers.base.Spec"),
+        *("denoisers.wrappers.VPDenoiser", "denoisers.wrappers.ResidualDenoiser"),
+        "denoisers.splice.Splice",
+    ],
+    "Datasets": ["bench.data.datasets.load", "bench.data.dataset.Dataset"],
+    "Weights": ["denoisers.weights.read", "denoisers.weights.save", "denoisers.exporting.export"],
+    "Checks": ["bench.probes.conformance.conformance", "bench.probes.conformance.assert_conforms"],
+}
+
+
+def main() -> None:
+    """Build it, and say where."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "site")
+    out = parser.parse_args().out.resolve()
+    shutil.rmtree(PAGES, ignore_errors=True)
+    for path in needed():
+        copy = PAGES / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    (PAGES / "docs" / "reference.md").write_text(reference())
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    config = ROOT / "docs" / "mkdocs.yml"
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    words = [*command, "--config-file", config, "--site-dir", out]
+    # There: a plug-in leaves its cache where it runs.
+    subprocess.run(words, check=True, env=quiet, cwd=PAGES.parent)
+    print(out / "index.html")
+
+
+def needed() -> set[Path]:
+    """The pages, and what can be reached from them by links, and from that."""
+    found, left = set(), [ROOT / name for name in FIRST]
+    left += [path for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb", ".js")]
+    while left:
+        path = left.pop()
+        if path not in found:
+            found.add(path)
+            left += linked(path) if path.suffix == ".md" else []
+    return found
+
+
+def linked(page: Path) -> Iterator[Path]:
+    """The files of this repository that a page links to."""
+    for match in LINK.finditer(page.read_text()):
+        target = match[1] or match[2]
+        path = (page.parent / target).resolve()
+        if "://" not in target and path.is_file() and path.is_relative_to(ROOT):
+            yield path
+
+
+def reference() -> str:
+    """A page that mkdocstrings fills."""
+    parts = [
+        "# Reference",
+        "What can be imported, from its docstrings. The commands say theirs by `--help`.",
+    ]
+    parts += [
+        "`bench.load` is short for `bench.api.load`; `sample`, `score` and `report` likewise."
+    ]
+    for title, names in REFERENCE.items():
+        parts += [f"## {title}", *(f"::: {name}" for name in names)]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()
