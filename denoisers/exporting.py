@@ -1,13 +1,15 @@
 """Weights as others read them: safetensors with their card; of the U-Net also a folder for diffusers."""
 
+import functools
 import inspect
 import json
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import safetensors.torch
+from torch import nn
 
 from denoisers import registry
 from denoisers import weights as weights_
@@ -56,8 +58,13 @@ def export(name: str, folder: Path, weights: str | None = None, **options: Any) 
             raise UsageError(f"{place} is there, and is another; name a new folder", "FOLDER")
     make_folder(folder)
     for file, content in contents.items():
-        write(folder / file, lambda opened, content=content: opened.write(content), folder)
+        write(folder / file, functools.partial(put, content), folder)
     return [folder / file for file in contents]
+
+
+def put(content: bytes, file: BinaryIO) -> None:
+    """Write it."""
+    file.write(content)
 
 
 def check(name: str) -> None:
@@ -89,7 +96,7 @@ def files(
         from denoisers import unet
         from denoisers.unet import foreign
 
-        net = denoiser.net.state_dict()
+        net = cast(nn.Module, denoiser.net).state_dict()
         side = max(denoiser.spec.size or (SIDE,))
         yield from foreign.files(net, unet.shape_of(net), side)
     card = completed(card, stem, content, options)

@@ -14,9 +14,9 @@ from denoisers.base import Denoiser, Spec
 class SpliceSpec(Spec):
     """The facts of both parts; a level is in band if it is in the band of the part that is asked."""
 
-    above: Spec | None = None
-    below: Spec | None = None
-    switch: float = math.nan
+    above: Spec = dataclasses.field(kw_only=True)
+    below: Spec = dataclasses.field(kw_only=True)
+    switch: float = dataclasses.field(kw_only=True)
 
     def in_band(self, sigma: float) -> bool:
         return (self.above if sigma > self.switch else self.below).in_band(sigma)

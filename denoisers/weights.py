@@ -17,7 +17,7 @@ from denoisers.files import write
 from denoisers.places import home_of, variable
 from denoisers.units import from_grey_levels
 
-SIDES = range(bounds.SIDE.low, bounds.SIDE.high + 1)
+SIDES = range(int(bounds.SIDE.low), int(bounds.SIDE.high) + 1)
 # What is used of a card.
 CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}
 
@@ -103,7 +103,7 @@ def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]
     with reading.opened(path):
         digest = sha256(path)
     card_path = path.with_suffix(".json")
-    card = {"name": path.name, "sha256": digest}
+    card: dict[str, Any] = {"name": path.name, "sha256": digest}
     if card_path.exists():
         card |= read_card(card_path)
     if card["sha256"] != digest:
@@ -184,7 +184,7 @@ def choose(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any
             choice = layouts.find(content.value, part)
         except UsageError as error:
             raise checkpoints.unreadable(path, error.message) from None
-        notes = {"read_from": choice.where} if choice.where else {}
+        notes: dict[str, Any] = {"read_from": choice.where} if choice.where else {}
         notes["warnings"] = [f"{path.name}: {choice.note}"] if choice.note else []
         return content.read(choice.state), notes
 

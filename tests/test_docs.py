@@ -471,8 +471,26 @@ def test_the_python_of_four_functions(capsys, one_thread):
     assert verdict.startswith("no evidence: ")
 
 
+def test_the_images_of_a_decoder_are_scored_as_the_page_saves_them(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = python_blocks((DOCS / "score-any-generator.md").read_text())
+    decoder = torch.nn.Sequential(torch.nn.Linear(4, 784), torch.nn.Unflatten(1, (1, 28, 28)))
+    with torch.no_grad():
+        exec(code, {"np": np, "torch": torch, "decoder": decoder, "z": torch.randn(6, 4)})
+    status, _, err = bench("score", "vae.npz", "--dataset", "mnist5k")
+    assert status == 0, err
+
+
+def test_every_block_of_python_is_run_by_a_test_here():
+    run = {"README.md": 2, "bring-your-own.md": 5, "datasets.md": 1, "in-python.md": 2}
+    run |= {"score-any-generator.md": 1, "design.md": 1}  # the last is held to the code
+    found = {page: len(python_blocks(page.read_text())) for page in PAGES}
+    assert {page.name: count for page, count in found.items() if count} == run
+
+
 def test_the_training_loop_logs_the_same_on_two_ranks(tmp_path):
     _, loop = python_blocks((DOCS / "in-python.md").read_text())
+    assert len([line for line in loop.splitlines()[1:] if line]) <= 30
     (tmp_path / "loop.py").write_text(loop)
     found = []
     for count in "12":

@@ -1,4 +1,4 @@
-"""Build the wheel, install it with what it declares and nothing more, far from the checkout, and use it there.
+"""Build sdist and wheel, install it with what it declares and nothing more, far from the checkout, and use it there.
 
 `make wheel`. What is forgotten in pyproject.toml, a dependency, a package, a file, ends here: the
 tests run in an environment that has everything. Only torch, torchvision and the CUDA packages are
@@ -82,7 +82,11 @@ def tracked() -> list[str]:
 
 
 def build(home: Path) -> Path:
-    """The wheel of a copy of the tracked files: no leftovers of earlier builds get in, and none are left here."""
+    """The wheel of the source distribution of a copy of the tracked files.
+
+    No leftovers of earlier builds get in, and none are left here; what the source distribution lacks, the
+    wheel lacks.
+    """
     for name in [*tracked(), "pyproject.toml", "README.md", "LICENSE"]:
         copy = home / "source" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -90,14 +94,15 @@ def build(home: Path) -> Path:
     step(
         sys.executable,
         "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
+        "build",
+        "--sdist",
+        "--no-isolation",
+        "--outdir",
         home,
         home / "source",
     )
+    (archive,) = home.glob("*.tar.gz")
+    step(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", home, archive)
     (wheel,) = home.glob("*.whl")
     return wheel
 
@@ -178,6 +183,7 @@ def use(python: Path, home: Path) -> None:
     there(bench, "score", run / "samples.npz", "--name", "again", *digits)
     there(bench, "gauge", "--denoiser", "kbnet", "--images", run)  # its grid.png, as a photograph
     there(bench, "report", "results")
+    there(bench, "export", "unet", "exported")
     if "<style>" not in (folder / "results" / "report.html").read_text():
         sys.exit("wheel: the report has no style of its own")
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,8 +50,8 @@ class Dataset:
     @functools.cached_property
     def digest(self) -> str:
         """sha256 of all that a dataset holds, first 16 digits: part of every cache key and fingerprint."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.train))
-        digest.update(np.ascontiguousarray(self.held_out))
+        digest = hashlib.sha256(np.ascontiguousarray(self.train).data)
+        digest.update(np.ascontiguousarray(self.held_out).data)
         if self.name not in OLDER:
             digest.update(f"{self.train.shape}{f' {self.pad}' if self.pad else ''}".encode())
             for labels in (self.train_labels, self.held_out_labels):
@@ -110,7 +111,7 @@ class Dataset:
         return self.train_labels
 
 
-def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Tensor | None]]:
+def ingredients(dataset: Callable[[], Dataset]) -> dict[str, Callable[[], Any]]:
     """`train` and `labels`, as `denoisers.load` takes them; what is in them is read when called.
 
     Labels are None where there are none.
@@ -134,7 +135,7 @@ def permuted(
     train_labels: np.ndarray | None,
     test: np.ndarray,
     test_labels: np.ndarray | None,
-    **facts: object,
+    **facts: Any,
 ) -> Dataset:
     """A Dataset whose held-out set is `test` in the order of the fixed permutation."""
     order = shuffled(len(test))
@@ -147,7 +148,7 @@ def divided(
     images: np.ndarray,
     labels: np.ndarray | None,
     groups: Sequence[object] | None = None,
-    **facts: object,
+    **facts: Any,
 ) -> Dataset:
     """A Dataset that holds one image in SHARE out, by the fixed permutation.
 

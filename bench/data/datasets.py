@@ -145,7 +145,7 @@ def described(name: str, value: Any) -> Dataset:
             f"{name} gives something else ({type(value).__name__}); "
             "expected a bench.data.dataset.Dataset, or a mapping with train and held_out"
         )
-    labels = {}
+    labels: dict[str, Any] = {}
     for part in ("train", "held_out"):
         images, given = getattr(value, part), getattr(value, f"{part}_labels")
         check_images(f"{part} of {name}", images)
@@ -171,12 +171,12 @@ def described(name: str, value: Any) -> Dataset:
 
 def check_images(what: str, images: object) -> None:
     """Raise UsageError for what is no array of images."""
-    fits = isinstance(images, np.ndarray) and images.dtype == np.uint8
-    if not fits or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
-        found = type(images).__name__
-        if isinstance(images, np.ndarray):
-            found = f"{images.dtype} {images.shape}"
-        raise UsageError(f"{what} is {found}; expected uint8 (N, H, W), or (N, H, W, 3) in colour")
+    expected = "expected uint8 (N, H, W), or (N, H, W, 3) in colour"
+    if not isinstance(images, np.ndarray):
+        raise UsageError(f"{what} is {type(images).__name__}; {expected}")
+    in_colour = images.ndim == 4 and images.shape[3] == 3
+    if images.dtype != np.uint8 or not (images.ndim == 3 or in_colour):
+        raise UsageError(f"{what} is {images.dtype} {images.shape}; {expected}")
     if len(images) < LEAST or min(images.shape[1:3]) < own.SIDE:
         raise UsageError(
             f"{what} has {len(images)} images of {images.shape[1]}x{images.shape[2]}; "

@@ -68,7 +68,8 @@ def conformance(denoiser: Denoiser, num: int = NUM) -> list[Row]:
 
     The rows end with a failure after which nothing can be measured.
     """
-    subject, rows = Subject(denoiser, probe().x0[:num], probe().z[:num]), []
+    subject = Subject(denoiser, probe().x0[:num], probe().z[:num])
+    rows: list[Row] = []
     for name, check in CHECKS.items():
         try:
             result = check(subject)
