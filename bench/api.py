@@ -6,7 +6,6 @@ on is told to `say`, a function of lines, and to `progress`, a `bench.progress.P
 `import bench` brings them, as `bench.load` and so on, when they are first asked for.
 """
 
-import copy
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from bench.sampling.plan import SamplingPlan, asked
 from bench.scoring import control_scores, extractors, scorecard
 from bench.scoring.reference import References
 from bench.scoring.schema import Score, ScoreSet
-from bench.shelf import Shelf
+from bench.shelf import Shelf, copied
 from denoisers.base import Denoiser
 from denoisers.errors import UsageError
 
@@ -112,7 +111,7 @@ def sample(
     plan.check_start(data)
     where = machine.choose_device(device)
     ours = all(type(part).__module__.partition(".")[0] in OURS for part in denoiser.modules())
-    own, _ = experiment.fitted(copied(denoiser), data, plan, where)
+    own, _ = experiment.fitted(copied(denoiser) or denoiser, data, plan, where)
     runner, batch = experiment.running(
         own, data, plan, where, dtype, compiling, batch_size, ours=ours
     )
@@ -131,14 +130,6 @@ def planned(protocol: str, settings: dict[str, Any]) -> SamplingPlan:
     except TypeError:
         known = ", ".join(field for field in SamplingPlan.__dataclass_fields__)
         raise UsageError(f"settings are {', '.join(settings)}; expected some of {known}") from None
-
-
-def copied(denoiser: Denoiser) -> Denoiser:
-    """One that may be changed; itself where it holds what cannot be copied, as code that is not ours may."""
-    try:
-        return copy.deepcopy(denoiser)
-    except (TypeError, RuntimeError):
-        return denoiser
 
 
 class Scores(NamedTuple):

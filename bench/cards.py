@@ -42,6 +42,7 @@ class Data(NamedTuple):
         dataset = datasets.load(self.name or "mnist", self.folder)
         split = f"train, all {len(dataset.train)} images"
         card |= {"data": dataset.id, "split": "; ".join(filter(None, (split, dataset.origin)))}
+        card |= {"trained_size": list(dataset.shape[1:])}  # with its frame
         return dataset
 
 

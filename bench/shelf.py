@@ -46,6 +46,14 @@ class Shelf:
         made_of = ingredients(lambda: self.dataset)
         loaded = denoisers.load(name, weights, **made_of, **options)
         # Code that is not ours may hold what cannot be copied.
-        if self.kept and registry.built_in(name):
-            self.denoisers[key] = copy.deepcopy(loaded)
+        if self.kept and registry.built_in(name) and (kept := copied(loaded)):
+            self.denoisers[key] = kept
         return loaded
+
+
+def copied(denoiser: Denoiser) -> Denoiser | None:
+    """One that may be changed; None of what cannot be copied, as code that is not ours may hold."""
+    try:
+        return copy.deepcopy(denoiser)
+    except (TypeError, RuntimeError):
+        return None

@@ -5,7 +5,8 @@
 The images are smooth surfaces and noise, written to a file as `--dataset FOLDER/train.npy` takes it,
 and scored in all spaces and under all shifts, in one extractor, without control sets. Memory is what
 the process itself holds (anonymous pages); pages of mapped files come and go. Given again with the
-same --out and $BENCH_HOME it goes on: what was measured stays, as the caches would make it look fast.
+same --out and $BENCH_HOME it goes on, and says so in the file: what was measured stays, as the caches
+would make it look fast.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from denoisers import files
 
 BLOCK = 10_000
 SAMPLED = 0.05  # seconds between two looks at the memory
@@ -133,11 +136,12 @@ def main() -> None:
     parser.add_argument("--features", choices=("cifar-a", "means"), default="cifar-a")
     parser.add_argument("--out", type=Path, help="a JSON file")
     given = parser.parse_args()
+    found = begin(given)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write(place / "train.npy", given.train, given.side, 0, given.device)
         write(place / "test.npy", given.held_out, given.side, 10**8, given.device)
-        measure_stages(place, given, functools.partial(keep, begin(given), given.out))
+        measure_stages(place, given, functools.partial(keep, found, given.out))
 
 
 def begin(given: argparse.Namespace) -> dict:
@@ -145,11 +149,14 @@ def begin(given: argparse.Namespace) -> dict:
     from gpu import machine
 
     asked = {name: value for name, value in vars(given).items() if name != "out"}
-    if given.out and given.out.exists():
-        found = json.loads(given.out.read_text())
-        if found["asked"] == asked:
-            return found
-    return {"machine": machine(given.device), "asked": asked, "stages": []}
+    begun = {"machine": machine(given.device), "asked": asked, "stages": []}
+    if not given.out or not given.out.exists():
+        return begun
+    found = json.loads(given.out.read_text())
+    same = {key: begun["machine"][key] for key in ("device", "cores", "torch")}
+    if found["asked"] != asked or not same.items() <= found["machine"].items():
+        raise SystemExit(f"--out: {given.out} is of another question or machine; name a new file")
+    return found | {"resumed": True}
 
 
 def keep(found: dict, out: Path | None, line: dict) -> None:
@@ -157,7 +164,7 @@ def keep(found: dict, out: Path | None, line: dict) -> None:
     if line["stage"] not in (stage["stage"] for stage in found["stages"]):
         found["stages"].append(line)
     if out:
-        out.write_text(json.dumps(found, indent=1) + "\n")
+        files.write(out, lambda file: file.write(json.dumps(found, indent=1).encode() + b"\n"))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ import functools
 import inspect
 import json
 import pkgutil
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import safetensors.torch
 from torch import nn
 
 from denoisers import registry
@@ -19,7 +20,9 @@ from denoisers.files import make_folder, write
 if TYPE_CHECKING:
     from denoisers.base import Denoiser
 
-SIDE = 32  # of images with their frame, where the network says no other
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+TAKEN = ("README", "model_index")  # names of other files
+SIZE = (32, 32)  # of the images of a U-Net whose card says none
 README = """# {name}
 
 {summary}. Licence: {licence}.
@@ -28,7 +31,7 @@ README = """# {name}
   were trained, and their sha256.
 - Here: `bench run --denoiser {denoiser} --weights {name}.safetensors{options}`
 """
-OF_UNET = """- With diffusers, without this package, and digits come with a frame of two pixels:
+OF_UNET = """- With diffusers, without this package:
 
 ```python
 from diffusers import DDPMPipeline
@@ -39,7 +42,7 @@ images = pipeline(batch_size=16, num_inference_steps=250).images
 """
 
 
-def export(name: str, folder: Path, weights: str | None = None, **options: Any) -> list[Path]:
+def export(name: str, folder: Path, /, weights: str | None = None, **options: Any) -> list[Path]:
     """Write what a built-in denoiser was loaded from into a folder, and return the files.
 
     The network is loaded first, so that what is written fits it. `sigma_255` and `size` go into the
@@ -51,15 +54,16 @@ def export(name: str, folder: Path, weights: str | None = None, **options: Any) 
     denoiser = registry.load(name, weights, **options)
     if denoiser.card is None:
         raise UsageError(f"{name} has no weights", "NAME")
-    contents = dict(files(name, denoiser, weights, options))
-    for file, content in contents.items():
+    source = weights_.place(weights, home(name), default=denoiser.card["name"])
+    contents = list(files(name, denoiser, source, options))
+    for file, content in contents:
         place = folder / file
         if place.exists() and not (place.is_file() and place.read_bytes() == content):
             raise UsageError(f"{place} is there, and is another; name a new folder", "FOLDER")
     make_folder(folder)
-    for file, content in contents.items():
+    for file, content in contents:
         write(folder / file, functools.partial(put, content), folder)
-    return [folder / file for file in contents]
+    return [folder / file for file, _ in contents]
 
 
 def put(content: bytes, file: BinaryIO) -> None:
@@ -76,32 +80,32 @@ def check(name: str) -> None:
         why = "is code of your own; denoisers.weights.save writes weights and card of a network"
         raise UsageError(f"{name} {why}", "NAME")
     if "weights" not in inspect.signature(load).parameters:
-        raise UsageError(
-            f"{name} has no weights: it is made from images, or learns nothing", "NAME"
-        )
+        why = "has no weights: it is made from images, or learns nothing"
+        raise UsageError(f"{name} {why}", "NAME")
     if name == "diffusers":
         raise UsageError("diffusers reads a folder that it saved itself; copy that", "NAME")
 
 
 def files(
-    name: str, denoiser: "Denoiser", weights: str | None, options: dict[str, Any]
+    name: str, denoiser: "Denoiser", source: Path, options: dict[str, Any]
 ) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the files, the card last: where it lies, all is there."""
-    card = dict(denoiser.card or {})
-    state, _ = weights_.load(weights, home(name), default=card["name"])
-    stem = Path(card["name"]).stem
-    content = safetensors.torch.save({key: tensor.contiguous() for key, tensor in state.items()})
-    yield f"{stem}.safetensors", content
+    """Names and contents of the files, the card last: where it lies, all is there.
+
+    source  of the weights, as `weights.read` takes it
+    """
+    state, _ = weights_.read(source)
+    content = weights_.packed(state)
+    card = completed(weights_.card_of(source), content, options)
+    yield f"{card['name']}.safetensors", content
     if name == "unet":
         from denoisers import unet
         from denoisers.unet import foreign
 
         net = cast(nn.Module, denoiser.net).state_dict()
-        side = max(denoiser.spec.size or (SIDE,))
-        yield from foreign.files(net, unet.shape_of(net), side)
-    card = completed(card, stem, content, options)
-    yield "README.md", readme(name, card, options).encode()
-    yield f"{stem}.json", (json.dumps(card, indent=2) + "\n").encode()
+        rows, columns = card.get("trained_size", SIZE)
+        yield from foreign.files(net, unet.shape_of(net), (rows, columns))
+    yield "README.md", readme(name, card).encode()
+    yield f"{card['name']}.json", (json.dumps(card, indent=2) + "\n").encode()
 
 
 def home(name: str) -> Path:
@@ -110,28 +114,36 @@ def home(name: str) -> Path:
     return Path(str(pkgutil.resolve_name(module).__file__)).parent
 
 
-def completed(
-    card: dict[str, Any], stem: str, content: bytes, options: dict[str, Any]
-) -> dict[str, Any]:
-    """The card of what is written, with the band and the size that the options say."""
-    said: dict[str, Any] = {"name": stem, "sha256": weights_.digest(content)}
-    if "sigma_255" in options:
-        low, high = weights_.band(card, options["sigma_255"])
+def completed(card: dict[str, Any], content: bytes, options: dict[str, Any]) -> dict[str, Any]:
+    """The card of what is written, with the band and the size that the options say, and the other options."""
+    said: dict[str, Any] = {"name": stem_of(card), "sha256": weights_.digest(content)}
+    rest = dict(options)
+    if text := rest.pop("sigma_255", None):
+        low, high = weights_.band(card, text)
         said |= {"sigma_min": low, "sigma_max": high}
-    if "size" in options:
-        said |= {"size": weights_.size(card, options["size"])}
-    card.pop("read_from", None)  # what was read lies bare in the new file
+    if text := rest.pop("size", None):
+        said |= {"size": weights_.size(card, text)}
+    said |= {"options": rest} if rest else {}
     return said | {"exported_from": weights_.tag(card)} | card | said
 
 
-def readme(name: str, card: dict[str, Any], options: dict[str, Any]) -> str:
+def stem_of(card: dict[str, Any]) -> str:
+    """What files of a card are called: its name without an ending, of what every file system takes."""
+    name = Path(card["name"])
+    bare = name.stem if name.suffix in SUFFIXES else name.name  # gray-0.5 has no ending
+    stem = re.sub(r"[^\w.-]+", "-", bare).strip(".-")[:100]
+    return stem if stem and stem not in TAKEN else f"{stem}-weights".strip("-")
+
+
+def readme(name: str, card: dict[str, Any]) -> str:
     """What the folder is, and how it is used."""
-    told = {key: value for key, value in options.items() if key not in ("sigma_255", "size")}
+    summary = str(card.get("summary") or "") or f"Weights of a network that `{name}` reads"
+    options = (shlex.quote(f"{key}={value}") for key, value in card.get("options", {}).items())
     text = README.format(
         name=card["name"],
-        summary=card.get("summary", f"Weights of a network that `{name}` reads"),
-        licence=card.get("licence", "what that of the original file is"),
+        summary=summary[0].upper() + summary[1:],
+        licence=card.get("licence", "that of the original file"),
         denoiser=name,
-        options="".join(f" --option {key}={value}" for key, value in told.items()),
+        options="".join(f" --option {option}" for option in options),
     )
     return text + (OF_UNET if name == "unet" else "")

@@ -5,7 +5,7 @@ A denoiser can be named as
     NAME               a built-in, or an entry point `bench.denoisers` of any installed distribution
     module:attr        an attribute of an importable module
     path/to/file.py:attr
-    deepinv:DRUNet     one of the models of a built-in that has several: its option `model`
+    deepinv:DRUNet     one of the denoisers of a built-in that has many
     splice:A,B@0.4     A above sigma 0.4, B below
 
 What a name leads to is a function `load(weights=None, **options) -> Denoiser`, or a Denoiser. One
@@ -33,11 +33,11 @@ if TYPE_CHECKING:  # torch takes a second to import; names() must not pay for it
     from denoisers.splice import Splice
 
 SPLICE = "splice:"
-WITH_MODELS = ("deepinv",)  # built-ins that take `model` first; a colon names it
+WITH_MODELS = ("deepinv",)  # built-ins of many, which a colon names: deepinv:DRUNet
 BUILT_IN = {
     "bilateral": "denoisers.classical:bilateral",
     "bm3d": "denoisers.classical:bm3d",
-    "deepinv": "denoisers.deepinv:load",
+    "deepinv": "denoisers.deepinv:named",
     "diffusers": "denoisers.adapters:load_diffusers",
     "ffdnet": "denoisers.ffdnet:load",
     "gaussian": "denoisers.closed_form:gaussian",
@@ -58,7 +58,7 @@ BUILT_IN = {
 DESCRIPTIONS = {
     "bilateral": "averages pixels that are near and alike (Tomasi & Manduchi 1998); extra `classical`",
     "bm3d": "filters groups of similar patches together (Dabov et al. 2007); extra `bm3d`",
-    "deepinv": "a denoiser of deepinv, by its class: deepinv:DRUNet --weights FILE",
+    "deepinv": "any denoiser of deepinv, by its class: deepinv:DRUNet --weights FILE",
     "diffusers": "a UNet2DModel that diffusers has saved, with its scheduler; --weights FOLDER",
     "ffdnet": "a network of others that is told its noise level (FFDNet); --weights FILE",
     "gaussian": "the Wiener filter with the training set's mean and covariance: copies nothing, draws badly",
@@ -132,7 +132,11 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     """
     if first := built_in(name):
         make = pkgutil.resolve_name(BUILT_IN[first])
-        return with_model(make, name.removeprefix(f"{first}:")) if ":" in name else make
+        if first not in WITH_MODELS:
+            return make
+        if ":" not in name:
+            raise UsageError(f"{DESCRIPTIONS[first]}; found no class")
+        return make(name.removeprefix(f"{first}:"))
     points = plug_ins()
     if name in points:
         return imported(points[name].value, f"plug-in {name!r} of {distribution(points[name])}")
@@ -142,15 +146,8 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise UsageError(
         f"unknown denoiser {name!r}{hint} available: {', '.join(names())}; "
-        "or module:attr, or path/to/file.py:attr"
+        "or module:attr, or path/to/file.py:attr; of deepinv deepinv:CLASS"
     )
-
-
-def with_model(make: "Callable[..., Denoiser]", model: str) -> "Callable[..., Denoiser]":
-    """A load function whose first parameter is decided."""
-    decided = functools.partial(make, model)
-    decided.__doc__ = make.__doc__  # `bench info` shows it
-    return decided
 
 
 def find(name: str) -> None:

@@ -77,15 +77,20 @@ def load(
 
     Otherwise as `read`.
     """
+    return read(place(weights, folder, default))
+
+
+def place(weights: str | None, folder: Path, default: str) -> Path:
+    """The file of a card shipped in `folder`, of a path, or of the card `default`."""
     weights = default if weights is None else weights
     if weights in cards(folder):
-        return read(folder / f"{weights}.safetensors")
+        return folder / f"{weights}.safetensors"
     if not os.path.lexists(weights):
         known = ", ".join(cards(folder))
         raise UsageError(
             f"no file {weights[:300]}; expected one, or one of the shipped cards: {known}"
         )
-    return read(Path(weights))
+    return Path(weights)
 
 
 def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -100,24 +105,29 @@ def read(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]
 
     Raises UsageError for a missing file and for one whose digest or content is not as expected.
     """
-    with reading.opened(path):
-        digest = sha256(path)
-    card_path = path.with_suffix(".json")
-    card: dict[str, Any] = {"name": path.name, "sha256": digest}
-    if card_path.exists():
-        card |= read_card(card_path)
-    if card["sha256"] != digest:
-        raise UsageError(
-            f"{path} is not the file its card describes: "
-            f"expected sha256 {str(card['sha256'])[:64]}, found {digest}; "
-            "restore the file (reinstall, or git checkout), or train it again with `bench train`"
-        )
+    card = card_of(path)
     state, notes = choose(path, part)
     warnings = [*card.get("warnings", []), *notes.pop("warnings")]
     card |= notes
     if warnings:
         card["warnings"] = warnings
     return state, card
+
+
+def card_of(path: Path) -> dict[str, Any]:
+    """The card beside a file, or its name and digest. Raises UsageError for another file than its card describes."""
+    with reading.opened(path):
+        found = sha256(path)
+    card: dict[str, Any] = {"name": path.name, "sha256": found}
+    if (beside := path.with_suffix(".json")).exists():
+        card |= read_card(beside)
+    if card["sha256"] != found:
+        raise UsageError(
+            f"{path} is not the file its card describes: "
+            f"expected sha256 {str(card['sha256'])[:64]}, found {found}; "
+            "restore the file (reinstall, or git checkout), or train it again with `bench train`"
+        )
+    return card
 
 
 def band(card: dict[str, Any], sigma_255: str | None) -> tuple[float, float]:
@@ -191,12 +201,18 @@ def choose(path: Path, part: str = "") -> tuple[dict[str, Tensor], dict[str, Any
 
 def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str, Any]:
     """Write `path` (.safetensors) and its card; returns the card, completed with the digest."""
-    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()})
+    content = packed(state)
     write(path, lambda file: file.write(content))
     card = {"name": path.stem, "sha256": sha256(path), **card}
     text = json.dumps(card, indent=2) + "\n"
     write(path.with_suffix(".json"), lambda file: file.write(text.encode()))
     return card
+
+
+def packed(state: dict[str, Tensor], notes: dict[str, str] | None = None) -> bytes:
+    """A safetensors file. Weights that are one in the network are written for each of their names."""
+    alone = {name: tensor.contiguous().clone() for name, tensor in state.items()}
+    return safetensors.torch.save(alone, notes)
 
 
 def load_into(net: torch.nn.Module, state: dict[str, Tensor], path: str) -> None:

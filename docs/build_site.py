@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "build" / "pages"
 FIRST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
-LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)|src=\"([^\"#]+)\"")
+LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)|(?:src|href)=[\"']?([^\"'\s>#?]+)")
+OURS = "search/search_index.json"  # in a folder of ours, which may be built anew
 REFERENCE = {
     "Four functions": [f"bench.api.{name}" for name in ("load", "sample", "score", "report")],
     "What they return": ["bench.api.Scores", "bench.api.Reported", "bench.scoring.schema.Score"],
@@ -41,11 +42,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site")
     out = parser.parse_args().out.resolve()
+    if out.exists() and not (out / OURS).is_file() and (out.is_file() or any(out.iterdir())):
+        sys.exit(f"--out: {out} holds something else; name a new folder, as all in it is removed")
     shutil.rmtree(PAGES, ignore_errors=True)
     for path in needed():
         copy = PAGES / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
+        if path.suffix in (".md", ".ipynb"):
+            copy.write_text(linking(path))
     (PAGES / "docs" / "reference.md").write_text(reference())
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
     config = ROOT / "docs" / "mkdocs.yml"
@@ -62,19 +67,40 @@ def needed() -> set[Path]:
     left += [path for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb", ".js")]
     while left:
         path = left.pop()
+        path = other_form(path) or path
         if path not in found:
             found.add(path)
-            left += linked(path) if path.suffix == ".md" else []
+            left += linked(path) if path.suffix in (".md", ".html") else []
     return found
+
+
+def other_form(page: Path) -> Path | None:
+    """The .html that lies beside a .md and would be written over by that page: the report."""
+    other = page.with_suffix(".html")
+    return other if page.suffix == ".md" and other.is_file() else None
+
+
+def linking(page: Path) -> str:
+    """A page with links to the .html where that is what the site has."""
+    text = page.read_text()
+    if page.suffix == ".ipynb":  # mkdocs looks for links in pages alone
+        return re.sub(r"\]\(([\w-]+)\.md", r"](\1.html", text)
+    for path in linked(page):
+        if other := other_form(path):
+            text = text.replace(
+                f"{path.parent.name}/{path.name}", f"{path.parent.name}/{other.name}"
+            )
+    return text
 
 
 def linked(page: Path) -> Iterator[Path]:
     """The files of this repository that a page links to."""
     for match in LINK.finditer(page.read_text()):
         target = match[1] or match[2]
-        path = (page.parent / target).resolve()
-        if "://" not in target and path.is_file() and path.is_relative_to(ROOT):
-            yield path
+        if not re.match(r"[a-z]+:", target):  # neither elsewhere nor in the page itself
+            path = (page.parent / target).resolve()
+            if path.is_file() and path.is_relative_to(ROOT):
+                yield path
 
 
 def reference() -> str:

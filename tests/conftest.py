@@ -156,7 +156,7 @@ def small_drunet(folder):
     options = {"nc": "8,8,16,16", "nb": "1"}
     net = deepinv.models.DRUNet(1, 1, nc=(8, 8, 16, 16), nb=1, pretrained=None)
     torch.save(net.state_dict(), folder / "drunet.pth")
-    return {"model": "DRUNet", **options}
+    return options
 
 
 @pytest.fixture(scope="session")

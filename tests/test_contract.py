@@ -20,10 +20,14 @@ FAILS = {
 DOUBTS = {"diffusers", "gaussian", "mean", "median", "one-image"}
 
 
+ONE_OF = {"deepinv": "deepinv:DRUNet"}  # of a name that leads to many
+
+
 @pytest.fixture(scope="module", params=denoisers.names())
 def denoiser(request, checkpoints) -> Denoiser:
+    name = request.param
     try:
-        return conformance.load(request.param, **checkpoints.get(request.param, {}))
+        return conformance.load(ONE_OF.get(name, name), **checkpoints.get(name, {}))
     except UsageError as error:
         if "needs the package" not in str(error):
             raise

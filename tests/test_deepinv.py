@@ -1,10 +1,13 @@
 """Denoisers of deepinv give what deepinv gives, and what is none of them is named."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import deepinv
 import pytest
 import torch
 
 import denoisers
+from denoisers import deepinv as deepinv_
 from denoisers import registry
 from denoisers.errors import UsageError
 
@@ -48,20 +51,32 @@ def load(model, path, **options):
     )
 
 
+@pytest.mark.parametrize("side", [32, 30, 37])
 @pytest.mark.parametrize("model", SMALL)
-def test_its_answer_is_deepinvs(model, saved, generator):
+def test_its_answer_is_deepinvs(model, side, saved, generator):
     net, path = saved(model)
     denoiser = load(model, path)
-    x = torch.randn(3, 1, 32, 32, generator=generator)
+    x = torch.randn(3, 1, side, side, generator=generator)
     sigma = torch.tensor([0.1, 0.5, 0.7])
     with torch.inference_mode():  # as the sampler calls it
         found = denoiser(x, sigma)
     with torch.no_grad():
         expected = 2 * net((x + 1) / 2, sigma / 2) - 1
     assert torch.equal(found, expected)
+    assert denoiser.spec.multiple_of == 1
     assert denoiser.spec.blind == (model in BLIND)
     assert denoiser.spec.name == f"deepinv:{model}"
     assert denoiser.spec.weights.startswith("weights.pth@")
+
+
+def test_a_network_for_even_sides_gets_them(tmp_path):
+    torch.manual_seed(0)
+    net = MODELS.FFDNet(n_conv_layers=3, nf=32, pretrained=None)
+    torch.save(net.state_dict(), tmp_path / "ffdnet.pth")
+    options = {"n_conv_layers": "3", "nf": "32", "sigma_255": "0-75"}
+    denoiser = denoisers.load("deepinv:FFDNet", str(tmp_path / "ffdnet.pth"), **options)
+    assert (denoiser.spec.multiple_of, denoiser.spec.blind) == (2, False)
+    assert denoiser(torch.zeros(1, 1, 37, 29), torch.tensor(0.1)).shape == (1, 1, 37, 29)
 
 
 def test_colour_is_what_the_file_has(saved):
@@ -74,6 +89,8 @@ def test_colour_is_what_the_file_has(saved):
 
 def test_what_learns_nothing_takes_no_file(saved):
     denoiser = denoisers.load("deepinv:MedianFilter")
+    colour = denoisers.load("deepinv:MedianFilter", channels="3")
+    assert colour(torch.zeros(1, 3, 32, 32), torch.tensor(0.1)).shape == (1, 3, 32, 32)
     assert (denoiser.spec.weights, denoiser.card, denoiser.spec.blind) == ("", None, True)
     _, path = saved("DnCNN")
     with pytest.raises(UsageError, match=r"^--weights: deepinv's MedianFilter takes none"):
@@ -91,27 +108,78 @@ def test_nothing_is_fetched(monkeypatch):
         denoisers.load("deepinv:DnCNN")
 
 
+NONE = "deepinv has no denoiser {!r} that can be called with x and sigma alone; it has: .*DRUNet"
+NO_SUCH = "--option: deepinv's DnCNN has no option {!r}; it has: depth, bias, nf, .*dim$"
+SMALLEST = {"depth": "4", "nf": "8"}
+
+
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("deepinv:Nobody", {}, "has no denoiser 'Nobody' that is called with x and sigma; it has: .*DRUNet"),
-        ("deepinv:TVDenoiser", {}, "no denoiser 'TVDenoiser' that is called with x and sigma"),
-        ("deepinv:DiffusersDenoiserWrapper", {}, "no denoiser 'DiffusersDenoiserWrapper'"),
-        ("deepinv:", {}, "has no denoiser ''"),
-        ("deepinv", {}, "--option: denoiser 'deepinv' needs model"),
-        ("deepinv:DnCNN", {"deep": "4"}, "--option: deepinv's DnCNN has no option 'deep'; it has: in_ch"),
-        ("deepinv:DnCNN", {"device": "cuda"}, "has no option 'device'"),
-        ("deepinv:DnCNN", {"depth": "four"}, "describes a network that cannot be made: TypeError"),
-        ("deepinv:DnCNN", {"depth": "4"}, "weights.pth does not fit DnCNN: at "),
-        ("deepinv:DnCNN", {"depth": "4", "nf": "8"}, "say it in grey levels: --option sigma_255=25"),
-        ("deepinv:DnCNN", {"in_channels": "7", "depth": "4", "nf": "8"}, r"expected \(8, 7, 3, 3\)"),
-        ("deepinv:DRUNet", {}, "does not fit DRUNet"),
+        ("deepinv:Nobody", {}, NONE.format("Nobody")),
+        ("deepinv:TVDenoiser", {}, NONE.format("TVDenoiser")),
+        ("deepinv:NCSNpp", {}, NONE.format("NCSNpp")),  # its weights do not hold its range
+        ("deepinv:MMSE", {}, NONE.format("MMSE")),
+        ("deepinv:DiffusersDenoiserWrapper", {}, NONE.format("DiffusersDenoiserWrapper")),
+        ("deepinv:", {}, NONE.format("")),
+        ("deepinv", {}, "any denoiser of deepinv, by its class: deepinv:DRUNet .*; found no class"),
+        ("deepinv:DnCNN", {"deep": "4"}, NO_SUCH.format("deep")),
+        ("deepinv:DnCNN", {"device": "cuda"}, NO_SUCH.format("device")),
+        ("deepinv:DnCNN", {"in_channels": "7"}, NO_SUCH.format("in_channels")),
+        ("deepinv:DnCNN", {"channels": "2"}, "--option: channels must be 1 or 3; found '2'"),
+        ("deepinv:DnCNN", {"depth": "four"}, "--option: .* cannot be made: TypeError"),
+        ("deepinv:DnCNN", {"depth": "{[]:1}"}, "--option: .* cannot be made: TypeError"),
+        ("deepinv:DnCNN", {"depth": "5", "nf": "8"}, "--weights: .*weights.pth does not fit DnCNN: at "),
+        ("deepinv:DnCNN", SMALLEST, "--weights: .*say it in grey levels: --option sigma_255=25"),
+        ("deepinv:DnCNN", SMALLEST | {"channels": "3"}, r"--weights: .* expected \(8, 3, 3, 3\)"),
+        ("deepinv:DRUNet", {"nc": "8,8,16,16", "nb": "1"}, "--weights: .*does not fit DRUNet"),
+        ("deepinv:BM3D", {"kwargs": "1"}, "--option: deepinv's BM3D has no option 'kwargs'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(name, options, sentence, saved):
     _, path = saved("DnCNN")
-    with pytest.raises(UsageError, match=sentence):
+    with pytest.raises(UsageError, match=f"^{sentence}"):
         denoisers.load(name, path, **options)
+
+
+def test_the_model_is_said_by_the_name_alone(saved):
+    _, path = saved("DnCNN")
+    with pytest.raises(UsageError, match=r"^--option: .*DRUNet.* has no option 'model'"):
+        denoisers.load("deepinv:DRUNet", path, model="DnCNN")
+
+
+def test_the_misfit_that_is_said_is_that_of_the_channels_of_the_file(saved):
+    _, path = saved("DnCNN", 3)
+    with pytest.raises(UsageError, match=r"conv_list\.1"):  # there is one layer more in the file
+        denoisers.load("deepinv:DnCNN", path, depth="3", nf="8")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SwinIR", {"upscale": "2", "upsampler": "pixelshuffle"}),
+        ("MedianFilter", {"same": "False"}),
+    ],
+)
+def test_what_answers_by_another_size_is_none(name, options, tmp_path):
+    path = None
+    if name == "SwinIR":
+        made = {"depths": (1,), "num_heads": (1,), "embed_dim": 8, "in_chans": 1}
+        net = MODELS.SwinIR(pretrained=None, upscale=2, upsampler="pixelshuffle", **made)
+        torch.save(net.state_dict(), path := str(tmp_path / "swinir.pth"))
+        options |= {"depths": "1,", "num_heads": "1,", "embed_dim": "8", "sigma_255": "25"}
+    with pytest.raises(UsageError, match="answers an image of 1x32x32 by one of 1x"):
+        denoisers.load(f"deepinv:{name}", path, **options)
+
+
+def test_other_threads_keep_their_start():
+    with deepinv_.without_start(), ThreadPoolExecutor(1) as pool:
+        here, there = torch.zeros(3, 3), torch.zeros(3, 3)
+        torch.nn.init.orthogonal_(here)
+        pool.submit(torch.nn.init.orthogonal_, there).result()
+    assert not here.any()
+    assert torch.allclose(there @ there.T, torch.eye(3), atol=1e-6)
+    assert torch.nn.init.orthogonal_(here).any()
 
 
 def test_its_names_are_ours_and_no_modules():

@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import denoisers
-from denoisers import exporting
+from denoisers import exporting, unet, weights
 from denoisers.errors import UsageError
 from denoisers.unet import foreign
 
@@ -37,16 +38,15 @@ def outputs(denoiser, generator):
 
 
 @pytest.mark.parametrize(
-    ("name", "weights"),
+    ("name", "shipped"),
     [("unet", None), ("unet", "patches"), ("kbnet", None), ("kbnet", "mnist-all"), *(
         (name, "random") for name in ("ffdnet", "spandrel", "deepinv:DRUNet")
     )],
 )  # fmt: skip
-def test_the_outputs_are_those_of_the_original(name, weights, checkpoints, tmp_path, generator):
+def test_the_outputs_are_those_of_the_original(name, shipped, checkpoints, tmp_path, generator):
     options = (
-        dict(checkpoints[name.partition(":")[0]]) if weights == "random" else {"weights": weights}
+        dict(checkpoints[name.partition(":")[0]]) if shipped == "random" else {"weights": shipped}
     )
-    options.pop("model", None)
     files = exporting.export(name, tmp_path / "out", **options)
     original = denoisers.load(name, **options)
     card = original.card
@@ -59,6 +59,7 @@ def test_the_outputs_are_those_of_the_original(name, weights, checkpoints, tmp_p
     assert files == [path for path in files if path.is_file()]
     assert copy.spec.in_band(copy.spec.sigma_max) and copy.spec.sigma_max == original.spec.sigma_max
     assert copy.card["exported_from"].startswith(card["name"])
+    assert copy.card.get("warnings", []) == []
     for key in card.keys() & {"summary", "licence", "command", "data", "sigma_min"}:
         assert copy.card[key] == card[key]
 
@@ -111,6 +112,74 @@ def test_what_is_said_by_options_goes_into_the_card(checkpoints, tmp_path):
     assert load_file(tmp_path / "ffdnet.safetensors").keys()
 
 
+def test_other_options_are_in_the_card_and_can_be_pasted(checkpoints, tmp_path):
+    exporting.export(
+        "deepinv:DRUNet", tmp_path, **checkpoints["deepinv"] | {"nc": "(8, 8, 16, 16)"}
+    )
+    card = json.loads((tmp_path / "drunet.json").read_text())
+    assert card["options"] == {"nc": "(8, 8, 16, 16)", "nb": "1"}
+    line = "--weights drunet.safetensors --option 'nc=(8, 8, 16, 16)' --option nb=1`"
+    assert f"`bench run --denoiser deepinv:DRUNet {line}" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "stem"),
+    [
+        ("dncnn-0.5", "dncnn-0.5"),
+        ("x.tar.pth", "x.tar"),
+        ("../../etc/passwd", "passwd"),
+        ("a b\n`c`\0", "a-b-c"),
+        ("...", "weights"),
+        ("README", "README-weights"),
+        ("model_index.pt", "model_index-weights"),
+        ("n" * 300, "n" * 100),
+    ],
+)
+def test_files_are_called_as_the_card_and_as_files_can_be(given, stem):
+    assert exporting.stem_of({"name": given}) == stem
+
+
+def test_weights_that_are_one_are_written_for_each_of_their_names(checkpoints, tmp_path):
+    state = torch.load(checkpoints["ffdnet"]["weights"])
+    state["model.2.weight"] = torch.zeros_like(state["model.2.weight"])
+    state["model.4.weight"] = state["model.2.weight"]  # as tied layers are saved
+    torch.save(state, tmp_path / "tied.pth")
+    exporting.export("ffdnet", tmp_path / "out", str(tmp_path / "tied.pth"), sigma_255="25")
+    found = load_file(tmp_path / "out" / "tied.safetensors")
+    assert torch.equal(found["model.2.weight"], found["model.4.weight"])
+
+
+def test_what_was_said_of_the_file_that_was_read_is_not_said_of_the_new_one(checkpoints, tmp_path):
+    state = torch.load(checkpoints["ffdnet"]["weights"])
+    averaged = {key: tensor.clone() for key, tensor in state.items()}
+    torch.save({"params": state, "params_ema": averaged}, tmp_path / "two.pth")
+    given = {"weights": str(tmp_path / "two.pth"), "sigma_255": "25"}
+    assert denoisers.load("ffdnet", **given).card["warnings"]
+    exporting.export("ffdnet", tmp_path / "out", **given)
+    card = json.loads((tmp_path / "out" / "two.json").read_text())
+    assert "warnings" not in card and "read_from" not in card
+
+
+def test_images_of_a_pipeline_have_the_size_that_was_trained_on(tmp_path):
+    state, card = weights.load(None, Path(unet.__file__).parent, "mnist")
+    card = {key: value for key, value in card.items() if key != "sha256"}
+    weights.save(tmp_path / "wide.safetensors", state, card | {"trained_size": [32, 48]})
+    exporting.export("unet", tmp_path / "out", str(tmp_path / "wide.safetensors"))
+    config = json.loads((tmp_path / "out" / "unet" / "config.json").read_text())
+    assert config["sample_size"] == [32, 48]
+
+
+def test_a_network_made_on_no_device_knows_its_chain(generator):
+    with torch.device("meta"):
+        made = unet.UNet()
+    made = made.to_empty(device="cpu")
+    usual = unet.UNet()
+    made.load_state_dict(usual.state_dict())
+    x, t = torch.randn(2, 1, 32, 32, generator=generator), torch.tensor([3.0, 800.0])
+    with torch.no_grad():
+        assert torch.equal(made(x, t), usual(x, t))
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "sentence"),
     [
@@ -139,5 +208,6 @@ def test_the_command(bench, tmp_path):
     status, _, err = bench("run", "--denoiser", "diffusers", "--weights", "out")
     assert status == 2
     assert "BenchUNet, exported from here: --denoiser unet reads" in err
+    assert bench("export", "unet", "out", "--option", "name=x")[0] == 2
     (tmp_path / "file").write_text("")
     assert bench("export", "unet", "file")[0] == 2

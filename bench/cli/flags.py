@@ -172,7 +172,9 @@ def title(text: str) -> str:
     return text
 
 
-DENOISER = "Name (`bench list`), module:attr, path/to/file.py:attr, or splice:A,B@SIGMA"
+DENOISER = (
+    "Name (`bench list`), deepinv:CLASS, module:attr, path/to/file.py:attr, or splice:A,B@SIGMA"
+)
 DENOISER += f" (SIGMA {LEVEL} or inf)."
 BYTES = "1..999999999999999[K|M|G|T]"
 LEVELS = f"all|{GREY}[-{GREY}]"

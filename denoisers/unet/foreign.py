@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor
 
 from denoisers import precision, schedule
+from denoisers import weights as weights_
 from denoisers.unet import net
 
 MODULE, MODEL = "bench_unet", "BenchUNet"
@@ -74,9 +74,6 @@ TAIL = f'''class {MODEL}(ModelMixin, ConfigMixin):
         self.net = UNet(channels, multipliers, blocks, attention, patch, in_channels)
 
     def forward(self, sample: Tensor, timestep: Any, return_dict: bool = True) -> Any:
-        if self.net.log_snr.is_meta:  # made without memory, as diffusers does before it reads weights
-            abar = alphas_cumprod(linear_betas())
-            self.net.log_snr = (abar / (1 - abar)).log().to(where(sample.device))
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         eps = self.net(sample, t).to(sample.dtype)
         return UNet2DOutput(sample=eps) if return_dict else (eps,)
@@ -84,22 +81,22 @@ TAIL = f'''class {MODEL}(ModelMixin, ConfigMixin):
 
 
 def files(
-    state: dict[str, Tensor], shape: dict[str, Any], side: int
+    state: dict[str, Tensor], shape: dict[str, Any], size: tuple[int, int]
 ) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the files.
 
     state  of a `net.UNet`; shape  what it is made with, as `unet.shape_of` says
-    side   of the images, for pipelines that draw some
+    size   (H, W) of the images that it was trained on, for pipelines that draw some
     """
+    side = size[0] if size[0] == size[1] else list(size)
     config = {"_class_name": MODEL, "_diffusers_version": VERSION, "sample_size": side}
     config |= {("in_channels" if key == "images" else key): value for key, value in shape.items()}
-    weights = {f"net.{key}": tensor.contiguous() for key, tensor in state.items()}
     yield "model_index.json", in_json(INDEX)
     yield "scheduler/scheduler_config.json", in_json(SCHEDULER)
     yield "unet/config.json", in_json(config)
     yield f"unet/{MODULE}.py", code().encode()
-    name = "unet/diffusion_pytorch_model.safetensors"
-    yield name, safetensors.torch.save(weights, {"format": "pt"})
+    inner = {f"net.{key}": tensor for key, tensor in state.items()}
+    yield "unet/diffusion_pytorch_model.safetensors", weights_.packed(inner, {"format": "pt"})
 
 
 def code() -> str:

@@ -137,8 +137,9 @@ class UNet(nn.Module):
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)
         # Not a buffer: casting the weights to bfloat16 must leave the schedule in float64.
-        abar = alphas_cumprod(linear_betas())
-        self.log_snr = (abar / (1 - abar)).log()
+        with torch.device("cpu"):  # also where the weights are made on no device, to be read later
+            abar = alphas_cumprod(linear_betas())
+            self.log_snr = (abar / (1 - abar)).log()
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         abar = abar_at(t, self.log_snr)[:, None, None, None]
@@ -148,7 +149,8 @@ class UNet(nn.Module):
     def _apply(self, *args: Any, **kwargs: Any) -> "UNet":
         """Move and cast the weights; the schedule moves along, where float64 is known, and stays float64."""
         super()._apply(*args, **kwargs)
-        self.log_snr = self.log_snr.to(where(self.conv_in.weight.device))
+        if not self.conv_in.weight.is_meta:
+            self.log_snr = self.log_snr.to(where(self.conv_in.weight.device))
         return self
 
     def trunk(self, x: Tensor, t: Tensor) -> Tensor:
