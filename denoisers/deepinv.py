@@ -256,7 +256,7 @@ def complain(model: str, net: nn.Module, state: dict[str, Tensor] | None) -> Non
 
 @contextlib.contextmanager
 def without_start() -> Iterator[None]:
-    """Inside, networks of this thread get no orthogonal start: it takes a DRUNet 5 s, and a file has it all."""
+    """Inside, networks of this thread get no orthogonal start: it takes a DRUNet seconds, and a file has all."""
     usual, owner = nn.init.orthogonal_, threading.get_ident()
 
     def start(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
