@@ -14,7 +14,7 @@ from torch import nn
 
 from denoisers import registry
 from denoisers import weights as weights_
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, concerning
 from denoisers.files import make_folder, write
 
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ def export(name: str, folder: Path, /, weights: str | None = None, **options: An
         place = folder / file
         if place.exists() and not (place.is_file() and place.read_bytes() == content):
             raise UsageError(f"{place} is there, and is another; name a new folder", "FOLDER")
-    make_folder(folder)
-    for file, content in contents:
-        write(folder / file, functools.partial(put, content), folder)
+    with concerning("FOLDER"):
+        make_folder(folder)
+        for file, content in contents:
+            write(folder / file, functools.partial(put, content), folder)
     return [folder / file for file, _ in contents]
 
 

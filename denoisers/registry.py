@@ -146,7 +146,7 @@ def loader(name: str) -> "Callable[..., Denoiser] | Denoiser":
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     raise UsageError(
         f"unknown denoiser {name!r}{hint} available: {', '.join(names())}; "
-        "or module:attr, or path/to/file.py:attr; of deepinv deepinv:CLASS"
+        "or deepinv:CLASS, module:attr, path/to/file.py:attr"
     )
 
 

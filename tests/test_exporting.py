@@ -210,4 +210,5 @@ def test_the_command(bench, tmp_path):
     assert "BenchUNet, exported from here: --denoiser unet reads" in err
     assert bench("export", "unet", "out", "--option", "name=x")[0] == 2
     (tmp_path / "file").write_text("")
-    assert bench("export", "unet", "file")[0] == 2
+    status, _, err = bench("export", "unet", "file")
+    assert (status, "error: FOLDER: a folder belongs at file" in err) == (2, True)
