@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TextIO
@@ -18,6 +19,7 @@ from bench.text import printable
 
 Advance = Callable[[int], None]
 
+LEAST = 30  # characters of a text beside its name, however narrow a terminal is
 WIDTH, WIDEST = 24, 100  # of the bar, and of its line, in characters
 OFTEN, SELDOM = 0.1, 30.0  # seconds between two drawings, on a terminal and in a file
 ERASE = "\r\x1b[K"
@@ -200,6 +202,16 @@ class Terminal:
             self.bar.erase()
         out.write(f"{printable(str(text))}\n")
         out.flush()
+
+    def row(self, label: str, text: str) -> None:
+        """A result of a name and what it is: one line for a program, on a terminal as many as it takes, indented."""
+        if not (self.out or sys.stdout).isatty():
+            return self.result(f"{label}  {text}".rstrip())
+        indent = " " * (len(label) + 2)
+        width = max(shutil.get_terminal_size().columns, len(indent) + LEAST)
+        whole = {"break_long_words": False, "break_on_hyphens": False}
+        lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, **whole)
+        return self.result(label + "\n".join(lines)[len(label) :])
 
     @contextlib.contextmanager
     def working(self, first: str, *, muted: bool = False) -> Iterator[None]:

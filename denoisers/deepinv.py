@@ -105,7 +105,7 @@ def load(
     channels      1 or 3; those of the file by default, and 1 where there is none
     coupling      how the network is called: see `wrappers.COUPLINGS`
     size          of the images that it was trained on, if it matters: 28, 28x20 (rows first) or any
-    architecture  what else its class is made with: nc=32,64,128,256 or depth=17
+    architecture  what else its class is made with, nc=32,64,128,256 or depth=17, unless the card says it
 
     Nothing is fetched: deepinv's own weights are saved once by
     torch.save(deepinv.models.DRUNet().state_dict(), FILE). Whether it is blind, and of what the sides
@@ -114,16 +114,17 @@ def load(
 
     Raises UsageError: weights that are missing, or of another network; an option that it has not.
     """
-    given = {key: value_of(text) for key, text in architecture.items()}
-    if unknown := given.keys() - options_of(make):
+    known = options_of(make)
+    if unknown := architecture.keys() - set(known):
         raise UsageError(
-            f"deepinv's {model} has no option {min(unknown)!r}; it has: "
-            f"{', '.join(options_of(make)) or 'none'}",
+            f"deepinv's {model} has no option {min(unknown)!r}; it has: {', '.join(known) or 'none'}",
             "--option",
         )
     if channels not in (None, "1", "3", 1, 3):
         raise UsageError(f"channels must be 1 or 3; found {str(channels)[:40]!r}", "--option")
     state, card = (None, {}) if weights is None else weights_.read(Path(weights))
+    noted = {key: text for key, text in card.get("options", {}).items() if key in known}
+    given = {key: value_of(text) for key, text in (noted | architecture).items()}
     net = built(model, make, given, channels, state, str(weights))
     spec = Spec(
         f"deepinv:{model}",

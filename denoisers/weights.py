@@ -20,6 +20,7 @@ from denoisers.units import from_grey_levels
 SIDES = range(int(bounds.SIDE.low), int(bounds.SIDE.high) + 1)
 # What is used of a card.
 CARD = {"name": str, "sha256": str, "sigma_min": float, "sigma_max": float, "warnings": list}
+CARD |= {"options": dict}  # by which an exported network was loaded
 
 
 def home() -> Path | None:

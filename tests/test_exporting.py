@@ -112,12 +112,15 @@ def test_what_is_said_by_options_goes_into_the_card(checkpoints, tmp_path):
     assert load_file(tmp_path / "ffdnet.safetensors").keys()
 
 
-def test_other_options_are_in_the_card_and_can_be_pasted(checkpoints, tmp_path):
+def test_other_options_are_in_the_card_and_can_be_pasted(checkpoints, tmp_path, generator):
     exporting.export(
         "deepinv:DRUNet", tmp_path, **checkpoints["deepinv"] | {"nc": "(8, 8, 16, 16)"}
     )
     card = json.loads((tmp_path / "drunet.json").read_text())
     assert card["options"] == {"nc": "(8, 8, 16, 16)", "nb": "1"}
+    again = denoisers.load("deepinv:DRUNet", str(tmp_path / "drunet.safetensors"))  # without them
+    original = denoisers.load("deepinv:DRUNet", **checkpoints["deepinv"])
+    assert torch.equal(outputs(again, generator), outputs(original, generator))
     line = "--weights drunet.safetensors --option 'nc=(8, 8, 16, 16)' --option nb=1`"
     assert f"`bench run --denoiser deepinv:DRUNet {line}" in (tmp_path / "README.md").read_text()
 

@@ -119,6 +119,24 @@ def test_what_others_print_comes_out_above_and_whole(monkeypatch, capsys):
     assert "100%\n" not in screen.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("columns", "live", "lines"),
+    [
+        ("44", True, ["name    a text that takes more than one of", "        the lines"]),
+        ("10", True, ["name    a text that takes more than", "        one of the lines"]),
+        ("44", False, ["name    a text that takes more than one of the lines"]),
+    ],
+)
+def test_a_row_fits_its_terminal_and_is_one_line_for_a_program(columns, live, lines, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    terminal, out = progress.Terminal(), io.StringIO()
+    out.isatty = lambda: live
+    terminal.out = out
+    terminal.row("name  ", "a text that takes more than one of the lines")
+    terminal.row("name  ", "")
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [*lines, "name"]
+
+
 def test_the_bar_fits_its_terminal(monkeypatch, clock):
     monkeypatch.setenv("COLUMNS", "40")
     screen = Screen()

@@ -46,7 +46,7 @@ def list_(
     lines = listing(kind)
     width = max(map(len, lines))
     for name, note in lines.items():
-        terminal.result(f"{name:<{width}}  {note}".rstrip())
+        terminal.row(f"{name:<{width}}", note)
     if kind == "denoisers":
         complain()
 

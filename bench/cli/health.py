@@ -25,9 +25,9 @@ def doctor(data_dir: DataDir = None, json_: Json = False) -> None:
             if line.topic != topic:
                 terminal.result(line.topic)
                 topic = line.topic
-            terminal.result(f"{'!' if line.fault else ' '} {line.what:{width}}  {line.found}")
+            terminal.row(f"{'!' if line.fault else ' '} {line.what:{width}}", line.found)
             if line.remedy:
-                terminal.result(f"  {'':{width}}  -> {line.remedy}")
+                terminal.row(f"  {'':{width}}", f"-> {line.remedy}")
     faults = sum(line.fault for line in lines)
     say(f"{faults} faults" if faults != 1 else "1 fault")
     if faults:
