@@ -4,6 +4,7 @@
 `bench.metrics` has metrics of torchmetrics.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ __all__ = ["load", "report", "sample", "score"]
 
 
 def __getattr__(name: str) -> Any:
-    """One of the four functions, which bring PyTorch with them, when it is first asked for."""
+    """One of the four functions, or the metrics, which bring PyTorch with them, when they are first asked for."""
+    if name == "metrics":
+        return importlib.import_module("bench.metrics")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bench import api

@@ -26,11 +26,11 @@ from bench.progress import SILENT, Progress
 from bench.reporting import exports, reading, table
 from bench.sampling import generation
 from bench.sampling.plan import SamplingPlan, asked
-from bench.scoring import control_scores, extractors, scorecard
+from bench.scoring import control_scores, devices, extractors, scorecard
 from bench.scoring.reference import References
 from bench.scoring.schema import Score, ScoreSet
 from bench.shelf import Shelf, copied
-from denoisers.base import Denoiser
+from denoisers.base import Denoiser, Spec
 from denoisers.errors import UsageError
 
 OURS = ("denoisers", "torch")  # whose modules may be run in ways that change their calls
@@ -80,6 +80,7 @@ def sample(
     dtype: str = "auto",
     compiling: str = "off",
     batch_size: int | None = None,
+    say: Say = silent,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> np.ndarray:
@@ -89,11 +90,17 @@ def sample(
     protocol   "quick", "standard" or "paper": number of images, and steps of ddpm
     seed       image i depends on (seed, i) alone, and is the one that `bench run` makes
     dataset    whose size, frame and channels the images have: a name as --dataset takes it, or a Dataset
+    device     "cpu", "cuda", "cuda:1" or "mps"; "auto" is the current CUDA device where there is one
     dtype      "auto", "float32", "tf32" or "bfloat16", of the network
-    settings   sampler, steps, grid, eta, clip and so on, as the flags of `bench run`
+    compiling  "on", "off", or "auto", where so many calls pay for it on CUDA
+    batch_size images at once; "auto" sizes suit the device by default
+    say        told, in lines, what to doubt: another size, noise that it was not trained on
+    settings   num, steps, sampler, grid, rho, sigma_max, start, clip, eta, churn, beta, h0, as `bench run`
+               has them
 
-    The denoiser is left as it is. Raises UsageError, a ValueError, about a setting that is wrong;
-    FloatingPointError, MemoryError or ForeignError if the denoiser fails.
+    A copy of the denoiser is called, in eval mode. Raises UsageError, a ValueError, about a setting that
+    is wrong, and for a denoiser that cannot be copied; FloatingPointError, MemoryError or ForeignError if
+    it fails. The samplers cite their sources in docs/sampler.md.
 
     >>> import bench
     >>> bench.sample(bench.load("unet"), 8, steps=3, dataset="mnist5k").shape
@@ -104,32 +111,51 @@ def sample(
         raise UsageError(
             f"found {found[:100]}; expected a Denoiser, as bench.load('unet') gives one"
         )
+    if not isinstance(getattr(denoiser, "spec", None), Spec):
+        raise UsageError(f"{type(denoiser).__name__} has no spec; give it a denoisers.base.Spec")
     given = {key: value for key, value in settings.items() if value is not None}
     plan = planned(protocol, given if num is None else given | {"num": num})
     BOUNDS["seed"].check(seed, "seed")
+    if batch_size is not None:
+        BOUNDS["batch-size"].check(batch_size, "batch_size")
     data = dataset if isinstance(dataset, Dataset) else datasets.load(dataset, data_dir)
     plan.check_start(data)
-    where = machine.choose_device(device)
-    ours = all(type(part).__module__.partition(".")[0] in OURS for part in denoiser.modules())
-    own, _ = experiment.fitted(copied(denoiser) or denoiser, data, plan, where)
-    runner, batch = experiment.running(
-        own, data, plan, where, dtype, compiling, batch_size, ours=ours
-    )
-    setup = experiment.setup(runner, plan, data, seed, batch)
-    advance = progress.stage("sampling", plan.num * plan.steps)
-    parts = generation.chunks(plan.num, batch, len(plan.sigmas) - 1)
-    return np.concatenate([generation.generate(setup, ids, advance).images for ids in parts])
+    own = copied(denoiser)
+    if own is None:
+        name = denoiser.spec.name
+        raise UsageError(f"{name} cannot be copied (copy.deepcopy), and is not called as it is")
+    ours = all(type(part).__module__.partition(".")[0] in OURS for part in own.modules())
+    with devices.exact():
+        where = machine.choose_device(machine.current_device(device))
+        own, doubts = experiment.fitted(own.eval(), data, plan, where)
+        runner, batch = experiment.running(
+            own, data, plan, where, dtype, compiling, batch_size, ours=ours
+        )
+        if dtype not in ("auto", runner.way.dtype):
+            raise UsageError(
+                f"dtype is {dtype}, and {own.spec.name} has a spec without weights, as closed forms have, "
+                "which are computed in float32; name them, Spec(weights='mine@12345678')"
+            )
+        for line in doubts:
+            say(line)
+        setup = experiment.setup(runner, plan, data, seed, batch)
+        advance = progress.stage("sampling", plan.num * plan.steps)
+        parts = generation.chunks(plan.num, batch, len(plan.sigmas) - 1)
+        return np.concatenate([generation.generate(setup, ids, advance).images for ids in parts])
 
 
 def planned(protocol: str, settings: dict[str, Any]) -> SamplingPlan:
     """A protocol with settings in its place. Raises UsageError for what is none."""
+    known = list(SamplingPlan.__dataclass_fields__)
+    if unknown := [key for key in settings if key not in known]:
+        raise UsageError(f"unknown setting {unknown[0]!r}; expected some of {', '.join(known)}")
     try:
         return asked(protocol, settings)
     except KeyError:
         raise UsageError(f"unknown protocol {protocol!r}; see `bench list protocols`") from None
-    except TypeError:
-        known = ", ".join(field for field in SamplingPlan.__dataclass_fields__)
-        raise UsageError(f"settings are {', '.join(settings)}; expected some of {known}") from None
+    except TypeError as error:
+        kinds = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        raise UsageError(f"settings are {kinds[:200]}; one is of another kind: {error}") from None
 
 
 class Scores(NamedTuple):
@@ -170,6 +196,7 @@ def score(
     images       (N, H, W), (N, C, H, W), or of NumPy (N, H, W, C); uint8, or floats in `value_range`; N >= 6
     dataset      what they are scored against: a name as --dataset takes it, or a Dataset
     features     the extractor of FID and KID, by its name in `bench list features`
+    features_weights  a file for an extractor that needs one
     value_range  (black, white) of images that are floats
 
     The first time for a dataset and a number of images takes longer, as what they are held against is
@@ -185,8 +212,6 @@ def score(
     True
     """
     data = dataset if isinstance(dataset, Dataset) else datasets.load(dataset, data_dir)
-    where = machine.choose_device(device)
-    extractor = extractors.suiting(data, features, features_weights, where)
     given = levels(images, value_range)
     if given.shape[1:] != data.train.shape[1:] or len(given) < LEAST:
         found, wanted = ("x".join(map(str, each)) for each in (given.shape, data.train.shape[1:]))
@@ -194,7 +219,10 @@ def score(
             f"images are {found}; expected {LEAST} or more of {wanted}, as {data.name} has"
         )
     left = noise_std(to_float(given, data.pad)).numpy()
-    content, _, rows = scorecard.scored(given, left, References(data), extractor, say, progress)
+    with devices.exact():
+        where = machine.choose_device(machine.current_device(device))
+        extractor = extractors.suiting(data, features, features_weights, where)
+        content, _, rows = scorecard.scored(given, left, References(data), extractor, say, progress)
     whole = ScoreSet.from_json(content)
     controls = {name: ScoreSet.from_json(each) for name, each in content["controls"].items()}
     verdict = f"{content['verdict']['memorization']}: {content['verdict']['because']}"
@@ -211,7 +239,7 @@ class Reported(NamedTuple):
 
 def report(
     folder: str | Path = "results",
-    formats: Sequence[str] = (),
+    formats: str | Sequence[str] = (),
     *,
     out: str | Path | None = None,
     data_dir: Path | None = None,
@@ -231,6 +259,7 @@ def report(
     ...     bench.report(folder).text
     'No finished runs.\\n'
     """
+    formats = (formats,) if isinstance(formats, str) else formats
     if unknown := [name for name in formats if name not in exports.FORMATS]:
         raise UsageError(f"unknown format {unknown[0]!r}; available: {', '.join(exports.FORMATS)}")
     measure: Callable = functools.partial(

@@ -1,10 +1,11 @@
 """What this installation has, what it lacks, and the command that brings it."""
 
+import functools
 import importlib.metadata
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from bench import machine
 from bench.data import cifar, lookup, mnist
 from bench.data.lookup import Source
 from denoisers import places, registry
-from denoisers.errors import UsageError
+from denoisers.errors import UsageError, in_one_line
 from denoisers.memory import free_memory
 from denoisers.precision import bfloat16_is_fast, triton_works
 from denoisers.weights import home
@@ -41,7 +42,17 @@ class Line(NamedTuple):
 
 def examine(data_dir: Path | None = None) -> list[Line]:
     """Everything, in the order in which it is shown. Nothing is downloaded, and nothing is written but a probe."""
-    return [*versions(), *extras(), *devices(), *data(data_dir), *caches(), *plug_ins()]
+    parts = (versions, extras, devices, functools.partial(data, data_dir), caches, plug_ins)
+    return [line for part in parts for line in guarded(part)]
+
+
+def guarded(part: Callable[[], Iterator[Line]]) -> Iterator[Line]:
+    """The lines of a part; whatever goes wrong in it is a line too: this is called where things are broken."""
+    try:
+        yield from part()
+    except Exception as error:
+        topic = getattr(part, "func", part).__name__
+        yield Line(topic, "", in_one_line(error), True, "mend that; BENCH_DEBUG=1 shows where")
 
 
 def versions() -> Iterator[Line]:
@@ -53,7 +64,10 @@ def versions() -> Iterator[Line]:
     )
     for name, wanted in required(""):
         yield package("versions", name, wanted, "")
-    numbers = [importlib.metadata.version(name) for pair in PAIRS.items() for name in pair]
+    try:
+        numbers = [importlib.metadata.version(name) for pair in PAIRS.items() for name in pair]
+    except importlib.metadata.PackageNotFoundError:
+        return  # which is said above
     if not built_together(*numbers):
         found = f"torchvision {numbers[1]} was not built for torch {numbers[0]}"
         remedy = "pip install --upgrade torch torchvision, both from one index"

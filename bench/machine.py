@@ -41,6 +41,29 @@ def fitting(batch_size: int) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def restored() -> Iterator[None]:
+    """Afterwards the current CUDA device and how products are rounded are what they were: they are the caller's."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    device = torch.cuda.current_device()
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    try:
+        yield
+    finally:
+        torch.cuda.set_device(device)
+        convolutions.allow_tf32, products.allow_tf32 = before
+
+
+def current_device(name: str) -> str:
+    """The device of that name; for `auto`, of several of CUDA the one that is the caller's."""
+    if name == "auto" and torch.cuda.is_available():
+        return f"cuda:{torch.cuda.current_device()}"
+    return name
+
+
 def choose_device(name: str) -> str:
     """`auto` is the first of cuda, mps and cpu that is available.
 

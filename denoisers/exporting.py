@@ -124,7 +124,8 @@ def completed(card: dict[str, Any], content: bytes, options: dict[str, Any]) -> 
         said |= {"sigma_min": low, "sigma_max": high}
     if text := rest.pop("size", None):
         said |= {"size": weights_.size(card, text)}
-    said |= {"options": rest} if rest else {}
+    if rest := card.get("options", {}) | rest:
+        said["options"] = rest
     return said | {"exported_from": weights_.tag(card)} | card | said
 
 

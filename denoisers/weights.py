@@ -204,7 +204,7 @@ def save(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> dict[str
     """Write `path` (.safetensors) and its card; returns the card, completed with the digest."""
     content = packed(state)
     write(path, lambda file: file.write(content))
-    card = {"name": path.stem, "sha256": sha256(path), **card}
+    card = {"name": path.stem, "sha256": "", **card} | {"sha256": sha256(path)}
     text = json.dumps(card, indent=2) + "\n"
     write(path.with_suffix(".json"), lambda file: file.write(text.encode()))
     return card

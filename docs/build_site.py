@@ -23,8 +23,11 @@ REFERENCE = {
     "Four functions": [f"bench.api.{name}" for name in ("load", "sample", "score", "report")],
     "What they return": ["bench.api.Scores", "bench.api.Reported", "bench.scoring.schema.Score"],
     "Metrics": [
-        f"bench.metrics.{name}"
-        for name in ("OfImages", "FrechetDistance", "KernelDistance", "Overlap", "Memorization")
+        "bench.metric.OfImages",
+        *(
+            f"bench.metrics.{name}"
+            for name in ("FrechetDistance", "KernelDistance", "Overlap", "Memorization")
+        ),
     ],
     "Denoisers": [
         *("denoisers.base.Denoiser", "denoisers.base.Spec"),

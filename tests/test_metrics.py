@@ -13,6 +13,7 @@ from torchmetrics.image import FrechetInceptionDistance, KernelInceptionDistance
 
 from bench.data.dataset import Dataset
 from bench.metrics import FrechetDistance, KernelDistance, Memorization, Overlap
+from bench.notices import Notice
 from bench.scoring import extractors
 from denoisers.errors import UsageError
 
@@ -178,7 +179,6 @@ WRONG = {
     ),
     "channels come second: images.permute(0, 3, 1, 2)": (GOOD.permute(0, 2, 3, 1), {}),
     "images are (28, 28); expected (N, H, W)": (GOOD[0, 0], {}),
-    "images are (0, 1, 28, 28); expected": (GOOD[:0], {}),
     "images are torch.int64; expected uint8": (GOOD.long(), {}),
     "images are torch.bool; expected uint8": (GOOD.bool(), {}),
 }
@@ -210,6 +210,64 @@ def test_mistakes_beside_the_images():
         metric.compute()
 
 
+def test_the_value_of_a_batch_leaves_what_was_seen(samples):
+    given, named = FrechetDistance(reset_real_features=False), FrechetDistance("mnist5k")
+    assert given(samples[:30], real=True) is None
+    for metric in (given, named):
+        metric.update(samples[30:45])
+        alone = metric(samples[45:])
+        expected = type(metric)(metric.reference)
+        if metric.reference is None:
+            expected.update(samples[:30], real=True)
+        expected.update(samples[45:])
+        assert torch.equal(alone, expected.compute())
+        assert metric(samples[:4]) is None  # too few for a value of their own
+        assert len(metric.generated()) == 34
+    assert len(given.real()) == 30
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_arithmetic_of_a_loop_does_not_touch_the_numbers(dtype, samples):
+    expected, found = FrechetDistance(), FrechetDistance()
+    expected.update(samples[:30], real=True)
+    expected.update(samples[30:])
+    with torch.autocast("cpu", dtype):
+        found.update(samples[:30], real=True)
+        found.update(samples[30:])
+        assert torch.equal(found.compute(), expected.compute())
+    assert all(state.dtype == torch.float32 for state in found.generated_features)
+
+
+def test_no_images_are_nothing_seen(samples):
+    metric = FrechetDistance("mnist5k")
+    metric.update(samples[:0])
+    assert metric.generated_features == []
+
+
+def test_metrics_with_and_without_a_reference_are_no_group(samples):
+    both = MetricCollection({"given": KernelDistance(), "named": Overlap("mnist5k")})
+    both.update(samples)
+    assert len(both.compute_groups) == 2
+    with pytest.raises(UsageError, match="real images are those of mnist5k"):
+        both.update(samples, real=True)
+
+
+def test_a_file_is_read_again(samples, tmp_path):
+    sets = []
+    for part in (samples[:40], samples[20:]):
+        np.savez(tmp_path / "own.npz", arr_0=part[:, 0].numpy())
+        sets.append(FrechetDistance(str(tmp_path / "own.npz"), features="lenet-a").against.dataset)
+    assert sets[0].digest != sets[1].digest
+
+
+def test_what_may_be_in_the_wrong_range_is_said(samples):
+    with pytest.warns(Notice, match=r"say value_range=\(0, 1\)"):
+        FrechetDistance("mnist5k", value_range=(-1, 1)).update(samples.float() / 255)
+    dark = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
+    dark[0, 0, 0, 0] = 1
+    FrechetDistance("mnist5k").update(dark)  # a generator may have got no further
+
+
 RANKS = """
 import torch
 from torch import distributed
@@ -226,12 +284,21 @@ kinds = (FrechetDistance, KernelDistance, Overlap, Memorization)
 shared = MetricCollection([kind("mnist5k") for kind in kinds])
 shared.update(samples[:30] if rank == 0 else samples[30:])
 found = shared.compute()
+memorization = shared["Memorization"]
+sentences = [None, None]
+distributed.all_gather_object(sentences, memorization.verdict())
+assert sentences[0] == sentences[1]
+lonely = MetricCollection([kind("mnist5k") for kind in kinds])
+if rank == 0:
+    lonely.update(samples)  # the other has seen nothing
+of_one = lonely.compute()
 alone = MetricCollection([kind("mnist5k", distributed_available_fn=lambda: False) for kind in kinds])
 alone.update(samples)
 expected = alone.compute()
 assert found.keys() == expected.keys() and len(found) > 20
 for name, value in expected.items():
     assert torch.allclose(found[name], value, rtol=1e-5, atol=1e-6), (name, found[name], value)
+    assert torch.allclose(of_one[name], value, rtol=1e-5, atol=1e-6), (name, of_one[name], value)
 distributed.destroy_process_group()
 """
 

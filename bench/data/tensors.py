@@ -5,10 +5,12 @@ import torch
 from torch import Tensor
 
 from bench.channels import without_channels
+from bench.notices import notice
 from denoisers.errors import UsageError
 
 LEVEL = 0.5 / 255  # of a range: values are rounded to grey levels, and may lie so far outside it
 CHANNELS = (1, 3)
+DARK = 0.01  # share of ones in images that may be almost black; digits in {0, 1} have more
 
 
 def levels(images: np.ndarray | Tensor, value_range: tuple[float, float] | None) -> np.ndarray:
@@ -32,13 +34,15 @@ def levels(images: np.ndarray | Tensor, value_range: tuple[float, float] | None)
             images = images.permute(0, 3, 1, 2)
     if images.ndim == 3:
         images = images[:, None]
+    if shape[:1] == (0,):
+        raise UsageError(f"images are {shape}: none at all")
     if images.ndim != 4 or images.shape[1] not in CHANNELS or not images.numel():
         last = images.ndim == 4 and images.shape[3] in CHANNELS
         hint = "; channels come second: images.permute(0, 3, 1, 2)" if last else ""
         expected = "expected (N, H, W), (N, 1, H, W) or (N, 3, H, W)"
         raise UsageError(f"images are {shape}; {expected}{hint}")
     if images.dtype == torch.uint8:
-        if images.max() == 1:
+        if images.max() == 1 and images.float().mean() > DARK:
             raise UsageError(
                 "images are uint8 and none is brighter than 1 of 255: [0, 1] cast to whole numbers; "
                 "give floats with value_range=(0, 1), or multiply by 255 before the cast"
@@ -69,5 +73,10 @@ def rounded(images: Tensor, value_range: tuple[float, float] | None) -> Tensor:
         raise UsageError(
             f"images hold floats from {low:.4g} to {high:.4g}, outside value_range=({black:g}, {white:g}); "
             "clamp them, or say the range that is meant"
+        )
+    if black < 0 <= low and high <= 1 + slack and white > 0:
+        notice(
+            f"images hold floats from {low:.4g} to {high:.4g} where value_range=({black:g}, {white:g}): "
+            "none is darker than the middle; if they lie in [0, 1], say value_range=(0, 1)"
         )
     return ((images - black) * (255 / (white - black))).round().clamp(0, 255).to(torch.uint8)

@@ -8,6 +8,7 @@ import threadpoolctl
 import torch
 from torch import Tensor
 
+from bench import machine
 from denoisers import precision
 
 ROWS = 2**17  # of features that are taken in float64 at once
@@ -28,6 +29,21 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Inside, float32 is float32, whatever a training loop has on: no autocast, and on CUDA no TF32.
+
+    What is found of a reference is kept, and must not depend on who asked first.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(machine.restored())
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        if torch.cuda.is_available():
+            stack.enter_context(torch.autocast("cuda", enabled=False))
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        yield
 
 
 def place(device: str) -> torch.device:
