@@ -166,6 +166,8 @@ class Scores(NamedTuple):
     verdict       "memorizing" or "no evidence" of it, and why
     controls      the same of as many held-out images, `held_out`; of 2000 images on also of copies and so on
     rows          one for each image: class, confidence, nearest training image, its distance
+    dataset       name@digest of what they were scored against: mnist5k where there was no mnist
+    features      the extractor of FID and KID
     """
 
     scores: dict[str, Score]
@@ -173,6 +175,8 @@ class Scores(NamedTuple):
     verdict: str
     controls: dict[str, ScoreSet]
     rows: pd.DataFrame
+    dataset: str
+    features: str
 
     def __getitem__(self, name: str) -> Score:  # type: ignore[override]
         """A score by its name."""
@@ -226,7 +230,9 @@ def score(
     whole = ScoreSet.from_json(content)
     controls = {name: ScoreSet.from_json(each) for name, each in content["controls"].items()}
     verdict = f"{content['verdict']['memorization']}: {content['verdict']['because']}"
-    return Scores(whole.scores, whole.memorization, verdict, controls, rows)
+    return Scores(
+        whole.scores, whole.memorization, verdict, controls, rows, data.id, extractor.name
+    )
 
 
 class Reported(NamedTuple):

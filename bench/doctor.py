@@ -51,6 +51,8 @@ def guarded(part: Callable[[], Iterator[Line]]) -> Iterator[Line]:
     try:
         yield from part()
     except Exception as error:
+        if os.environ.get("BENCH_DEBUG"):
+            raise
         topic = getattr(part, "func", part).__name__
         yield Line(topic, "", in_one_line(error), True, "mend that; BENCH_DEBUG=1 shows where")
 

@@ -1,6 +1,8 @@
 """What the metrics of torchmetrics here have in common: checks of images, features, states and their ranks."""
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +102,11 @@ class OfImages(Metric):
 
         Against the reference, or all real images so far. torchmetrics would forget those for a moment.
         """
+        before = len(self.generated_features)
         self.update(images, real)
-        if real or len(images) < LEAST:
+        if real or (len(images) < LEAST and not self.dist_sync_on_step):
             return None
-        whole, self.generated_features = self.generated_features, self.generated_features[-1:]
+        whole, self.generated_features = self.generated_features, self.generated_features[before:]
         self._to_sync = self.dist_sync_on_step
         try:
             self._forward_cache = self.compute()
@@ -111,6 +114,17 @@ class OfImages(Metric):
         finally:
             self.generated_features, self._computed = whole, None
             self._to_sync = self.sync_on_compute
+
+    @contextlib.contextmanager
+    def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:
+        """As torchmetrics has it; and what this rank saw is back when something goes wrong inside."""
+        try:
+            with super().sync_context(*args, **options):
+                yield
+        except BaseException:
+            if self._is_synced:
+                self.unsync()
+            raise
 
     def _sync_dist(self, *args: Any, **options: Any) -> None:
         """A rank that saw nothing gives no rows, of as many columns as the others have."""

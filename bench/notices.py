@@ -12,6 +12,11 @@ class Notice(UserWarning):
     """Something takes the place of what was asked for, or could not be kept."""
 
 
+warnings.filterwarnings(
+    "always", category=Notice, append=True
+)  # unless the caller has said otherwise
+
+
 def notice(text: str) -> None:
     """Give it."""
     warnings.warn(text, Notice, stacklevel=3)

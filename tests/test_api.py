@@ -41,6 +41,8 @@ def test_the_same_images_and_scores_and_tables(run, capfd, few_control_sets):
     drawn = bench.sample(bench.load("unet"), 40, steps=4, dataset="mnist5k", device="cpu")
     assert np.array_equal(drawn, images)
     found = bench.score(drawn, dataset="mnist5k", device="cpu")
+    assert found.dataset.startswith("mnist5k@")
+    assert found.features == "lenet-a"
     left = ("noise_std",)  # measured by a run before the levels were cut
     for name, score in said["scores"].items():
         if name not in left:

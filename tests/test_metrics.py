@@ -292,6 +292,15 @@ lonely = MetricCollection([kind("mnist5k") for kind in kinds])
 if rank == 0:
     lonely.update(samples)  # the other has seen nothing
 of_one = lonely.compute()
+few = FrechetDistance("mnist5k")
+few.update(samples[:2])
+try:
+    few.compute()
+    raise AssertionError("four are too few")
+except ValueError as error:
+    assert "4 generated images were seen" in str(error)
+few.update(samples[:4])  # and it goes on
+assert len(few.generated()) == 6
 alone = MetricCollection([kind("mnist5k", distributed_available_fn=lambda: False) for kind in kinds])
 alone.update(samples)
 expected = alone.compute()

@@ -18,6 +18,15 @@ def test_it_is_a_warning_of_who_asked():
     assert found[0].filename == __file__
 
 
+def test_it_is_given_each_time_it_happens_unless_the_caller_says_otherwise():
+    code = "from bench import notices\nfor _ in range(2): notices.notice('once more')"
+    for flags, count in (([], 2), (["-W", "ignore"], 0)):
+        done = subprocess.run(
+            [sys.executable, *flags, "-c", code], check=True, capture_output=True, text=True
+        )
+        assert done.stderr.count("Notice: once more") == count
+
+
 def test_on_a_terminal_it_is_a_line_and_others_stay_as_they_are(capsys):
     with warnings.catch_warnings(record=True) as others:
         notices.on_terminal()
