@@ -93,8 +93,8 @@ def sample(
     device     "cpu", "cuda", "cuda:1" or "mps"; "auto" is the current CUDA device where there is one
     dtype      "auto", "float32", "tf32" or "bfloat16", of the network
     compiling  "on", "off", or "auto", where so many calls pay for it on CUDA
-    batch_size images at once; "auto" sizes suit the device by default
-    say        told, in lines, what to doubt: another size, noise that it was not trained on
+    batch_size  images at once; what suits the device by default
+    say        told, in lines, what to doubt where it was trained on images of another size
     settings   num, steps, sampler, grid, rho, sigma_max, start, clip, eta, churn, beta, h0, as `bench run`
                has them
 

@@ -12,9 +12,8 @@ class Notice(UserWarning):
     """Something takes the place of what was asked for, or could not be kept."""
 
 
-warnings.filterwarnings(
-    "always", category=Notice, append=True
-)  # unless the caller has said otherwise
+# Each time, and not once for each line of code; unless the caller has said otherwise.
+warnings.filterwarnings("always", category=Notice, append=True)
 
 
 def notice(text: str) -> None:

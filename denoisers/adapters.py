@@ -15,6 +15,7 @@ from denoisers import layouts, reading
 from denoisers import weights as weights_
 from denoisers.base import Spec
 from denoisers.errors import UsageError
+from denoisers.unet import foreign
 from denoisers.wrappers import ResidualDenoiser, VPDenoiser, split_band
 
 CHAIN = (  # what decides the betas of a scheduler
@@ -196,7 +197,7 @@ def unconditional(config: dict[str, Any], folder: Path) -> Any:
     name = str(config.get("_class_name"))[:100]
     if name != "UNet2DModel":
         why = ", which is told a text or another condition" if "Condition" in name else ""
-        if name == "BenchUNet":
+        if name == foreign.MODEL:
             why = ", exported from here: --denoiser unet reads the .safetensors beside it"
         raise UsageError(f"{folder} holds a {name}{why}; expected an unconditional UNet2DModel")
     for key in ("num_class_embeds", "class_embed_type"):

@@ -1,14 +1,14 @@
 """Weights as others read them: safetensors with their card; of the U-Net also a folder for diffusers."""
 
-import functools
 import inspect
 import json
+import operator
 import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -63,13 +63,8 @@ def export(name: str, folder: Path, /, weights: str | None = None, **options: An
     with concerning("FOLDER"):
         make_folder(folder)
         for file, content in contents:
-            write(folder / file, functools.partial(put, content), folder)
+            write(folder / file, operator.methodcaller("write", content), folder)
     return [folder / file for file, _ in contents]
-
-
-def put(content: bytes, file: BinaryIO) -> None:
-    """Write it."""
-    file.write(content)
 
 
 def check(name: str) -> None:
