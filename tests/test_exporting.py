@@ -23,7 +23,7 @@ from diffusers import DDIMPipeline, DDPMPipeline
 folder, images, steps, found = sys.argv[1:]
 pipeline = DDPMPipeline.from_pretrained(folder, trust_remote_code=True)
 with torch.no_grad():
-    eps = pipeline.unet(torch.load(images), torch.load(steps)).sample
+    eps = pipeline.unet(torch.load(images, weights_only=True), torch.load(steps, weights_only=True)).sample
 again = DDIMPipeline(unet=pipeline.unet, scheduler=pipeline.scheduler)
 again.set_progress_bar_config(disable=True)
 drawn = again(batch_size=2, num_inference_steps=2, output_type="np").images
@@ -77,7 +77,7 @@ def test_diffusers_draws_with_it_and_needs_nothing_from_here(tmp_path, generator
         check=False, capture_output=True, text=True, cwd=tmp_path, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = torch.load(tmp_path / "found.pt")
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
     with torch.no_grad():
         expected = net(x, t)
     assert torch.allclose(found["eps"], expected, atol=1e-4)  # in another layout of memory
@@ -143,7 +143,7 @@ def test_files_are_called_as_the_card_and_as_files_can_be(given, stem):
 
 
 def test_weights_that_are_one_are_written_for_each_of_their_names(checkpoints, tmp_path):
-    state = torch.load(checkpoints["ffdnet"]["weights"])
+    state = torch.load(checkpoints["ffdnet"]["weights"], weights_only=True)
     state["model.2.weight"] = torch.zeros_like(state["model.2.weight"])
     state["model.4.weight"] = state["model.2.weight"]  # as tied layers are saved
     torch.save(state, tmp_path / "tied.pth")
@@ -153,7 +153,7 @@ def test_weights_that_are_one_are_written_for_each_of_their_names(checkpoints, t
 
 
 def test_what_was_said_of_the_file_that_was_read_is_not_said_of_the_new_one(checkpoints, tmp_path):
-    state = torch.load(checkpoints["ffdnet"]["weights"])
+    state = torch.load(checkpoints["ffdnet"]["weights"], weights_only=True)
     averaged = {key: tensor.clone() for key, tensor in state.items()}
     torch.save({"params": state, "params_ema": averaged}, tmp_path / "two.pth")
     given = {"weights": str(tmp_path / "two.pth"), "sigma_255": "25"}
